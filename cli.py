@@ -1,0 +1,240 @@
+"""The command line: reads arguments, calls the library, prints. Heavy imports stay inside."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jpqd import __version__
+from jpqd.errors import JpqdError, RecipeError
+
+if TYPE_CHECKING:
+    from jpqd.plan import Step
+
+app = typer.Typer(
+    name="jpqd",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Make transformers small and fast on Intel CPUs and GPUs: "
+    "joint pruning, quantization and distillation.",
+    epilog="Exit codes: 0 done, 1 a run failed, 2 a mistake in what was given, "
+    "130 or 143 interrupted.",
+)
+
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change the recipe: --set stages.teacher.epochs=1"
+    ),
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Where runs lie.", envvar="JPQD_RUNS")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never ask a hub; use what is cached.")]
+RunName = Annotated[str | None, typer.Argument(help="A run; the newest one when not given.")]
+
+DEFAULT_RUNS = Path("runs")
+
+
+@app.command(epilog="Example: `jpqd run recipes/demo.yaml --set seed=7`")
+def run(
+    recipe: RecipeFile,
+    overrides: Override = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    offline: Offline = False,
+    debug: Debug = False,
+) -> None:
+    """Run a recipe to its end. Run it again to continue, or to do nothing when all is sealed."""
+    with _errors(debug, as_json):
+        from jpqd import interrupts, ranks, report, runner
+        from jpqd import recipe as recipes
+        from jpqd.progress import Progress
+
+        _prepare(offline)
+        interrupts.install()
+        loaded = recipes.load(recipe, tuple(overrides or ()))
+        progress = Progress(quiet=not ranks.is_main())
+        steps = runner.execute(loaded, runs, progress)
+        sealed = [step.manifest for step in steps if step.manifest]
+        if ranks.is_main():
+            folder = runs / loaded.name
+            _show(as_json, _described(steps), report.stage_table(str(folder), sealed))
+            progress.say(f"Stages with their weights and manifests lie in {folder}/<stage>/.")
+
+
+@app.command(epilog="Example: `jpqd plan recipes/demo.yaml`")
+def plan(
+    recipe: RecipeFile,
+    overrides: Override = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What would run and why, what is sealed already, what each stage needs. Touches nothing."""
+    with _errors(debug, as_json):
+        from jpqd import plan as plans
+        from jpqd import recipe as recipes
+        from jpqd import report
+
+        loaded = recipes.load(recipe, tuple(overrides or ()))
+        steps = plans.plan(loaded, runs / loaded.name)
+        _show(as_json, _described(steps), report.plan_table(str(runs / loaded.name), steps))
+
+
+@app.command(epilog="Example: `jpqd validate recipes/*.yaml`")
+def validate(
+    recipes: Annotated[list[Path], typer.Argument(help="Recipes.", show_default=False)],
+    overrides: Override = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check recipes without reading models or data. Names every problem of every file."""
+    with _errors(debug, as_json):
+        from jpqd.recipe import load
+
+        problems = []
+        for path in recipes:
+            try:
+                load(path, tuple(overrides or ()))
+            except RecipeError as error:
+                problems += error.problems
+        if problems:
+            raise RecipeError(problems)
+        _show(as_json, [{"recipe": str(path), "valid": True} for path in recipes], None)
+        if not as_json:
+            typer.echo(f"{len(recipes)} valid")
+
+
+@app.command(epilog="Example: `jpqd ls` or `jpqd ls demo --json`")
+def ls(
+    name: RunName = None, runs: Runs = DEFAULT_RUNS, as_json: Json = False, debug: Debug = False
+) -> None:
+    """List runs with their stages and metrics."""
+    with _errors(debug, as_json):
+        from jpqd import report
+
+        found = [report.choose(runs, name)] if name else report.runs(runs)
+        for entry in () if as_json else found:
+            _print(report.stage_table(str(entry.folder), list(entry.stages)))
+        if as_json:
+            _show(True, [_listed(entry.folder, entry.stages) for entry in found], None)
+        elif not found:
+            typer.echo(f"no runs in {runs}", err=True)
+
+
+@app.command(epilog="Example: `jpqd verify demo`")
+def verify(
+    name: RunName = None, runs: Runs = DEFAULT_RUNS, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Hash a run's files again and name each one that differs from its manifest."""
+    with _errors(debug, as_json):
+        from jpqd import artifact, report
+
+        chosen = report.choose(runs, name)
+        broken = {
+            stage.stage: list(
+                artifact.damage(chosen.folder / stage.stage, stage.files, thorough=True)
+            )
+            for stage in chosen.stages
+        }
+        bad = [f"{stage}/{what}" for stage, found in broken.items() for what in found]
+        _show(as_json, {"run": str(chosen.folder), "damage": broken}, None)
+        if bad:
+            raise JpqdError(f"{chosen.folder}: {len(bad)} differ\n" + "\n".join(bad))
+        if not as_json:
+            files = sum(len(stage.files) for stage in chosen.stages)
+            typer.echo(
+                f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, all as sealed"
+            )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"jpqd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Make transformers small and fast on Intel CPUs and GPUs."""
+
+
+@contextlib.contextmanager
+def _errors(debug: bool, as_json: bool) -> Iterator[None]:
+    """Every error becomes a message and an exit code; a traceback only with --debug."""
+    try:
+        yield
+    except (typer.Exit, SystemExit):
+        raise
+    except BaseException as error:
+        if debug:
+            raise
+        known = isinstance(error, JpqdError)
+        message = str(error) if known else f"{type(error).__name__}: {error}\nMore with --debug."
+        code = error.exit_code if isinstance(error, JpqdError) else 1
+        if as_json:
+            typer.echo(json.dumps({"error": message, "exit_code": code}))
+        typer.echo(f"error: {message}", err=True)
+        raise typer.Exit(code) from None
+
+
+def _prepare(offline: bool) -> None:
+    from jpqd import sources
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if offline:
+        sources.go_offline()
+
+
+def _show(as_json: bool, value: Any, table: Any) -> None:
+    if as_json:
+        typer.echo(json.dumps(value, indent=2, default=str))
+    elif table is not None:
+        _print(table)
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width, highlight=False).print(table)
+
+
+def _described(steps: "list[Step]") -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": step.id,
+            "use": step.stage.use,
+            "state": step.status,
+            "why": step.why,
+            "folder": str(step.folder),
+            "fingerprint": step.fingerprint,
+            "reads": step.stage.inputs(),
+            "disk_bytes": step.disk_bytes,
+            "metrics": step.manifest.metrics if step.manifest else None,
+        }
+        for step in steps
+    ]
+
+
+def _listed(folder: Path, stages: Any) -> dict[str, Any]:
+    return {
+        "run": str(folder),
+        "stages": [stage.model_dump(mode="json", exclude={"inputs", "files"}) for stage in stages],
+    }
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""From a trained stage to OpenVINO IR."""

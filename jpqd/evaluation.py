@@ -1,0 +1,86 @@
+"""Runs a model over a split, in f32, shared among the processes, and scores it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from datasets import Dataset
+from safetensors.numpy import save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from jpqd import data, metrics, model, ranks
+from jpqd.stage import Context
+
+if TYPE_CHECKING:
+    from jpqd.stages.evaluate import Evaluate
+
+Batch = dict[str, torch.Tensor]
+Collate = Callable[[list[dict[str, Any]]], Batch]
+
+
+def evaluate(stage: Evaluate, ctx: Context) -> dict[str, Any]:
+    """What `use: evaluate` does: metrics of one split, and the logits beside them."""
+    folder = ctx.inputs[stage.needs[0]]
+    tokenizer = model.load_tokenizer(folder, ctx.task, ctx.cache)
+    prepared = data.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    split = stage.split or ctx.task.report_on
+    logits, truth = predict(
+        model.load(folder), prepared.split(split), collator(tokenizer), stage.batch_size
+    )
+    if ranks.is_main():
+        save_logits(ctx.out / "predictions.safetensors", logits, truth)
+    return {split: metrics.score(prepared.labels, logits, truth)}
+
+
+def collator(tokenizer: PreTrainedTokenizerBase) -> Collate:
+    """Pads to the longest row of the batch."""
+
+    def collate(rows: list[dict[str, Any]]) -> Batch:
+        inputs = [{k: v for k, v in row.items() if k not in ("labels", "length")} for row in rows]
+        batch = dict(tokenizer.pad(inputs, return_tensors="pt"))
+        batch["labels"] = torch.tensor([row["labels"] for row in rows])
+        return batch
+
+    return collate
+
+
+@torch.no_grad()
+def predict(
+    model: PreTrainedModel, split: Dataset, collate: Collate, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels in the split's order. Rows of like length share a batch."""
+    order = np.argsort(np.asarray(split["length"]), kind="stable")
+    mine = order[ranks.rank() :: ranks.world_size()]
+    device = PartialState().device
+    model.to(device).eval()
+    parts = []
+    for start in range(0, len(mine), batch_size):
+        batch = collate(split.__getitems__([int(i) for i in mine[start : start + batch_size]]))
+        batch.pop("labels")
+        outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+        parts.append(outputs.logits.float().cpu().numpy())
+    return _gather(mine, parts, len(split)), np.asarray(split["labels"])
+
+
+def _gather(mine: np.ndarray, parts: list[np.ndarray], rows: int) -> np.ndarray:
+    """Every process ends with all rows, back in the split's order."""
+    shares = [(mine, np.concatenate(parts) if parts else None)]
+    if ranks.world_size() > 1:
+        shares = gather_object(shares)
+    width = next(logits.shape[1] for _, logits in shares if logits is not None)
+    result = np.empty((rows, width), dtype=np.float32)
+    for indices, logits in shares:
+        if logits is not None:
+            result[indices] = logits
+    return result
+
+
+def save_logits(path: Path, logits: np.ndarray, truth: np.ndarray) -> None:
+    """Row by row, in the split's order: agreement and paired tests need nothing else."""
+    save_file({"logits": logits, "labels": truth}, path)

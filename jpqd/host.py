@@ -1,0 +1,42 @@
+"""What a result was made on."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from jpqd import ranks
+
+_PACKAGES = (
+    "jpqd", "torch", "transformers", "accelerate", "datasets", "tokenizers", "nncf", "openvino",
+    "optimum-intel", "numpy",
+)  # fmt: skip
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor and threads: enough to say why a number differs elsewhere."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "processes": ranks.world_size(),
+        "packages": {package: _version(package) for package in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or "unknown"

@@ -1,0 +1,125 @@
+"""From whatever stands in a label column to class numbers or floats."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from datasets import ClassLabel, Dataset
+
+from jpqd.errors import DataError
+from jpqd.task import Task
+
+MAX_CLASSES = 1000
+Kind = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How label values are read: class names in order, or none for regression."""
+
+    kind: Kind
+    names: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    """What stands in the data for each class, as text."""
+
+    @property
+    def outputs(self) -> int:
+        return len(self.names) if self.kind == "classification" else 1
+
+    def number(self, value: Any) -> int | float | None:
+        """The class or the float of one cell; None where it is missing."""
+        if is_missing(value):
+            return None
+        if self.kind == "regression":
+            return as_float(value)
+        text = as_text(value)
+        return self.values.index(text) if text in self.values else None
+
+
+def find(task: Task, train: Dataset) -> Labels:
+    """Look at train's label column once and decide, unless the recipe has said it."""
+    feature = train.features[task.label]
+    if isinstance(feature, ClassLabel):
+        names = task.labels or tuple(feature.names)
+        return _named(names, tuple(str(i) for i in range(len(names))))
+    found = [value for value in train.unique(task.label) if not is_missing(value)]
+    if not found:
+        raise DataError(f"column {task.label!r}: every label is missing.")
+    if task.kind == "regression" or (task.kind is None and not task.labels and _fractions(found)):
+        return _regression(task, found)
+    return _classes(task, found)
+
+
+def _regression(task: Task, found: list[Any]) -> Labels:
+    wrong = next((value for value in found if as_float(value) is None), None)
+    if wrong is not None:
+        raise DataError(
+            f"column {task.label!r}: {wrong!r} is not a number, and kind is regression."
+        )
+    return Labels("regression")
+
+
+def _classes(task: Task, found: list[Any]) -> Labels:
+    texts = {as_text(value) for value in found}
+    numbers = all(_is_whole(text) for text in texts)
+    values = tuple(sorted(texts, key=(lambda text: int(text)) if numbers else None))
+    if len(values) > MAX_CLASSES:
+        raise DataError(
+            f"column {task.label!r}: {len(values)} different labels, for example {values[:3]}. "
+            "Is this the label column? Set kind: regression where the labels are measures."
+        )
+    if len(values) == 1 and not task.labels:
+        raise DataError(f"column {task.label!r}: every row has the label {values[0]!r}.")
+    if not task.labels:
+        return _named(values, values)
+    if numbers and not texts - {str(i) for i in range(len(task.labels))}:
+        return _named(task.labels, tuple(str(i) for i in range(len(task.labels))))
+    if texts <= set(task.labels):
+        return _named(task.labels, task.labels)
+    raise DataError(
+        f"column {task.label!r} holds {_some(sorted(texts))}, "
+        f"which does not fit task.labels {_some(task.labels)}."
+    )
+
+
+def _named(names: tuple[str, ...], values: tuple[str, ...]) -> Labels:
+    return Labels("classification", names, values)
+
+
+def is_missing(value: Any) -> bool:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return True
+    return isinstance(value, str) and not value.strip()
+
+
+def as_text(value: Any) -> str:
+    """`1`, `1.0`, `"1"` and true are one label however a file's format spells it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def as_float(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isdigit()
+
+
+def _fractions(found: Iterable[Any]) -> bool:
+    """Numbers of which at least one is not whole."""
+    texts = [as_text(value) for value in found]
+    return all(as_float(text) is not None for text in texts) and not all(map(_is_whole, texts))
+
+
+def _some(values: Iterable[str]) -> str:
+    shown = list(values)
+    return ", ".join(map(repr, shown[:5])) + (", ..." if len(shown) > 5 else "")

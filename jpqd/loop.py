@@ -1,0 +1,264 @@
+"""A transformers Trainer with the methods' hooks, averaging, whole checkpoints, a clean stop."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from jpqd import artifact, evaluation, interrupts, metrics, ranks
+from jpqd.averaging import Average
+from jpqd.batching import LengthGrouped
+from jpqd.checkpoints import Checkpoints
+from jpqd.data import Data
+from jpqd.errors import RunError
+from jpqd.progress import TrainingProgress
+from jpqd.stage import Context, Hooks
+
+if TYPE_CHECKING:
+    from jpqd.stages.train import Train
+
+_AVERAGE = "average.safetensors"
+_LOOP = "loop.json"
+EVAL_BATCH = 64
+
+
+class Loop(Trainer):
+    """The Trainer's own loop. What differs: order, loss, evaluation, checkpoints, stopping."""
+
+    def __init__(
+        self,
+        *,
+        stage: Train,
+        ctx: Context,
+        hooks: list[Hooks],
+        prepared: Data,
+        bf16: bool,
+        **trainer: Any,
+    ) -> None:
+        self.stage, self.ctx, self.hooks, self.prepared, self.bf16 = (
+            stage,
+            ctx,
+            hooks,
+            prepared,
+            bf16,
+        )
+        self.checkpoints = Checkpoints(ctx.work)
+        self.average = Average(stage.average) if stage.average else None
+        self.chooser = metrics.chooser(ctx.task, prepared.labels)
+        self.best: dict[str, Any] = {"step": None, "value": -math.inf}
+        self.stopped_by = 0
+        self.samples, self.seconds = 0, 0.0
+        self.hook_metrics: dict[str, float] = {}
+        super().__init__(train_dataset=prepared.splits["train"], **trainer)
+        self.network: PreTrainedModel = trainer["model"]
+        self.model_accepts_loss_kwargs = False  # our loss is a mean, also over micro-batches
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_Conductor(self))
+
+    def run(self) -> None:
+        """Start, or go on from the newest whole checkpoint, to the end or to a signal."""
+        if ranks.is_main():
+            self.checkpoints.newest(self.ctx.progress)
+        ranks.barrier()
+        steps = self.checkpoints.steps()
+        folder = self.checkpoints.at(steps[0]) if steps else None
+        if folder:
+            self._restore(folder)
+        elif self.average:
+            self.average.start(self.network)
+        self.train(resume_from_checkpoint=str(folder) if folder else None)
+
+    # The order of rows, the loss.
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
+        lengths, batch = self.prepared.splits["train"]["length"], self.stage.batch_size
+        steps = math.ceil(len(lengths) / batch)
+        return LengthGrouped(lengths, batch, self.ctx.seed, lambda: self.state.global_step // steps)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The task's loss plus what the methods add, as means over the rows."""
+        features = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.bf16):
+            outputs = model(**features)
+        loss = self._task_loss(outputs.logits.float(), inputs["labels"])
+        for hook in self.hooks:
+            term = hook.loss(inputs, outputs)
+            loss = loss if term is None else loss + term
+        return (loss, outputs) if return_outputs else loss
+
+    def _task_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.prepared.labels.kind == "regression":
+            return nn.functional.mse_loss(logits[:, 0], labels.float())
+        return nn.functional.cross_entropy(
+            logits, labels, label_smoothing=self.stage.label_smoothing
+        )
+
+    # Choosing a checkpoint.
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Figures on the split that chooses, in f32, of the averaged weights if there are any."""
+        split = self.prepared.splits["select"]
+        with self.average.applied(self.network) if self.average else nullcontext():
+            logits, truth = evaluation.predict(self.network, split, self.data_collator, EVAL_BATCH)
+        figures = metrics.score(self.prepared.labels, logits, truth)
+        if figures[self.chooser] > self.best["value"]:
+            self.best = {"step": self.state.global_step, "value": figures[self.chooser]}
+        logs = {f"select_{k}": v for k, v in figures.items() if isinstance(v, int | float)}
+        self.log(dict(logs))
+        self.ctx.progress.say(
+            f"    step {self.state.global_step}: {self.chooser} {figures[self.chooser]:.4f} "
+            f"on {len(truth)} rows that choose"
+        )
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
+        return logs
+
+    def load_best(self) -> None:
+        """The weights of the checkpoint that was chosen become the model's."""
+        folder = self.checkpoints.at(self.best["step"] or self.state.global_step)
+        if self.average:
+            self.average.load(folder / _AVERAGE, self.args.device)
+            self.average.swap(self.network)
+        else:
+            self._load_from_checkpoint(str(folder))
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says about the training itself."""
+        return {
+            "steps": self.state.global_step,
+            "best_step": self.best["step"],
+            f"select_{self.chooser}": self.best["value"] if self.best["step"] else None,
+            "samples_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
+            "training_seconds": round(self.seconds, 1),
+            "precision": "bf16" if self.bf16 else "f32",
+        }
+
+    # What is written, and how it comes back.
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.checkpoints.staging)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """The Trainer writes into a staging folder; only a whole checkpoint gets its name."""
+        ranks.barrier()
+        kept = "The earlier checkpoint is intact."
+        try:
+            with artifact.disk_full_is_clear(self.ctx.work, kept):
+                super()._save_checkpoint(model, trial)
+                ranks.barrier()
+                if ranks.is_main():
+                    self._commit(
+                        self.checkpoints.staging
+                        / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+                    )
+        except Exception:
+            shutil.rmtree(self.checkpoints.staging, ignore_errors=True)
+            raise
+        ranks.barrier()
+
+    def _commit(self, written: Path) -> None:
+        facts = {"best": self.best, "samples": self.samples, "seconds": self.seconds}
+        artifact.write_json(written / _LOOP, facts)
+        if self.average:
+            self.average.save(written / _AVERAGE)
+        for index, hook in enumerate(self.hooks):
+            save_file(hook.state_dict(), written / f"method-{index}.safetensors")
+        self.checkpoints.commit(written, self.state.global_step, self.best["step"])
+
+    def _restore(self, folder: Path) -> None:
+        """All that the Trainer does not know of; weights, optimizer and randomness are its own."""
+        self.ctx.progress.say(f"    goes on from checkpoint {folder.name}")
+        facts = json.loads((folder / _LOOP).read_text())
+        self.best, self.samples, self.seconds = facts["best"], facts["samples"], facts["seconds"]
+        for index, hook in enumerate(self.hooks):
+            hook.load_state_dict(load_file(folder / f"method-{index}.safetensors"), self.network)
+        if self.average:
+            self.average.load(folder / _AVERAGE, self.args.device)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """One entry of the history. A loss that is not a number ends the run."""
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise RunError(
+                f"{self.ctx.stage}: the loss is {logs['loss']} at step {self.state.global_step}. "
+                "Try a lower learning_rate, or precision: f32."
+            )
+        super().log({**logs, **self.hook_metrics} if "loss" in logs else logs, start_time)
+
+
+class _Conductor(TrainerCallback):
+    """Decides at every step boundary: hooks, average, evaluate, save, stop."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.bar: TrainingProgress | None = None
+        self.evals: set[int] = set()
+        self.first = self.mark = self.saved = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        loop, per_epoch = self.loop, loop_steps(self.loop)
+        every = per_epoch / loop.stage.evals_per_epoch
+        count = math.ceil(state.max_steps / every)
+        self.evals = {min(round(every * (i + 1)), state.max_steps) for i in range(count)}
+        self.bar = loop.ctx.progress.training(loop.ctx.stage, state.max_steps, state.global_step)
+        self.bar.__enter__()
+        self.mark = self.saved = time.monotonic()
+        self.first = loop.samples
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        progress = state.global_step / state.max_steps
+        for hook in self.loop.hooks:
+            self.loop.hook_metrics.update(hook.step(progress))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        loop, now = self.loop, time.monotonic()
+        loop.samples += loop.stage.batch_size
+        loop.seconds += now - self.mark
+        self.mark = now
+        if loop.average:
+            loop.average.update(loop.network, state.global_step)
+        if self.bar:
+            self.bar.update(state.global_step, state.epoch, loop.samples - int(self.first))
+        evaluate = state.global_step in self.evals
+        overdue = now - self.saved > loop.ctx.checkpoint_minutes * 60
+        # One number for all processes: the signal in the tens, "save" in the ones.
+        wish = ranks.agree(interrupts.pending() * 10 + overdue)
+        control.should_evaluate = evaluate
+        control.should_save = evaluate or wish > 0
+        if wish >= 10:
+            loop.stopped_by = wish // 10
+            control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if self.bar and "loss" in (logs or {}):
+            self.bar.loss = logs["loss"]
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.mark = self.saved = time.monotonic()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, *_: Any, **__: Any) -> None:
+        self.mark = time.monotonic()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.bar:
+            self.bar.__exit__()
+
+
+def loop_steps(loop: Loop) -> int:
+    return math.ceil(len(loop.prepared.splits["train"]) / loop.stage.batch_size)

@@ -1,0 +1,1 @@
+"""Methods: `use: prune` is prune.py, class Prune."""

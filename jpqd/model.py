@@ -1,0 +1,121 @@
+"""Models and tokenizers from a stage's folder, a local folder, a hub, or from random weights."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.bert.tokenization_bert import BertTokenizer
+
+from jpqd import sources, tables
+from jpqd.errors import SourceError
+from jpqd.labels import Labels
+from jpqd.task import NewModel, Task, looks_local
+
+_SAFE: dict[str, Any] = {"trust_remote_code": False}
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def load(folder: str | Path) -> PreTrainedModel:
+    """A trained stage's model, ready to use: `jpqd.model.load("runs/demo/teacher")`."""
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        sources.local_model(str(folder)), dtype=torch.float32, use_safetensors=True, **_SAFE
+    )
+    model.train(False)
+    return model
+
+
+def load_tokenizer(
+    source: str | Path | NewModel, task: Task, cache: Path
+) -> PreTrainedTokenizerBase:
+    if isinstance(source, NewModel):
+        return _new_tokenizer(source, task, cache)
+    name, options = _where(source)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{source}: no tokenizer that can be loaded ({error})") from error
+    return tokenizer
+
+
+def load_for_training(
+    source: str | Path | NewModel, labels: Labels, tokenizer: PreTrainedTokenizerBase
+) -> tuple[PreTrainedModel, list[str]]:
+    """The model with a head for these labels, and the weights that start at random."""
+    if isinstance(source, NewModel):
+        config = _new_config(source, labels, len(tokenizer))
+        network = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+        return network.float(), ["all weights"]
+    name, options = _where(source)
+    try:
+        model, facts = AutoModelForSequenceClassification.from_pretrained(
+            name,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **_label_config(labels),
+            **options,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{source}: no model that can be loaded ({error})") from error
+    fresh = [*facts["missing_keys"], *(key[0] for key in facts["mismatched_keys"])]
+    return model, sorted(set(fresh))
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _where(source: str | Path) -> tuple[str, dict[str, Any]]:
+    if isinstance(source, Path) or looks_local(source):
+        return str(sources.local_model(str(source))), _SAFE
+    hub = sources.HubId.parse(source)
+    return hub.name, {**_SAFE, "revision": hub.revision or "main"}
+
+
+def _label_config(labels: Labels) -> dict[str, Any]:
+    if labels.kind == "regression":
+        return {"num_labels": 1, "problem_type": "regression"}
+    names = dict(enumerate(labels.names))
+    return {
+        "id2label": names,
+        "label2id": {name: index for index, name in names.items()},
+        "problem_type": "single_label_classification",
+    }
+
+
+def _new_config(new: NewModel, labels: Labels, vocabulary: int) -> Any:
+    sizes = new.model_dump(exclude={"new", "vocab_size"})
+    return AutoConfig.for_model(
+        new.new, vocab_size=vocabulary, pad_token_id=0, **sizes, **_label_config(labels)
+    )
+
+
+def _new_tokenizer(new: NewModel, task: Task, cache: Path) -> PreTrainedTokenizerFast:
+    """WordPiece, lower case, trained on train's own text: the same for the same text."""
+    core = Tokenizer(models.WordPiece(unk_token=_SPECIAL[1]))
+    core.normalizer = normalizers.BertNormalizer(lowercase=True)
+    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    core.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=new.vocab_size, special_tokens=_SPECIAL, show_progress=False
+    )
+    core.train_from_iterator(_texts(task, cache), trainer)
+    return BertTokenizer(vocab=core.get_vocab(), model_max_length=512)
+
+
+def _texts(task: Task, cache: Path) -> Iterator[str]:
+    train = tables.load(task, cache)["train"]
+    for column in task.text:
+        yield from (str(cell) for cell in train[column] if cell is not None)

@@ -1,0 +1,73 @@
+"""What a person watches: a live line on a terminal, a line now and then elsewhere."""
+
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+LINE_EVERY_SECONDS = 10.0
+
+
+class Progress:
+    """Everything goes to standard error, so that standard output stays clean for `--json`."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self.quiet = quiet
+
+    def say(self, message: str) -> None:
+        self.console.print(message, markup=False)
+
+    def warn(self, message: str) -> None:
+        self.console.print(f"warning: {message}", markup=False, style="yellow")
+
+    def training(self, stage: str, steps: int, done: int) -> "TrainingProgress":
+        return TrainingProgress(self, stage, steps, done)
+
+
+class TrainingProgress:
+    """Stage, epoch, step, samples per second, loss and time left."""
+
+    def __init__(self, parent: Progress, stage: str, steps: int, done: int) -> None:
+        self.parent, self.stage, self.steps = parent, stage, steps
+        self.first, self.started, self.spoke = done, time.monotonic(), 0.0
+        self.loss: float | None = None
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(),
+            console=parent.console,
+            disable=not parent.console.is_terminal or parent.quiet,
+        )
+        self.task = self.bars.add_task(stage, total=steps, completed=done, facts="")
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def update(self, step: int, epoch: float, samples: int) -> None:
+        """`samples` were trained on since the start of this process."""
+        facts = self._facts(epoch, samples)
+        self.bars.update(self.task, completed=step, facts=facts)
+        now = time.monotonic()
+        if not self.parent.console.is_terminal and now - self.spoke >= LINE_EVERY_SECONDS:
+            self.spoke = now
+            left = self._time_left(step, now)
+            self.parent.say(f"{self.stage}: step {step}/{self.steps}, {facts}, {left} left")
+
+    def _facts(self, epoch: float, samples: int) -> str:
+        seconds = max(time.monotonic() - self.started, 1e-6)
+        loss = "" if self.loss is None else f", loss {self.loss:.4f}"
+        return f"epoch {epoch:.2f}, {samples / seconds:.0f} samples/s{loss}"
+
+    def _time_left(self, step: int, now: float) -> str:
+        pace = (now - self.started) / max(step - self.first, 1)
+        minutes, seconds = divmod(int(pace * (self.steps - step)), 60)
+        return f"{minutes}:{seconds:02d}"

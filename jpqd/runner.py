@@ -1,0 +1,111 @@
+"""Runs a plan: skip what is sealed, run what is not, seal it."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jpqd import artifact, host, lock, ranks, sources
+from jpqd.artifact import Manifest
+from jpqd.errors import RunError
+from jpqd.plan import Step, plan
+from jpqd.progress import Progress
+from jpqd.recipe import Recipe
+from jpqd.stage import Context
+
+
+def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
+    """Run a recipe to its end in `runs/<name>`; what is sealed and unchanged is left alone."""
+    sources.check(recipe.model, recipe.task)
+    run = runs / recipe.name
+    with _holding(run):
+        if ranks.is_main():
+            for name in recipe.stages:
+                artifact.recover(run / name)
+            artifact.write_json(run / "recipe.json", recipe.plain())
+        ranks.barrier()
+        steps = plan(recipe, run)
+        ranks.barrier()
+        for index, step in enumerate(steps):
+            progress.say(f"[{index + 1}/{len(steps)}] {step.id}: {announce(step)}")
+            if step.status != "sealed":
+                _run(step, recipe, steps, progress)
+        return plan(recipe, run)
+
+
+def announce(step: Step) -> str:
+    words = {
+        "sealed": "sealed already",
+        "new": f"{step.stage.use}",
+        "continue": f"{step.stage.use}, continued",
+        "changed": f"{step.stage.use} again, because its inputs changed",
+        "damaged": f"{step.stage.use} again, because the folder is damaged",
+    }
+    return words[step.status] + ("" if not step.why else f" ({'; '.join(step.why)})")
+
+
+@contextmanager
+def _holding(run: Path) -> Iterator[None]:
+    """Only the first process locks and creates; the others work beside it."""
+    if not ranks.is_main():
+        yield
+        return
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot create {run}: {error.strerror}."
+        raise RunError(f"{reason} Choose a folder with --runs.") from None
+    with lock.hold(run):
+        yield
+
+
+def _run(step: Step, recipe: Recipe, steps: list[Step], progress: Progress) -> None:
+    partial = step.folder.with_name(step.folder.name + artifact.PARTIAL)
+    if ranks.is_main():
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        step.work.mkdir(parents=True, exist_ok=True)
+    ranks.barrier()
+    started = time.monotonic()
+    kept = "Stages and checkpoints on disk are intact."
+    with artifact.disk_full_is_clear(step.folder.parent, kept):
+        metrics = step.stage.run(_context(step, recipe, steps, partial, progress))
+        if ranks.is_main():
+            _seal(step, partial, metrics, time.monotonic() - started)
+    ranks.barrier()
+
+
+def _context(
+    step: Step, recipe: Recipe, steps: list[Step], out: Path, progress: Progress
+) -> Context:
+    return Context(
+        stage=step.id,
+        model=recipe.model,
+        task=recipe.task,
+        seed=recipe.seed,
+        report_to=recipe.report_to,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+        inputs={other.id: other.folder for other in steps if other.id in step.stage.inputs()},
+        out=out,
+        work=step.work,
+        cache=step.folder.parent.parent / ".cache",
+        progress=progress,
+    )
+
+
+def _seal(step: Step, partial: Path, metrics: dict[str, object], seconds: float) -> None:
+    manifest = Manifest(
+        stage=step.id,
+        use=step.stage.use,
+        fingerprint=step.fingerprint,
+        inputs=step.inputs,
+        metrics=metrics,
+        seconds=round(seconds, 2),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=host.environment(),
+    )
+    artifact.seal(partial, step.folder, manifest)
+    for leftover in step.work.parent.glob(f"{step.id}-????????????"):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,213 @@
+"""Where models and datasets come from: folders and files, or a hub that may be out of reach."""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jpqd.artifact import hash_file
+from jpqd.errors import SourceError
+from jpqd.task import BUILTIN, NewModel, Task, looks_local
+
+HUB_SECONDS = 8.0
+TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+_MODEL_FILES = (".json", ".safetensors", ".txt", ".model")
+_UNSAFE = ("pytorch_model.bin", "model.ckpt", "tf_model.h5", "flax_model.msgpack")
+
+_CONVERT = """only safetensors are read, because the other formats can run code. Convert it once,
+where you trust the file:
+    python -c "from transformers import AutoModel; \\
+        AutoModel.from_pretrained('{folder}').save_pretrained('{folder}')\""""
+
+
+@dataclass(frozen=True)
+class HubId:
+    """`owner/name`, or `owner/name@revision`."""
+
+    name: str
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "HubId":
+        name, _, revision = text.partition("@")
+        return cls(name, revision or None)
+
+
+def model_identity(model: str | NewModel) -> dict[str, Any]:
+    """What the fingerprint says of a model: its content, not where it lies."""
+    if isinstance(model, NewModel):
+        return model.plain()
+    if not looks_local(model):
+        return {"hub": model}
+    return _hashes(local_model(model), _MODEL_FILES)
+
+
+def dataset_identity(task: Task) -> dict[str, Any]:
+    if isinstance(task.dataset, dict):
+        files = {split: local_file(path) for split, path in task.dataset.items()}
+        return {split: hash_file(path) for split, path in files.items()}
+    if task.dataset == BUILTIN or not looks_local(task.dataset):
+        return {"hub" if task.dataset != BUILTIN else "builtin": task.dataset}
+    folder = Path(task.dataset).expanduser()
+    return {path.name: hash_file(path) for path in table_files(folder)}
+
+
+def local_model(text: str) -> Path:
+    """A folder with config.json and safetensors, or a reason why not."""
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise SourceError(f"model {text!r}: there is no such folder. Give a folder, or a hub id.")
+    if not (folder / "config.json").is_file():
+        raise SourceError(f"model {text!r}: the folder has no config.json, so it is not a model.")
+    if not any(folder.glob("*.safetensors")):
+        _refuse_unsafe(text, {path.name for path in folder.iterdir()})
+        raise SourceError(f"model {text!r}: the folder has no model.safetensors.")
+    return folder
+
+
+def local_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise SourceError(f"dataset file {text!r}: there is no such file.")
+    if path.suffix.lower() not in TABLES:
+        raise SourceError(f"dataset file {text!r}: expected one of {', '.join(TABLES)}.")
+    return path
+
+
+def table_files(place: Path) -> list[Path]:
+    """The data files of a folder, or the one file that was named."""
+    if place.is_file():
+        return [local_file(str(place))]
+    if not place.is_dir():
+        raise SourceError(f"dataset {str(place)!r}: there is no such file or folder.")
+    found = sorted(path for path in place.iterdir() if path.suffix.lower() in TABLES)
+    if not found:
+        raise SourceError(
+            f"dataset {str(place)!r}: no {', '.join(TABLES)} in this folder. "
+            "Put one file per split there, such as train.csv and validation.csv."
+        )
+    return found
+
+
+def _hashes(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Any]:
+    files = sorted(path for path in folder.iterdir() if path.suffix in suffixes)
+    return {path.name: hash_file(path) for path in files}
+
+
+def _refuse_unsafe(model: str, files: set[str]) -> None:
+    unsafe = sorted(name for name in files if name in _UNSAFE or name.endswith((".bin", ".pt")))
+    if unsafe:
+        raise SourceError(f"model {model!r} holds {unsafe[0]}: {_CONVERT.format(folder=model)}")
+
+
+def weights_bytes(model: str | NewModel) -> int | None:
+    """The size of a local model's weights; None where it cannot be known yet."""
+    if isinstance(model, NewModel):
+        hidden, layers = model.hidden_size, model.num_hidden_layers
+        layer = 4 * hidden * hidden + 2 * hidden * model.intermediate_size
+        return 4 * (model.vocab_size * hidden + layers * layer)
+    if not looks_local(model):
+        return None
+    return sum(path.stat().st_size for path in local_model(model).glob("*.safetensors"))
+
+
+def go_offline() -> None:
+    """Tell every library, before it is imported, that the hub is not to be asked."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+
+def is_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+
+
+def check(model: str | NewModel, task: Task) -> None:
+    """Fail now, within seconds, when something that the run reads cannot be had."""
+    model_identity(model)
+    dataset_identity(task)
+    missing = []
+    if isinstance(model, str) and not looks_local(model):
+        missing += _hub_problem("model", HubId.parse(model))
+    if isinstance(task.dataset, str) and task.dataset != BUILTIN and not looks_local(task.dataset):
+        missing += _hub_problem("dataset", HubId.parse(task.dataset))
+    if missing:
+        raise SourceError("\n".join(missing) + "\n" + _LOCAL_COPIES)
+
+
+_LOCAL_COPIES = """To run from local copies, name them:
+    --set model=DIR --set task.dataset=DIR
+DIR holds config.json, model.safetensors and the tokenizer's files; for the dataset a file per
+split, such as train.csv and validation.csv (also .tsv, .jsonl, .parquet)."""
+
+
+def _hub_problem(kind: Literal["model", "dataset"], hub: HubId) -> list[str]:
+    if _is_cached(kind, hub):
+        return []
+    if is_offline():
+        return [f"{kind} {hub.name!r} is not in the cache, and offline is asked for."]
+    try:
+        files = _within(HUB_SECONDS, lambda: _hub_files(kind, hub))
+    except Exception as error:
+        return [f"{kind} {hub.name!r}: {_hub_reason(error)}"]
+    if kind == "model" and not any(name.endswith(".safetensors") for name in files):
+        _refuse_unsafe(hub.name, set(files))
+    return []
+
+
+def _hub_files(kind: Literal["model", "dataset"], hub: HubId) -> list[str]:
+    from huggingface_hub import HfApi
+
+    info = HfApi().repo_info(
+        hub.name, repo_type=kind, revision=hub.revision, timeout=HUB_SECONDS - 1
+    )
+    return [sibling.rfilename for sibling in getattr(info, "siblings", None) or ()]
+
+
+def _hub_reason(error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return "the hub wants you to accept its terms and log in first (hf auth login)."
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has no such repository (or it is private: hf auth login)."
+    return f"the hub cannot be reached ({type(error).__name__}: {str(error)[:120]})."
+
+
+def _is_cached(kind: Literal["model", "dataset"], hub: HubId) -> bool:
+    """Whether a snapshot is on this machine already, so that no network is needed."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(
+            snapshot_download(
+                hub.name, repo_type=kind, revision=hub.revision, local_files_only=True
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
+        return False
+    wanted = "*.safetensors" if kind == "model" else "**/*"
+    return any(path.is_file() for path in folder.glob(wanted))
+
+
+def _within(seconds: float, work: Callable[[], list[str]]) -> list[str]:
+    """A bound that also holds where name look-ups hang; libraries retry for minutes."""
+    box: list[Any] = []
+
+    def call() -> None:
+        try:
+            box.append(work())
+        except Exception as error:
+            box.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not box:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    if isinstance(box[0], Exception):
+        raise box[0]
+    files: list[str] = box[0]
+    return files

@@ -1,0 +1,92 @@
+"""The contracts: a Stage turns sealed folders into one folder, a Method joins a training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jpqd.progress import Progress
+from jpqd.schema import Spec, StageId
+from jpqd.task import NewModel, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+METHODS = ("jpqd.methods",)
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a stage may use. It writes to `out`; `work` survives a kill until it is sealed."""
+
+    stage: str
+    model: str | NewModel
+    task: Task
+    seed: int
+    report_to: tuple[str, ...]
+    checkpoint_minutes: float
+    inputs: Mapping[str, Path]
+    out: Path
+    work: Path
+    cache: Path
+    progress: Progress
+
+
+class Stage(Spec):
+    """One step of a recipe: its fields are what can be written there, `run` is what it does."""
+
+    use: str
+    needs: tuple[StageId, ...] = ()
+
+    def inputs(self) -> tuple[str, ...]:
+        """Every earlier stage that is read: `needs` and what methods refer to."""
+        return self.needs
+
+    def disk_bytes(self, weights_bytes: int) -> int:
+        """Room that the stage needs while it runs, for weights of this size."""
+        return 0
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        """Do the work, leave files in `ctx.out`, return the metrics by split."""
+        raise NotImplementedError
+
+
+class Method(Spec):
+    """Something that joins a training stage: prune, quantize, distill."""
+
+    use: str
+
+    def inputs(self) -> tuple[str, ...]:
+        """Earlier stages that the method reads, such as a teacher."""
+        return ()
+
+    def attach(self, model: PreTrainedModel, ctx: Context) -> tuple[PreTrainedModel, Hooks]:
+        """Prepare the model before the first step; may return another model."""
+        raise NotImplementedError
+
+
+class Hooks:
+    """What a method does while the loop runs. Methods attach in list order, finish in reverse."""
+
+    def loss(self, batch: Mapping[str, Tensor], out: Any) -> Tensor | None:
+        """A term added to the task's loss."""
+        return None
+
+    def step(self, progress: float) -> Metrics:
+        """Called before each optimizer step with the share of training done; says what to log."""
+        return {}
+
+    def finish(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Called once after training: make permanent what was simulated."""
+        return model
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold beside the model's own weights."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor], model: PreTrainedModel) -> None:
+        """Bring the hooks and the model's shape back, before the weights are loaded."""

@@ -1,0 +1,1 @@
+"""Stages: `use: train` is train.py, class Train."""

@@ -1,0 +1,64 @@
+"""The training stage: plain fine-tuning, and with methods every kind of joint compression."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainValidator, SerializeAsAny, model_validator
+
+from jpqd import plugins
+from jpqd.schema import Count, Fraction, NonNegative, Positive, Share, StageId
+from jpqd.stage import METHODS, Context, Method, Stage
+
+AnyMethod = Annotated[
+    SerializeAsAny[Method],
+    PlainValidator(lambda value: plugins.build(value, METHODS, Method)),
+]
+
+
+class Train(Stage):
+    """Trains the recipe's model, or the model of the stage that it needs."""
+
+    use: Literal["train"]
+    needs: Annotated[tuple[StageId, ...], Field(max_length=1)] = ()
+    epochs: NonNegative = 3.0
+    batch_size: Count = 32
+    """Rows for one optimizer step, over all processes together."""
+    micro_batch: Count | None = None
+    """Rows that pass through one process at a time; set it where memory is short."""
+    learning_rate: Positive = 3.0e-5
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: Fraction = 0.06
+    weight_decay: NonNegative = 0.01
+    label_smoothing: Annotated[Fraction, Field(lt=1)] = 0.0
+    max_grad_norm: Positive = 1.0
+    average: Share | None = None
+    """Decay of a moving average of the weights, such as 0.999; the average is what is kept."""
+    dropout: Annotated[Fraction, Field(lt=1)] | None = None
+    """Instead of the model's own, while this stage trains."""
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    """auto: bf16 where the processor computes in it, f32 elsewhere."""
+    evals_per_epoch: Count = 1
+    """How often the checkpoint to keep is chosen, on `task.select_on`."""
+    methods: tuple[AnyMethod, ...] = ()
+
+    @model_validator(mode="after")
+    def _micro_batch_divides(self) -> Self:
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}"
+            )
+        return self
+
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(
+            dict.fromkeys([*self.needs, *(i for method in self.methods for i in method.inputs())])
+        )
+
+    def disk_bytes(self, weights_bytes: int) -> int:
+        """Three checkpoints (newest, best, the one being written) with two moments each."""
+        copies = 3 + (self.average is not None)
+        return weights_bytes * (1 + 3 * copies)
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        from jpqd.training import train
+
+        return train(self, ctx)

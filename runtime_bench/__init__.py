@@ -1,0 +1,1 @@
+"""Latency, throughput and accuracy of every arm, measured side by side."""

@@ -1,0 +1,1 @@
+"""Stages of the benchmark: `use: bench` will be bench.py, class Bench."""
