@@ -1,13 +1,15 @@
 """From a task to tokenized splits: train, what chooses, what is reported; cached by content."""
 
 import json
+import reprlib
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, DatasetDict, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
+from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from jpqd import artifact, labels, plugins, ranks, sources, tables
@@ -28,31 +30,57 @@ class Data:
     labels: Labels
     rows: dict[str, dict[str, int]]
     """By split: rows that are used, and rows without text or label."""
+    held_out: tuple[str, ...] = ()
+    """The splits that were cut from train."""
 
     def split(self, name: str) -> Dataset:
-        if name not in self.splits:
-            raise DataError(f"there is no split {name!r}; there are {', '.join(self.splits)}.")
-        return self.splits[name]
+        name = tables.canonical(name)
+        if name in self.splits:
+            return self.splits[name]
+        if name in self.rows:
+            raise DataError(f"split {name!r} has no row with both text and label, so no figures.")
+        raise DataError(f"there is no split {name!r}; {plugins.unknown(name, self.splits)}.")
 
 
 def prepare(
     task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, progress: Progress
 ) -> Data:
     """Tokenized data from the cache, made first where it is not there yet."""
+    _check_length(task, tokenizer)
     folder = cache / f"data-{_fingerprint(task, tokenizer)[:16]}"
-    if ranks.is_main() and not (folder / "data.json").is_file():
-        _make(task, tokenizer, cache, folder)
+    if ranks.is_main():
+        _make_once(task, tokenizer, cache, folder)
     ranks.barrier()
-    facts = json.loads((folder / "data.json").read_text())
-    data = Data(load_from_disk(str(folder)), Labels(**_tuples(facts["labels"])), facts["rows"])
+    facts = _tuples(json.loads((folder / "data.json").read_text()))
+    labels_found = Labels(**_tuples(facts["labels"]))
+    data = Data(
+        load_from_disk(str(folder)), labels_found, facts["rows"], held_out=facts["held_out"]
+    )
     _tell(data, progress)
     return data
 
 
+def _check_length(task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+    if task.max_length > tokenizer.model_max_length:
+        raise DataError(
+            f"task.max_length is {task.max_length}, but the model's tokenizer says at most "
+            f"{tokenizer.model_max_length}. Set task.max_length to that or less."
+        )
+
+
 def _fingerprint(task: Task, tokenizer: PreTrainedTokenizerBase) -> str:
-    content = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else tokenizer.get_vocab()
     settings = task.model_dump(mode="json", exclude={"name", "metric"})
-    return artifact.digest([settings, sources.dataset_identity(task), content])
+    return artifact.digest([settings, sources.dataset_identity(task), _identity(tokenizer)])
+
+
+def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+    """Without what its last call left behind: it cuts and pads as the last caller asked."""
+    if not tokenizer.is_fast:
+        content = tokenizer.get_vocab()
+    else:
+        content = json.loads(tokenizer.backend_tokenizer.to_str())
+        content = {k: v for k, v in content.items() if k not in ("truncation", "padding")}
+    return [content, tokenizer.truncation_side, tokenizer.model_input_names]
 
 
 def _tuples(facts: dict[str, Any]) -> dict[str, Any]:
@@ -60,71 +88,136 @@ def _tuples(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell(data: Data, progress: Progress) -> None:
-    progress.say("    data: " + ", ".join(f"{k} {v['used']} rows" for k, v in data.rows.items()))
+    told = [
+        f"{split} {rows['used']} rows" + (" (cut from train)" if split in data.held_out else "")
+        for split, rows in data.rows.items()
+    ]
+    progress.say("    data: " + ", ".join(told))
     for split, rows in data.rows.items():
         if rows["unusable"]:
-            count = f"{rows['unusable']} of {rows['used'] + rows['unusable']} rows"
-            progress.warn(f"{split}: {count} have no text or no label and are not used")
+            progress.warn(
+                f"{split}: {rows['unusable']} rows have no text, or no label that train knows, "
+                "and are not used"
+            )
+
+
+def _make_once(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
+    """Runs of one folder share the cache, so a second one waits for the first."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "data.json").is_file():
+            _make(task, tokenizer, cache, folder)
 
 
 def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
     raw = tables.load(task, cache)
     _check_columns(task, raw)
     names = labels.find(task, raw["train"])
-    splits, rows = DatasetDict(), {}
-    for split, table in cut(task, raw).items():
-        used = _usable(task, table, names, split)
-        rows[split] = {"used": len(used), "unusable": len(table) - len(used)}
-        splits[split] = _tokenize(task, used, names, tokenizer)
+    usable = DatasetDict({split: _usable(task, raw, names, split) for split in raw})
+    splits = cut(task, usable)
+    facts = {
+        "labels": asdict(names),
+        "rows": _counts(raw, usable, splits),
+        "held_out": _held_out(task, raw),
+    }
+    tokens = {split: _tokenize(task, rows, names, tokenizer) for split, rows in splits.items()}
     partial = folder.with_name(folder.name + artifact.PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
-    splits.save_to_disk(str(partial))
-    artifact.write_json(partial / "data.json", {"labels": asdict(names), "rows": rows})
+    DatasetDict(tokens).save_to_disk(str(partial))
+    artifact.write_json(partial / "data.json", facts)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def _counts(
+    raw: DatasetDict, usable: DatasetDict, splits: dict[str, Dataset]
+) -> dict[str, dict[str, int]]:
+    """Every row of the data is in one of these, also of splits that cannot be used at all."""
+    return {
+        split: {
+            "used": len(splits.get(split, ())),
+            "unusable": len(raw[split]) - len(usable[split]) if split in raw else 0,
+        }
+        for split in [*splits, *(name for name in raw if name not in splits)]
+    }
+
+
+def _held_out(task: Task, raw: DatasetDict) -> list[str]:
+    report = tables.canonical(task.report_on)
+    chooses = ["select"] if isinstance(task.select_on, float) else []
+    return ([] if report in raw else [report]) + chooses
+
+
+def _needed(task: Task) -> set[str]:
+    chooses = {tables.canonical(task.select_on)} if isinstance(task.select_on, str) else set()
+    return {"train", tables.canonical(task.report_on)} | chooses
 
 
 def _check_columns(task: Task, raw: DatasetDict) -> None:
     if "train" not in raw:
         raise DataError(f"there is no split 'train'; there are {', '.join(raw) or 'none'}.")
-    for split in ("train", task.report_on, task.select_on):
-        if split not in raw:
-            continue
+    for split, table in raw.items():
         for column in (*task.text, task.label):
-            if column not in raw[split].column_names:
-                advice = plugins.unknown(column, raw[split].column_names)
+            if column in table.column_names:
+                _check_type(split, column, table, is_label=column == task.label)
+            elif split in _needed(task):
+                advice = plugins.unknown(column, table.column_names)
                 raise DataError(f"split {split!r} has no column {column!r}; {advice}.")
 
 
-def cut(task: Task, raw: DatasetDict) -> dict[str, Dataset]:
+def _check_type(split: str, column: str, table: Dataset, *, is_label: bool) -> None:
+    feature = table.features[column]
+    if labels.is_plain(feature) or (is_label and isinstance(feature, ClassLabel)):
+        return
+    wanted = "labels" if is_label else "texts"
+    raise DataError(
+        f"split {split!r}: column {column!r} holds {feature}, which are no {wanted}. "
+        "Write every value as a text of its own, in quotes where the format has them."
+    )
+
+
+def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
     """Seeded cuts from train where the data has no split to report or to choose on."""
-    splits = {name: table for name, table in raw.items() if _has_columns(task, table)}
-    if task.report_on not in splits:
-        splits["train"], splits[task.report_on] = _cut(splits["train"], task.holdout)
+    report = tables.canonical(task.report_on)
+    if "select" in (report, *usable):
+        raise DataError("a split cannot be called 'select': that is the one which chooses.")
+    splits = {name: table for name, table in usable.items() if len(table)}
+    if report not in splits:
+        splits["train"], splits[report] = _cut(splits["train"], task.holdout)
     if isinstance(task.select_on, float):
         splits["train"], splits["select"] = _cut(splits["train"], task.select_on)
-    elif task.select_on in splits:
-        splits["select"] = splits[task.select_on]
     else:
-        raise DataError(f"select_on: there is no split {task.select_on!r} ({', '.join(splits)}).")
+        splits["select"] = _chosen(task.select_on, report, splits)
     return splits
 
 
-def _has_columns(task: Task, table: Dataset) -> bool:
-    return {*task.text, task.label} <= set(table.column_names)
+def _chosen(select_on: str, report: str, splits: dict[str, Dataset]) -> Dataset:
+    select = tables.canonical(select_on)
+    if select == report:
+        raise DataError(f"select_on and report_on are both the split {report!r}.")
+    if select not in splits:
+        raise DataError(
+            f"select_on: there is no split {select!r}; {plugins.unknown(select, splits)}."
+        )
+    return splits[select]
 
 
 def _cut(table: Dataset, share: float) -> tuple[Dataset, Dataset]:
     order = np.random.default_rng(SPLIT_SEED).permutation(len(table))
     size = max(1, round(len(table) * share))
     if size >= len(table):
-        raise DataError(f"{len(table)} rows of train are too few to cut {share:.0%} from.")
+        raise DataError(
+            f"{len(table)} rows of train are too few to cut {share:.0%} from. "
+            "Add rows, or bring splits of your own for report_on and select_on."
+        )
     return table.select(np.sort(order[size:])), table.select(np.sort(order[:size]))
 
 
-def _usable(task: Task, table: Dataset, names: Labels, split: str) -> Dataset:
+def _usable(task: Task, raw: DatasetDict, names: Labels, split: str) -> Dataset:
     """Rows with text and label. Too many without are refused, none goes in silence."""
-    columns = [*task.text, task.label]
+    table, columns = raw[split], [*task.text, task.label]
+    if not {*columns} <= set(table.column_names):
+        return table.select([])
 
     def keep(*cells: list[Any]) -> list[bool]:
         return [
@@ -134,25 +227,27 @@ def _usable(task: Task, table: Dataset, names: Labels, split: str) -> Dataset:
         ]
 
     used = table.filter(keep, batched=True, input_columns=columns)
+    if split not in _needed(task) and not len(used):
+        return used  # a test split whose labels are kept secret
     unusable = len(table) - len(used)
-    unlabelled_test = not len(used) and split not in ("train", "select", task.report_on)
-    if unusable > task.max_unusable * len(table) and not unlabelled_test:
+    if unusable > task.max_unusable * len(table) or not len(used):
         raise DataError(
-            f"split {split!r}: {unusable} of {len(table)} rows have no text or a label that train "
-            f"does not have (more than max_unusable {task.max_unusable:.1%}); "
-            f"the first is row {_first_unusable(table, keep, columns)}. Mend the data, "
-            "or raise task.max_unusable."
+            f"split {split!r}: {unusable} of {len(table)} rows have no text, or no label that "
+            f"train knows (more than max_unusable {task.max_unusable:.1%}). "
+            f"The first is {_first_unusable(table, keep, columns)}. "
+            "Mend the data, or raise task.max_unusable."
         )
     return used
 
 
 def _first_unusable(table: Dataset, keep: Any, columns: list[str]) -> str:
+    """Counted as a person counts rows: from 1, below the header."""
     for start in range(0, len(table), 1000):
         rows = table[start : start + 1000]
         for offset, usable in enumerate(keep(*(rows[column] for column in columns))):
             if not usable:
-                cells = {column: rows[column][offset] for column in columns}
-                return f"{start + offset + 1}: {cells}"
+                cells = [f"{column}: {reprlib.repr(rows[column][offset])}" for column in columns]
+                return f"row {start + offset + 1} ({', '.join(cells)})"
     return "unknown"
 
 

@@ -1,23 +1,27 @@
 """Turns a validation error into a Problem: where, what, the value, the remedy."""
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from jpqd import plugins
 from jpqd.errors import Problem
-from jpqd.schema import Spec
-from jpqd.yamlfile import Document, dotted
+from jpqd.schema import NAME_PATTERN, STAGE_PATTERN, Spec
+from jpqd.yamlfile import Document, KeyPath
 
 _EXPECTED = {
     "missing": "is missing",
     "extra_forbidden": "unknown key",
     "string_type": "must be text",
     "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "dict_type": "must be a map",
+    "model_type": "must be a map",
     "tuple_type": "must be a list",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -27,52 +31,95 @@ _EXPECTED = {
     "too_short": "needs at least {min_length}",
     "too_long": "takes at most {max_length}",
 }
-_NAME = "must be a name of letters, digits, `_` and `-`: it becomes a folder's name, never a path"
+_FOLDER = "and start with a letter or digit, at most 100: it becomes a folder's name, never a path"
+_PATTERNS = {
+    NAME_PATTERN: f"must consist of letters, digits, `.`, `_` and `-` {_FOLDER}",
+    STAGE_PATTERN: f"must consist of letters, digits, `_` and `-` {_FOLDER}",
+}
+_NUMBER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
 
 
-def explain(
-    detail: Any, document: Document, specs: Mapping[tuple[Any, ...], type[Spec]]
-) -> Problem:
+def explain(detail: Any, document: Document, specs: Mapping[KeyPath, type[Spec]]) -> Problem:
     """One pydantic error in the words of the recipe. `specs` says what stands at which place."""
-    path = tuple(part for part in detail["loc"] if part != "[key]")
-    message = _message(detail)
-    if detail["type"] not in ("missing", "extra_forbidden"):
-        message += f" (got {_shown(detail['input'])})"
-    shown_in = "--set" if _only_set(path, document) else document.source
-    line = None if shown_in == "--set" else document.line(path)
-    return Problem(shown_in, dotted(path), message, _remedy(detail, path, specs), line)
+    path = detail["loc"]
+    if path[-1:] == ("[key]",) and detail["type"] != "extra_forbidden":
+        path = path[:-1]  # about the key itself; pydantic's mark, not the user's
+    message = _message(detail["type"], detail.get("ctx", {}), detail["msg"])
+    if _worth_showing(detail):
+        message += f" (got {shown(detail['input'])})"
+    return document.problem(path, message, _remedy(detail, path, specs))
 
 
-def _message(detail: Any) -> str:
-    if detail["type"] == "string_pattern_mismatch":
-        return _NAME
-    template = _EXPECTED.get(detail["type"])
-    if template:
-        return template.format(**detail.get("ctx", {}))
-    return str(detail["msg"]).removeprefix("Value error, ")
-
-
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as it may stand in a message: one short line."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _only_set(path: tuple[Any, ...], document: Document) -> bool:
-    """Values that came from `--set` have no line of their own."""
-    value = document.value
-    for part in path:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return bool(path) and path not in document.lines and path != ("name",)
+def _message(kind: str, context: dict[str, Any], otherwise: str) -> str:
+    if kind == "mistake":
+        return str(context["message"])
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
+    if kind in _EXPECTED:
+        limits = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
+        return _EXPECTED[kind].format(**limits)
+    return otherwise.removeprefix("Value error, ")
 
 
-def _remedy(detail: Any, path: tuple[Any, ...], specs: Mapping[tuple[Any, ...], type[Spec]]) -> str:
+def _worth_showing(detail: Any) -> bool:
+    """Not where nothing was given, nor a whole map because of something inside it."""
+    if detail["type"] in ("mistake", "value_error"):
+        return not isinstance(detail["input"], dict)
+    return detail["type"] not in ("missing", "extra_forbidden")
+
+
+def _remedy(detail: Any, path: KeyPath, specs: Mapping[KeyPath, type[Spec]]) -> str:
+    kind = detail["type"]
     spec = specs.get(path[:-1])
-    if detail["type"] == "extra_forbidden" and spec:
-        advice = plugins.unknown(path[-1], spec.model_fields)
-        return advice[0].upper() + advice[1:] + "."
-    if detail["type"] == "missing":
+    if kind == "mistake":
+        return str(detail["ctx"]["remedy"])
+    if kind == "missing":
         return f"Add `{path[-1]}:` there."
+    if kind == "extra_forbidden":
+        return plugins.advice(path[-1], spec.model_fields) if spec else ""
+    return _rewritten(detail, path) or _left_out(spec, path)
+
+
+def _rewritten(detail: Any, path: KeyPath) -> str:
+    """What was given, as it would be accepted."""
+    kind, given = detail["type"], detail["input"]
+    if kind == "tuple_type" and isinstance(given, str | int | float):
+        return f"Write a list: `{path[-1]}: [{_yaml(given)}]`."
+    if kind in ("int_type", "float_type") and isinstance(given, str) and _NUMBER.fullmatch(given):
+        return f"Write it without quotes: {given}."
+    if kind == "int_type" and isinstance(given, float) and given.is_integer() and given < 1e15:
+        return f"Write {int(given)}."
+    if kind == "string_type" and isinstance(given, int | float):
+        return f'Put it in quotes: "{_yaml(given)}".'
+    if kind == "literal_error":
+        close = plugins.closest(given, re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
+        return f"Did you mean {close!r}?" if close else ""
+    if kind == "too_short":
+        return f"Such as `{path[-1]}: [...]`."
+    if kind == "string_pattern_mismatch":
+        proper = re.sub(r"[^A-Za-z0-9]+", "-", given).strip("-")[:100]
+        return f"For example {proper}." if proper else ""
     return ""
+
+
+def _left_out(spec: type[Spec] | None, path: KeyPath) -> str:
+    field = spec.model_fields.get(str(path[-1])) if spec and path else None
+    if field is None or field.is_required():
+        return ""
+    if field.default in (None, ()):
+        return "Or leave it out."
+    return f"Leave it out for the default {_yaml(field.default)}."
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value, default=str)

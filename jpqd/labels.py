@@ -1,16 +1,19 @@
 """From whatever stands in a label column to class numbers or floats."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from datasets import ClassLabel, Dataset
+from datasets import ClassLabel, Dataset, Value
 
 from jpqd.errors import DataError
 from jpqd.task import Task
 
 MAX_CLASSES = 1000
+_PLAIN = ("string", "large_string", "bool", "int", "uint", "float", "null")
+_WHOLE = re.compile(r"(-?[0-9]+)(\.0+)?")
 Kind = Literal["classification", "regression"]
 
 
@@ -40,22 +43,32 @@ class Labels:
 def find(task: Task, train: Dataset) -> Labels:
     """Look at train's label column once and decide, unless the recipe has said it."""
     feature = train.features[task.label]
-    if isinstance(feature, ClassLabel):
-        names = task.labels or tuple(feature.names)
-        return _named(names, tuple(str(i) for i in range(len(names))))
+    if isinstance(feature, ClassLabel) and task.kind != "regression":
+        return _declared(task, tuple(feature.names))
     found = [value for value in train.unique(task.label) if not is_missing(value)]
     if not found:
-        raise DataError(f"column {task.label!r}: every label is missing.")
+        raise DataError(f"column {task.label!r}: every label of train is missing.")
     if task.kind == "regression" or (task.kind is None and not task.labels and _fractions(found)):
         return _regression(task, found)
     return _classes(task, found)
+
+
+def _declared(task: Task, names: tuple[str, ...]) -> Labels:
+    """The data itself says what its class numbers mean."""
+    if task.labels and len(task.labels) != len(names):
+        raise DataError(
+            f"column {task.label!r} has {len(names)} classes ({_some(names)}), "
+            f"but task.labels has {len(task.labels)}: {_some(task.labels)}."
+        )
+    return _named(task.labels or names, tuple(str(number) for number in range(len(names))))
 
 
 def _regression(task: Task, found: list[Any]) -> Labels:
     wrong = next((value for value in found if as_float(value) is None), None)
     if wrong is not None:
         raise DataError(
-            f"column {task.label!r}: {wrong!r} is not a number, and kind is regression."
+            f"column {task.label!r}: {wrong!r} is not a number, and kind is regression. "
+            "Mend the data, or leave kind out."
         )
     return Labels("regression")
 
@@ -63,28 +76,42 @@ def _regression(task: Task, found: list[Any]) -> Labels:
 def _classes(task: Task, found: list[Any]) -> Labels:
     texts = {as_text(value) for value in found}
     numbers = all(_is_whole(text) for text in texts)
-    values = tuple(sorted(texts, key=(lambda text: int(text)) if numbers else None))
+    values = tuple(sorted(texts, key=(lambda text: (int(text), text)) if numbers else None))
     if len(values) > MAX_CLASSES:
         raise DataError(
             f"column {task.label!r}: {len(values)} different labels, for example {values[:3]}. "
             "Is this the label column? Set kind: regression where the labels are measures."
         )
-    if len(values) == 1 and not task.labels:
-        raise DataError(f"column {task.label!r}: every row has the label {values[0]!r}.")
-    if not task.labels:
-        return _named(values, values)
-    if numbers and not texts - {str(i) for i in range(len(task.labels))}:
-        return _named(task.labels, tuple(str(i) for i in range(len(task.labels))))
-    if texts <= set(task.labels):
-        return _named(task.labels, task.labels)
+    if task.labels:
+        return _as_asked(task, values)
+    if len(values) == 1:
+        raise DataError(
+            f"column {task.label!r}: every row has the label {values[0]!r}. "
+            "Name all classes in task.labels where train lacks some."
+        )
+    return _named(values, values)
+
+
+def _as_asked(task: Task, values: tuple[str, ...]) -> Labels:
+    """`task.labels` are what stands in the data, or names for the numbers 0, 1, ..."""
+    numbers = tuple(str(number) for number in range(len(task.labels)))
+    for meant in (tuple(map(as_text, task.labels)), numbers):
+        if set(values) <= set(meant):
+            return _named(task.labels, meant)
     raise DataError(
-        f"column {task.label!r} holds {_some(sorted(texts))}, "
-        f"which does not fit task.labels {_some(task.labels)}."
+        f"column {task.label!r} holds {_some(values)}, which does not fit task.labels "
+        f"{_some(task.labels)}. Write the labels as they stand in the data, or a name for each "
+        "of the numbers 0, 1, ..."
     )
 
 
 def _named(names: tuple[str, ...], values: tuple[str, ...]) -> Labels:
     return Labels("classification", names, values)
+
+
+def is_plain(feature: Any) -> bool:
+    """Text, numbers or booleans: not nested, not of mixed types, not a point in time."""
+    return isinstance(feature, Value) and feature.dtype.startswith(_PLAIN)
 
 
 def is_missing(value: Any) -> bool:
@@ -94,12 +121,12 @@ def is_missing(value: Any) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """`1`, `1.0`, `"1"` and true are one label however a file's format spells it."""
+    """`1`, `1.0` and `"1.0"` are one label however a file's format spells it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def as_float(value: Any) -> float | None:
@@ -111,7 +138,7 @@ def as_float(value: Any) -> float | None:
 
 
 def _is_whole(text: str) -> bool:
-    return text.removeprefix("-").isdigit()
+    return _WHOLE.fullmatch(text) is not None
 
 
 def _fractions(found: Iterable[Any]) -> bool:

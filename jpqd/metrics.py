@@ -8,15 +8,22 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
+from jpqd.errors import DataError
 from jpqd.labels import Labels
-from jpqd.task import Task
+from jpqd.task import CLASSIFICATION_METRICS, REGRESSION_METRICS, Task
 
 Z95 = 1.959964
 
 
 def chooser(task: Task, labels: Labels) -> str:
     """The metric that chooses a checkpoint. All of them are better when larger."""
-    return task.metric or ("accuracy" if labels.kind == "classification" else "pearson")
+    known = CLASSIFICATION_METRICS if labels.kind == "classification" else REGRESSION_METRICS
+    if task.metric is not None and task.metric not in known:
+        raise DataError(
+            f"task.metric {task.metric!r} does not fit: the labels in column {task.label!r} make "
+            f"this a {labels.kind}. Choose one of {', '.join(known)}, or set task.kind."
+        )
+    return task.metric or known[0]
 
 
 def score(labels: Labels, logits: np.ndarray, truth: np.ndarray) -> dict[str, Any]:

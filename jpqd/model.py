@@ -108,10 +108,13 @@ def _new_tokenizer(new: NewModel, task: Task, cache: Path) -> PreTrainedTokenize
     core.normalizer = normalizers.BertNormalizer(lowercase=True)
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     core.decoder = decoders.WordPiece()
+    texts = list(_texts(task, cache))
+    # Without these in the list, the trainer numbers the pieces in the order of a random hash map.
+    pieces = [f"##{letter}" for letter in sorted(set("".join(texts).lower())) if letter.strip()]
     trainer = trainers.WordPieceTrainer(
-        vocab_size=new.vocab_size, special_tokens=_SPECIAL, show_progress=False
+        vocab_size=new.vocab_size, special_tokens=[*_SPECIAL, *pieces], show_progress=False
     )
-    core.train_from_iterator(_texts(task, cache), trainer)
+    core.train_from_iterator(texts, trainer)
     return BertTokenizer(vocab=core.get_vocab(), model_max_length=512)
 
 

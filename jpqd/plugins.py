@@ -6,7 +6,9 @@ import pkgutil
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from jpqd.schema import Spec
+from pydantic import ValidationError
+
+from jpqd.schema import Spec, mistake
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Spec)
@@ -17,7 +19,8 @@ def names(packages: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for package in packages:
         path = importlib.import_module(package).__path__
-        found.update({info.name: package for info in pkgutil.iter_modules(path)})
+        files = [info.name for info in pkgutil.iter_modules(path)]
+        found.update({name: package for name in files if not name.startswith("_")})
     return dict(sorted(found.items()))
 
 
@@ -25,7 +28,7 @@ def load(name: str, packages: Sequence[str], base: type[T]) -> type[T]:
     """The class of a plugin. An error inside the plugin's own imports is let through."""
     known = names(packages)
     if name not in known:
-        raise LookupError(unknown(name, known))
+        raise LookupError(advice(name, known))
     module = importlib.import_module(f"{known[name]}.{name}")
     found: type[T] = getattr(module, class_name(name))
     if not issubclass(found, base):
@@ -34,17 +37,27 @@ def load(name: str, packages: Sequence[str], base: type[T]) -> type[T]:
 
 
 def build(value: Any, packages: Sequence[str], base: type[S]) -> S:
-    """A plugin's config from `{use: name, ...}`. For validators: mistakes are ValueErrors."""
+    """A plugin's config from `{use: name, ...}`. For validators: raises what they may raise."""
     what = base.__name__.lower()
     if not isinstance(value, dict):
-        raise ValueError(f"a {what} is a map such as {{use: name}}")
-    if "use" not in value:
-        raise ValueError(f"`use` is missing; {unknown('', names(packages))}")
+        raise mistake(f"a {what} is a map such as {{use: name}}", advice("", names(packages)))
+    use = value.get("use")
+    if not isinstance(use, str):
+        message = "must be the name of a " + what if "use" in value else "is missing"
+        raise _about_use(value, message, advice("", names(packages)))
     try:
-        kind = load(value["use"], packages, base)
+        kind = load(use, packages, base)
     except LookupError as error:
-        raise ValueError(f"no {what} is called {value['use']!r}; {error}") from None
+        raise _about_use(value, f"no {what} has this name", str(error)) from None
     return kind.model_validate(value)
+
+
+def _about_use(value: dict[str, Any], message: str, remedy: str) -> ValidationError:
+    problem = mistake(message, remedy)
+    given = value.get("use", value)
+    return ValidationError.from_exception_data(
+        "use", [{"type": problem, "loc": ("use",), "input": given}]
+    )
 
 
 def class_name(name: str) -> str:
@@ -52,9 +65,18 @@ def class_name(name: str) -> str:
 
 
 def unknown(name: Any, known: Iterable[str]) -> str:
-    """Did you mean ...; otherwise all there is."""
+    """Did you mean ...; otherwise all there is. Goes on with a sentence."""
     options = sorted(known)
-    close = difflib.get_close_matches(str(name), options, n=1)
-    if close:
-        return f"did you mean {close[0]!r}? Known: {', '.join(options)}"
-    return f"known: {', '.join(options) or 'none yet'}"
+    everything = f"known: {', '.join(options) or 'none yet'}"
+    close = closest(name, options)
+    return f"did you mean {close!r}? K{everything[1:]}" if close else everything
+
+
+def closest(name: Any, options: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(str(name), options, n=1)), None)
+
+
+def advice(name: Any, known: Iterable[str]) -> str:
+    """`unknown` as a sentence of its own."""
+    text = unknown(name, known)
+    return text[0].upper() + text[1:] + "."

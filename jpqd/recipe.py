@@ -1,25 +1,27 @@
 """A recipe: model, task and an ordered map of stages, checked as a whole before anything runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, PlainValidator, SerializeAsAny, ValidationError
 
 from jpqd import plugins, yamlfile
 from jpqd.errors import Problem, RecipeError
-from jpqd.explain import explain
-from jpqd.schema import Name, Positive, Seed, Spec, StageId
+from jpqd.explain import explain, shown
+from jpqd.schema import Name, Positive, Seed, Spec, StageId, mistake
 from jpqd.stage import METHODS, Method, Stage
 from jpqd.task import ModelSource, NewModel, Task
-from jpqd.yamlfile import Document, dotted
+from jpqd.yamlfile import Document, KeyPath, dotted
 
 STAGES = ("jpqd.stages", "export.stages", "runtime_bench.stages")
 
 Tracker = Literal[
-    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "mlflow",
-    "neptune", "swanlab", "tensorboard", "trackio", "wandb",
+    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow",
+    "mlflow", "neptune", "swanlab", "tensorboard", "trackio", "wandb",
 ]  # fmt: skip
 
 
@@ -29,7 +31,7 @@ def _stage(value: Any) -> Stage:
 
 def _some_stages(value: Any) -> Any:
     if isinstance(value, dict) and not value:
-        raise ValueError("a recipe without stages does nothing; add one such as {use: train}")
+        raise mistake("a recipe without stages does nothing", "Add one such as {use: train}.")
     return value
 
 
@@ -52,65 +54,97 @@ class Recipe(Spec):
     """Trackers that `transformers` knows, such as tensorboard."""
     checkpoint_minutes: Positive = 5.0
     """How much work a kill may cost at the most. Never changes a result."""
-    stages: Annotated[dict[StageId, AnyStage], BeforeValidator(_some_stages), Field(min_length=1)]
+    stages: Annotated[dict[StageId, AnyStage], BeforeValidator(_some_stages)]
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read, override, check. Every problem is reported at once."""
     document = yamlfile.read(path)
-    if document.value is None and not document.problems:
-        raise RecipeError([Problem(str(path), "", "the file is empty", _START)])
     if not isinstance(document.value, dict):
-        got = type(document.value).__name__
-        raise RecipeError([Problem(str(path), "", f"a recipe is a map, got a {got}", _START)])
-    document.value.setdefault("name", path.stem)
+        raise RecipeError(document.problems or [_no_recipe(document)])
+    if "name" not in document.value:
+        document.value["name"] = path.stem
+        document.places["name",] = (document.source, None)
     for override in overrides:
         _override(document, override)
     return _check(document)
 
 
-_START = "Start from recipes/demo.yaml: it needs `model`, `task` and `stages`."
+def _no_recipe(document: Document) -> Problem:
+    got = document.value
+    message = "the file is empty" if got is None else f"a recipe is a map (got {shown(got)})"
+    remedy = "Start from recipes/demo.yaml: it needs `model`, `task` and `stages`."
+    return Problem(document.source, "", message, remedy)
 
 
 def _override(document: Document, override: str) -> None:
     """`stages.teacher.epochs=1`: the value is read as it would be inside the file."""
     key, equals, text = override.partition("=")
-    path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
-    if not equals or not all(str(part) for part in path):
-        problem = "expected path.to.key=value"
-        raise RecipeError([Problem(f"--set {override}", "", problem, "For example --set seed=1")])
+    keys = key.split(".")
+    source = f"--set {override if override.isprintable() else repr(override)}"[:100]
+    if not equals or not all(keys) or len(keys) > yamlfile.MAX_DEPTH:
+        problem = Problem(source, "", "expected path.to.key=value", "For example --set seed=1")
+        document.problems.append(problem)
+        return
     try:
-        _put(document.value, path, yamlfile.scalar(text))
-    except (TypeError, IndexError, KeyError):
-        problem = f"{key} cannot be set: the recipe has no such place"
-        raise RecipeError([Problem(f"--set {override}", "", problem)]) from None
-    for known in [line for line in document.lines if line[: len(path)] == path]:
-        del document.lines[known]
+        path = _put(document.value, keys, yamlfile.scalar(text))
+    except LookupError as error:
+        document.problems.append(Problem(source, "", str(error.args[0]), _NO_PLACE))
+    except RecipeError as error:
+        document.problems += [replace(p, source=source, line=None) for p in error.problems]
+    else:
+        _came_from(source, path, document)
 
 
-def _put(value: Any, path: tuple[str | int, ...], new: Any) -> None:
-    for part in path[:-1]:
-        value = value.setdefault(part, {}) if isinstance(value, dict) else value[part]
-    if not isinstance(value, dict | list):
-        raise TypeError(value)
-    place: Any = value
-    place[path[-1]] = new
+_NO_PLACE = "Name a key of a map, or the number of an item that a list has, counted from 0."
+
+
+def _put(value: Any, keys: list[str], new: Any) -> KeyPath:
+    """Set a value deep inside; maps on the way are made. The path, with numbers for items."""
+    path: list[str | int] = []
+    for key in keys[:-1]:
+        path.append(_place_in(value, key))
+        value = value.setdefault(key, {}) if isinstance(value, dict) else value[path[-1]]
+    path.append(_place_in(value, keys[-1]))
+    value[path[-1]] = new
+    return tuple(path)
+
+
+def _place_in(value: Any, key: str) -> str | int:
+    if isinstance(value, dict):
+        return key
+    items = {str(index): index for index in range(len(value) if isinstance(value, list) else 0)}
+    if key not in items:
+        raise LookupError(f"there is no place {shown(key)} in {shown(value)}")
+    return items[key]
+
+
+def _came_from(source: str, path: KeyPath, document: Document) -> None:
+    """Problems at or below this path are no line of the file's any more."""
+    for known in [known for known in document.places if known[: len(path)] == path]:
+        del document.places[known]
+    for depth in range(1, len(path) + 1):
+        document.places.setdefault(path[:depth], (source, None))
 
 
 def _check(document: Document) -> Recipe:
     problems = list(document.problems)
+    unreadable = {problem.path for problem in problems}
+    problems += _order_problems(document)
     try:
         recipe = Recipe.model_validate(document.value)
     except ValidationError as error:
         specs = dict(_specs(document.value))
-        problems += [explain(detail, document, specs) for detail in error.errors()]
-    problems += _order_problems(document)
+        explained = [explain(detail, document, specs) for detail in error.errors()]
+        problems += [problem for problem in explained if problem.path not in unreadable]
+    else:
+        problems += _input_problems(recipe, document)
     if problems:
-        raise RecipeError(sorted(set(problems), key=lambda p: (p.line or 0, p.path)))
+        raise RecipeError(sorted(set(problems), key=lambda p: (p.line or 0, p.path, p.message)))
     return recipe
 
 
-def _specs(value: Any) -> Iterator[tuple[tuple[Any, ...], type[Spec]]]:
+def _specs(value: Any) -> Iterator[tuple[KeyPath, type[Spec]]]:
     """Which Spec reads which place of this recipe: what did-you-mean chooses from."""
     yield (), Recipe
     yield ("task",), Task
@@ -126,27 +160,43 @@ def _specs(value: Any) -> Iterator[tuple[tuple[Any, ...], type[Spec]]]:
 
 
 def _order_problems(document: Document) -> Iterator[Problem]:
-    """Stages read earlier ones only. Works on the raw map, so it speaks beside other problems."""
+    """Stages need earlier ones only. Works on the raw map, so it speaks beside other problems."""
     stages = document.value.get("stages")
-    if not isinstance(stages, dict):
-        return
-    earlier: list[Any] = []
-    for stage, config in stages.items():
-        for path, name in _references(config):
-            if not isinstance(name, str) or name in earlier:
-                continue
-            what = "itself" if name == stage else "a later stage" if name in stages else "no stage"
-            yield Problem(
-                document.source,
-                dotted(("stages", stage, *path)),
-                f"{name!r} is {what}; a stage reads earlier stages only",
-                f"Earlier stages here: {', '.join(earlier) or 'none'}.",
-                document.line(("stages", stage, *path)),
-            )
-        earlier.append(stage)
+    for stage, config in stages.items() if isinstance(stages, dict) else ():
+        needs = config.get("needs") if isinstance(config, dict) else None
+        for index, name in enumerate(needs if isinstance(needs, list) else ()):
+            if isinstance(name, str) and name not in _before(stage, stages):
+                yield _not_earlier(document, name, ("stages", stage, "needs", index))
 
 
-def _references(config: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    if isinstance(config, dict) and isinstance(config.get("needs"), list):
-        for index, name in enumerate(config["needs"]):
-            yield ("needs", index), name
+def _input_problems(recipe: Recipe, document: Document) -> Iterator[Problem]:
+    """What methods refer to, such as a teacher: known once the recipe as a whole is valid."""
+    for stage, config in recipe.stages.items():
+        raw = document.value["stages"][stage]
+        for name in config.inputs():
+            if name not in _before(stage, recipe.stages):
+                path = next(_paths_to(name, raw), ())
+                yield _not_earlier(document, name, ("stages", stage, *path))
+
+
+def _before(stage: str, stages: Mapping[str, Any]) -> list[str]:
+    return list(takewhile(lambda other: other != stage, stages))
+
+
+def _not_earlier(document: Document, name: str, path: KeyPath) -> Problem:
+    stages = document.value["stages"]
+    stage = str(path[1])
+    what = "itself" if name == stage else "a later stage" if name in stages else "no stage"
+    message = f"{shown(name)} is {what}; a stage reads earlier stages only"
+    earlier = ", ".join(dotted((other,)) for other in _before(stage, stages))
+    return document.problem(path, message, f"Earlier stages here: {earlier or 'none'}.")
+
+
+def _paths_to(wanted: str, value: Any) -> Iterator[KeyPath]:
+    """Where a stage's name is written inside a stage."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        if inner == wanted:
+            yield (key,)
+        elif isinstance(inner, dict | list):
+            yield from ((key, *rest) for rest in _paths_to(wanted, inner))

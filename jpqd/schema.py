@@ -3,20 +3,24 @@
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic_core import PydanticCustomError
 
-Name = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+STAGE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
+
+Name = Annotated[StrictStr, Field(pattern=NAME_PATTERN)]
 """A name that becomes a folder's name: never a path."""
 
-StageId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
+StageId = Annotated[StrictStr, Field(pattern=STAGE_PATTERN)]
 """A stage's name and folder. No dots: files such as `recipe.yaml` live beside it."""
 
 Text = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
 Count = Annotated[StrictInt, Field(gt=0, lt=2**31)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
-Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
-Fraction = Annotated[StrictFloat, Field(ge=0, le=1)]
-Positive = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[StrictFloat, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[StrictFloat, Field(gt=0, lt=1, allow_inf_nan=False)]
+Fraction = Annotated[StrictFloat, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[StrictFloat, Field(gt=0, lt=1e9, allow_inf_nan=False)]
+NonNegative = Annotated[StrictFloat, Field(ge=0, lt=1e9, allow_inf_nan=False)]
 
 
 class Spec(BaseModel):
@@ -27,3 +31,8 @@ class Spec(BaseModel):
     def plain(self) -> dict[str, Any]:
         """JSON types only, defaults included: what is written down and hashed."""
         return self.model_dump(mode="json")
+
+
+def mistake(message: str, remedy: str = "") -> PydanticCustomError:
+    """What a validator raises: the words that the user reads, and how to mend it."""
+    return PydanticCustomError("mistake", "{message}", {"message": message, "remedy": remedy})

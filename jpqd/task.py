@@ -2,13 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, StrictStr, TypeAdapter, model_validator
+from pydantic import Field, PlainValidator, StrictStr, TypeAdapter, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
-from jpqd.schema import Count, Fraction, Name, Share, Spec, Text
+from jpqd.schema import Count, Fraction, Name, Share, Spec, Text, mistake
 
-HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w./-]+)?$")
+HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@\w[\w./-]*)?\Z", re.ASCII)
+"""`owner/name` or `owner/name@revision`; two dots could lead out of the hub's cache."""
 BUILTIN = "builtin:reviews"
 
 CLASSIFICATION_METRICS = ("accuracy", "f1", "matthews")
@@ -21,18 +23,20 @@ class NewModel(Spec):
     new: Literal["bert"]
     hidden_size: Count = 128
     num_hidden_layers: Count = 2
-    num_attention_heads: Count = 2
+    num_attention_heads: Annotated[Count, Field(validate_default=True)] = 2
     intermediate_size: Count = 512
     vocab_size: Count = 2000
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} cannot be divided "
-                f"among {self.num_attention_heads} heads"
+    @field_validator("num_attention_heads")
+    @classmethod
+    def _divides_hidden_size(cls, heads: int, others: ValidationInfo) -> int:
+        size = others.data.get("hidden_size", heads)
+        if size % heads:
+            raise mistake(
+                f"hidden_size {size} cannot be divided among {heads} heads",
+                f"Make hidden_size a multiple of {heads}, such as {-(-size // heads) * heads}.",
             )
-        return self
+        return heads
 
 
 def _model(value: Any) -> str | NewModel:
@@ -42,28 +46,38 @@ def _model(value: Any) -> str | NewModel:
 
 
 def _source(value: Any) -> str:
+    remedy = "Such as google-bert/bert-base-uncased, owner/name@revision or ./folder."
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("give a folder or a hub id such as google-bert/bert-base-uncased")
+        raise mistake("must be a folder or a hub id", remedy)
     if value == BUILTIN or HUB_ID.match(value) or looks_local(value):
         return value
-    raise ValueError("neither a hub id (owner/name, owner/name@revision) nor a path that exists")
+    raise mistake("neither a hub id nor a path that exists", remedy)
+
+
+_FILES = TypeAdapter(Annotated[dict[Name, Text], Field(min_length=1)])
+_SPLIT, _SHARE = TypeAdapter(Name), TypeAdapter(Share)
 
 
 def _dataset(value: Any) -> str | dict[str, str]:
     if isinstance(value, dict):
-        return TypeAdapter(dict[Name, Text]).validate_python(value)
+        return _FILES.validate_python(value)
     return _source(value)
 
 
 def _select_on(value: Any) -> str | float:
     if isinstance(value, str):
-        return TypeAdapter(Name).validate_python(value)
-    return TypeAdapter(Share).validate_python(value)
+        return _SPLIT.validate_python(value)
+    return _SHARE.validate_python(value)
 
 
 def looks_local(value: str) -> bool:
     """A path is written as one, or it exists; everything else is a hub id."""
-    return value.startswith((".", "/", "~")) or "\\" in value or Path(value).exists()
+    if value.startswith((".", "/", "~")) or "\\" in value:
+        return True
+    try:
+        return Path(value).exists()
+    except OSError:  # longer than a file's name can be
+        return False
 
 
 if TYPE_CHECKING:
@@ -102,16 +116,28 @@ class Task(Spec):
     max_unusable: Fraction = 0.01
     """The share of rows without text or label above which the data is refused."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.select_on == self.report_on:
-            raise ValueError(
-                f"select_on and report_on are both {self.report_on!r}: a figure on the split "
-                "that chose the checkpoint is not honest; give a share of train such as 0.05"
+    @field_validator("labels")
+    @classmethod
+    def _two_or_more(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) != len(labels) or len(labels) == 1:
+            raise mistake("must be two or more different names", "Or leave it out: they are found.")
+        return labels
+
+    @field_validator("metric")
+    @classmethod
+    def _fits_kind(cls, metric: str | None, others: ValidationInfo) -> str | None:
+        kind = others.data.get("kind")
+        fitting = REGRESSION_METRICS if kind == "regression" else CLASSIFICATION_METRICS
+        if kind and metric and metric not in fitting:
+            raise mistake(f"does not fit kind {kind!r}", f"Choose one of: {', '.join(fitting)}.")
+        return metric
+
+    @field_validator("select_on")
+    @classmethod
+    def _not_what_is_reported(cls, select_on: str | float, others: ValidationInfo) -> str | float:
+        if select_on == others.data.get("report_on"):
+            raise mistake(
+                "is also report_on: a figure on the split that chose the checkpoint is not honest",
+                "Give a share of train such as 0.05.",
             )
-        wrong = CLASSIFICATION_METRICS if self.kind == "regression" else REGRESSION_METRICS
-        if self.kind is not None and self.metric in wrong:
-            raise ValueError(f"metric {self.metric!r} does not fit kind {self.kind!r}")
-        if len(set(self.labels)) != len(self.labels) or len(self.labels) == 1:
-            raise ValueError(f"labels must be two or more different names, got {self.labels}")
-        return self
+        return select_on

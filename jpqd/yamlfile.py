@@ -1,6 +1,7 @@
 """Strict YAML: safe types, 1.2 scalars, no duplicate keys, no bombs, a line for every value."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ import yaml
 
 from jpqd.errors import Problem, RecipeError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
 MAX_NODES = 10_000
 MAX_DEPTH = 40
 
-_MAP, _SEQ = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+KeyPath = tuple[str | int, ...]
+Place = tuple[str, int | None]
+"""A file and a line, or a `--set` without one."""
 
-Path_ = tuple[str | int, ...]
+_TAG = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
@@ -24,69 +27,87 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
 
-_SCALARS = [
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
-    (
-        "float",
-        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
-        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
-        list("-+.0123456789"),
+def _int(text: str) -> int:
+    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+
+
+def _float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_SCALARS: dict[str, tuple[str, list[str], Callable[[str], Any]]] = {
+    "null": (r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""], lambda text: None),
+    "bool": (
+        r"(?:true|True|TRUE|false|False|FALSE)",
+        list("tTfF"),
+        lambda text: text.lower() == "true",
     ),
-]
-for _tag, _pattern, _first in _SCALARS:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+    "int": (r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)", list("-+0123456789"), _int),
+    "float": (
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))",
+        list("-+.0123456789"),
+        _float,
+    ),
+    "str": (r"(?s:.*)", [], str),
+}
+for _kind, (_pattern, _first, _) in _SCALARS.items():
+    if _first:
+        _Loader.add_implicit_resolver(_TAG + _kind, re.compile(_pattern + r"\Z"), _first)
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass
 class Document:
-    """A parsed file: its value, the line of every path, and what is wrong with it."""
+    """A parsed file: its value, the place of every key path, and what is wrong with it."""
 
     source: str
     value: Any = None
-    lines: dict[Path_, int] = field(default_factory=dict)
+    places: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def line(self, path: Path_) -> int | None:
-        """The line of a path, or of the nearest thing around it that stands in the file."""
-        while path not in self.lines and path:
+    def place(self, path: KeyPath) -> Place:
+        """Where a path stands, or the nearest thing around it."""
+        while path not in self.places and path:
             path = path[:-1]
-        return self.lines.get(path)
+        return self.places.get(path, (self.source, None))
+
+    def problem(self, path: KeyPath, message: str, remedy: str = "") -> Problem:
+        source, line = self.place(path)
+        return Problem(source, dotted(path), message, remedy, line)
 
 
 def read(path: Path) -> Document:
     """Parse a file; a file that cannot be read at all is an error at once."""
     source = str(path)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise _refuse(source, f"{size} bytes is too long for a recipe (at most {MAX_BYTES})")
-        text = path.read_bytes().decode()
+        with path.open("rb") as file:  # never the whole of it: it may be a device without end
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise _refuse(source, f"too long for a recipe (at most {MAX_BYTES} bytes)", _IS_RECIPE)
+        text = content.decode()
     except UnicodeDecodeError as error:
-        raise _refuse(source, f"not a text file ({error.reason} at byte {error.start})") from None
+        message = f"not a text file ({error.reason} at byte {error.start})"
+        raise _refuse(source, message, "Save it as UTF-8.") from None
     except OSError as error:
-        raise _refuse(
-            source,
-            f"cannot be read: {error.strerror}",
-            "Give the path of a recipe, for example recipes/demo.yaml.",
-        ) from None
+        raise _refuse(source, f"cannot be read: {error.strerror}", _IS_RECIPE) from None
+    except ValueError as error:
+        raise _refuse(repr(source), f"cannot be read: {error}", _IS_RECIPE) from None
     return parse(text, source)
 
 
+_IS_RECIPE = "Give the path of a recipe, for example recipes/demo.yaml."
+
+
 def parse(text: str, source: str) -> Document:
+    """What is not YAML is an error at once; all else is gathered in `problems`."""
     try:
         node = yaml.compose(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or "nested too deeply"
-        line = mark.line + 1 if mark else None
-        raise _refuse(
-            source,
-            f"not YAML: {what}",
-            "Look at the indentation, the brackets and the quotes around this line.",
-            line,
-        ) from None
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+        what, line = _not_yaml(error, text)
+        remedy = "Look at the indentation, the brackets and the quotes around this line."
+        raise _refuse(source, f"not YAML: {what}", remedy, line) from None
     document = Document(source)
     if node is not None:
         _Reader(document).read(node)
@@ -101,7 +122,18 @@ def scalar(text: str) -> Any:
     return document.value
 
 
-def _refuse(source: str, message: str, remedy: str = "", line: int | None = None) -> RecipeError:
+def _not_yaml(error: Exception, text: str) -> tuple[str, int | None]:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"the character {error.character:#x} is not allowed", line
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        return error.problem, error.problem_mark.line + 1 if error.problem_mark else None
+    if isinstance(error, RecursionError):
+        return "nested too deeply", None
+    return f"a number or a character is out of range ({error})", None  # such as "\Uffffffff"
+
+
+def _refuse(source: str, message: str, remedy: str, line: int | None = None) -> RecipeError:
     return RecipeError([Problem(source, "", message, remedy, line)])
 
 
@@ -111,64 +143,78 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.nodes = 0
-        self.scalars = _Loader("")
 
     def read(self, node: yaml.Node) -> None:
         self.document.value = self._value(node, ())
 
-    def _value(self, node: yaml.Node, path: Path_) -> Any:
+    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self._count(node, path)
+        self.document.places.setdefault(path, (self.document.source, node.start_mark.line + 1))
+        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
+            return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _count(self, node: yaml.Node, path: KeyPath) -> None:
         self.nodes += 1
-        line = node.start_mark.line + 1
         if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
             raise _refuse(
                 self.document.source,
                 f"more than {MAX_NODES} values or {MAX_DEPTH} levels once its aliases are expanded",
                 "Write the recipe without nested aliases.",
-                line,
-            )
-        self.document.lines.setdefault(path, line)
-        if isinstance(node, yaml.MappingNode) and node.tag == _MAP:
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode) and node.tag == _SEQ:
-            return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
-        return self._scalar(node, path)
-
-    def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
-            line = key_node.start_mark.line + 1
-            if key in result:
-                first = self.document.lines[(*path, key)]
-                self._problem(
-                    (*path, key),
-                    f"{key!r} is given twice (first in line {first})",
-                    "Keep one of the two.",
-                    line,
-                )
-                continue
-            self.document.lines[(*path, key)] = line
-            result[key] = self._value(value_node, (*path, key))
-        return result
-
-    def _scalar(self, node: yaml.Node, path: Path_) -> Any:
-        try:
-            if not isinstance(node, yaml.ScalarNode):
-                raise ValueError
-            return self.scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError):
-            self._problem(
-                path,
-                f"{node.tag} cannot be used here (got {str(node.value)[:60]!r})",
-                "Write plain text, numbers, lists and maps; no tags.",
                 node.start_mark.line + 1,
             )
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if problem := _wrong(key_node):
+                self._problem(path, f"a key is no plain text: {problem}", _PLAIN, key_node)
+                continue
+            inner = (*path, key_node.value)
+            if key_node.value in result:
+                message = f"is given twice (first in line {self.document.places[inner][1]})"
+                self._problem(inner, message, "Keep one of the two.", key_node)
+                continue
+            self.document.places[inner] = (self.document.source, key_node.start_mark.line + 1)
+            result[key_node.value] = self._value(value_node, inner)
+        return result
+
+    def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
+        if problem := _wrong(node):
+            self._problem(path, problem, _PLAIN, node)
             return None
+        return _SCALARS[node.tag.removeprefix(_TAG)][2](node.value)
 
-    def _problem(self, path: Path_, message: str, remedy: str, line: int) -> None:
-        shown = dotted(path)
-        self.document.problems.append(Problem(self.document.source, shown, message, remedy, line))
+    def _problem(self, path: KeyPath, message: str, remedy: str, node: yaml.Node) -> None:
+        line = node.start_mark.line + 1
+        problem = Problem(self.document.source, dotted(path), message, remedy, line)
+        self.document.problems.append(problem)
 
 
-def dotted(path: Path_) -> str:
-    return ".".join(str(part) for part in path)
+_PLAIN = "Write plain text, numbers, lists and maps; no tags."
+_MAX_DIGITS = 4000  # more is an error of int() itself
+
+
+def _wrong(node: yaml.Node) -> str:
+    """Why a node cannot be a plain value; empty when it can."""
+    kind, tag = node.tag.removeprefix(_TAG), node.tag.replace(_TAG, "!!")
+    if not isinstance(node, yaml.ScalarNode):
+        return f"a list or a map of kind {tag} cannot stand here"
+    if kind not in _SCALARS or not re.fullmatch(_SCALARS[kind][0], node.value):
+        return f"the tag {tag} does not fit here (got {node.value[:60]!r})"
+    if kind == "int" and len(node.value) > _MAX_DIGITS:
+        return f"a number of {len(node.value)} digits is too long"
+    if _CONTROL.search(node.value):
+        return f"control characters are not allowed (got {node.value[:60]!r})"
+    return ""
+
+
+def dotted(path: KeyPath) -> str:
+    """`stages.teacher.epochs`; keys that would garble the line are quoted."""
+    return ".".join(_part(str(part)) for part in path)
+
+
+def _part(text: str) -> str:
+    return text if re.fullmatch(r"[\w-]{1,100}", text, re.ASCII) else repr(text[:100])

@@ -1,11 +1,11 @@
 """The training stage: plain fine-tuning, and with methods every kind of joint compression."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, SerializeAsAny, model_validator
+from pydantic import Field, PlainValidator, SerializeAsAny, ValidationInfo, field_validator
 
 from jpqd import plugins
-from jpqd.schema import Count, Fraction, NonNegative, Positive, Share, StageId
+from jpqd.schema import Count, Fraction, NonNegative, Positive, Share, StageId, mistake
 from jpqd.stage import METHODS, Context, Method, Stage
 
 AnyMethod = Annotated[
@@ -40,13 +40,16 @@ class Train(Stage):
     """How often the checkpoint to keep is chosen, on `task.select_on`."""
     methods: tuple[AnyMethod, ...] = ()
 
-    @model_validator(mode="after")
-    def _micro_batch_divides(self) -> Self:
-        if self.micro_batch and self.batch_size % self.micro_batch:
-            raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}"
+    @field_validator("micro_batch")
+    @classmethod
+    def _micro_batch_divides(cls, micro: int | None, info: ValidationInfo) -> int | None:
+        whole = info.data.get("batch_size")
+        if micro and whole and whole % micro:
+            raise mistake(
+                f"batch_size {whole} is not a multiple of micro_batch",
+                "Give a divisor of batch_size.",
             )
-        return self
+        return micro
 
     def inputs(self) -> tuple[str, ...]:
         return tuple(

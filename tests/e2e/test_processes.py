@@ -1,0 +1,78 @@
+"""Several processes give what one gives, and only the first of them writes."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests import tiny
+
+NO_DROPOUT = ("--set", "stages.teacher.dropout=0.0", "--set", "stages.teacher.precision=f32")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def torchrun(recipe: Path, runs: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    launch = [tiny.PYTHON, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    launch += ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
+    return subprocess.run(
+        [*launch, "-m", "cli", "run", str(recipe), "--runs", str(runs), *more],
+        env=tiny.environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    folder = tmp_path_factory.mktemp("both")
+    recipe = tiny.write_recipe(folder)
+    one = tiny.run("run", recipe, "--runs", folder / "one", *NO_DROPOUT)
+    two = torchrun(recipe, folder / "two", *NO_DROPOUT)
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    return folder / "one", folder / "two", two.stderr + two.stdout
+
+
+def test_two_processes_end_with_the_same_logits_and_metrics(both: tuple[Path, Path, str]) -> None:
+    one, two, _ = both
+    logits = [
+        load_file(runs / "tiny" / stage / "predictions.safetensors")["logits"]
+        for stage in ("teacher", "check")
+        for runs in (one, two)
+    ]
+    np.testing.assert_allclose(logits[0], logits[1], atol=2e-4)
+    np.testing.assert_allclose(logits[2], logits[3], atol=2e-4)
+    for stage in ("teacher", "check"):
+        first, second = (tiny.manifest(runs, stage)["metrics"] for runs in (one, two))
+        for split in first.keys() - {"train"}:
+            assert first[split] == second[split]
+    assert tiny.manifest(two)["environment"]["processes"] == 2
+
+
+def test_only_the_first_of_two_processes_writes_and_speaks(both: tuple[Path, Path, str]) -> None:
+    one, two, output = both
+    names = [
+        sorted(path.relative_to(runs).as_posix() for path in runs.glob("tiny/[!.]*/*"))
+        for runs in (one, two)
+    ]
+    assert names[0] == names[1]
+    assert output.count("[1/2] teacher: train") == 1
+    assert output.count("accuracy 0") >= 2
+    assert tiny.run("verify", "--runs", two).returncode == 0
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    recipe = tiny.write_recipe(tmp_path, rows=64)
+    done = torchrun(recipe, tmp_path / "runs", "--set", "stages.teacher.batch_size=15")
+    assert done.returncode != 0
+    assert "batch_size 15 cannot be shared equally among 2 processes" in done.stderr

@@ -1,0 +1,151 @@
+"""Rows and columns that cannot be used: counted and told of, or refused with the place."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+from jpqd.errors import DataError
+from tests.unit.data_fixtures import Listener, contents, distinct, folder, prepare, tokenizer
+
+
+def test_unusable_rows_are_counted_and_told(tmp_path: Path) -> None:
+    rows = distinct(200)
+    rows[10]["text"], rows[20]["text"] = "", None
+    rows[30]["label"] = None
+    listener = Listener()
+    place = folder(tmp_path, train=rows, validation=distinct(10))
+    prepared = prepare(place, listener, max_unusable=0.02)
+    assert prepared.rows["train"]["unusable"] == 3
+    assert sum(prepared.rows[split]["used"] for split in ("train", "select")) == 197
+    assert [w.split(" rows")[0] for w in listener.warned] == ["train: 3"]
+
+
+def test_every_preparation_tells_of_unusable_rows_also_from_the_cache(tmp_path: Path) -> None:
+    rows = [*distinct(200), {"text": "good", "label": None}]
+    place = folder(tmp_path, train=rows)
+    listeners = [Listener(), Listener()]
+    for listener in listeners:
+        prepare(place, listener)
+    assert listeners[0].warned == listeners[1].warned != []
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "select"])
+def test_whether_data_is_refused_does_not_depend_on_how_it_is_cut(
+    tmp_path: Path, split: str
+) -> None:
+    """One bad row in 200 is few, wherever the cuts would have put it."""
+    rows = distinct(200)
+    cut_there = contents(prepare(folder(tmp_path, train=rows)), split)[0]
+    spelled = [tuple(tokenizer()(row["text"])["input_ids"]) for row in rows]
+    rows[spelled.index(cut_there)]["text"] = " "
+    assert prepare(folder(tmp_path, train=rows)).rows["train"]["unusable"] == 1
+
+
+def test_too_many_unusable_rows_are_refused_with_the_first_of_the_file(tmp_path: Path) -> None:
+    rows = distinct(1500)
+    for bad in range(1234, 1300):
+        rows[bad]["text"] = ""
+    with pytest.raises(DataError) as caught:
+        prepare(folder(tmp_path, train=rows))
+    message = str(caught.value)
+    assert "split 'train': 66 of 1500 rows" in message
+    assert "more than max_unusable 1.0%" in message
+    assert "row 1235 (text: '', label: 0)" in message
+    assert "raise task.max_unusable" in message
+
+
+def test_a_second_text_that_is_empty_makes_a_row_unusable(tmp_path: Path) -> None:
+    rows = [{"a": "good", "b": "film" if i else "", "label": i % 2} for i in range(200)]
+    prepared = prepare(folder(tmp_path, train=rows), text=("a", "b"))
+    assert prepared.rows["train"]["unusable"] == 1
+
+
+def test_labels_that_train_lacks_are_refused_with_the_label(tmp_path: Path) -> None:
+    unknown = [{"text": "good", "label": "neutral"}]
+    known = [{"text": "good", "label": ("pos", "neg")[i % 2]} for i in range(20)]
+    with pytest.raises(DataError, match=r"'validation': 1 of 21.*train knows.*row 21.*'neutral'"):
+        prepare(folder(tmp_path, train=known, validation=known + unknown))
+
+
+def test_a_long_text_does_not_flood_the_message(tmp_path: Path) -> None:
+    rows = [{"text": "good " * 10_000, "label": None}, *distinct(10)]
+    with pytest.raises(DataError) as caught:
+        prepare(folder(tmp_path, train=rows))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("label", [None, -1])
+def test_a_test_split_with_secret_labels_is_left_out_and_told_of(
+    tmp_path: Path, label: int | None
+) -> None:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+    for split, values in (("train", [0, 1] * 20), ("test", [label] * 7)):
+        columns = {"text": ["good film"] * len(values), "label": values}
+        place = tmp_path / "data" / f"{split}.parquet"
+        place.parent.mkdir(exist_ok=True)
+        Dataset.from_dict(columns, features=features).to_parquet(str(place))
+    listener = Listener()
+    prepared = prepare(tmp_path / "data", listener)
+    assert prepared.labels.names == ("neg", "pos")
+    assert prepared.rows["test"] == {"used": 0, "unusable": 7}
+    assert listener.warned[0].startswith("test: 7 rows")
+    with pytest.raises(DataError, match="'test' has no row with both text and label"):
+        prepared.split("test")
+
+
+def test_a_test_split_without_a_label_column_is_told_of(tmp_path: Path) -> None:
+    listener = Listener()
+    place = folder(tmp_path, train=distinct(50), test=[{"text": "good"}] * 5)
+    assert prepare(place, listener).rows["test"] == {"used": 0, "unusable": 5}
+    assert listener.warned[0].startswith("test: 5 rows")
+
+
+def test_a_reported_split_with_secret_labels_is_refused(tmp_path: Path) -> None:
+    secret = [{"text": "good", "label": None}] * 5
+    place = folder(tmp_path, train=distinct(50), test=secret)
+    asked: list[dict[str, Any]] = [{"report_on": "test"}, {"select_on": "test"}]
+    for settings in asked:
+        with pytest.raises(DataError, match="'test': 5 of 5 rows"):
+            prepare(place, **settings, max_unusable=1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"text": ("sentence",)}, "'train' has no column 'sentence'.*(?i:known: label, text)"),
+        ({"text": ("texts",)}, "no column 'texts'.*(?i:did you mean 'text')"),
+        ({"label": "lable"}, "no column 'lable'.*(?i:did you mean 'label')"),
+        ({"text": ("text", "other")}, "no column 'other'"),
+    ],
+)
+def test_a_missing_column_is_refused_with_those_there_are(
+    tmp_path: Path, settings: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(DataError, match=problem):
+        prepare(folder(tmp_path, train=distinct(10)), **settings)
+
+
+def test_a_reported_split_without_the_label_column_is_refused(tmp_path: Path) -> None:
+    place = folder(tmp_path, train=distinct(10), validation=[{"text": "good"}])
+    with pytest.raises(DataError, match="split 'validation' has no column 'label'"):
+        prepare(place)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("text", [["good", "film"], ["bad"]]),
+        ("text", ["2024-01-01", "2024-01-02"]),
+        ("text", [{"en": "good"}, {"en": "bad"}]),
+        ("label", [[0, 1], [1]]),
+        ("label", [0, "one"]),
+    ],
+)
+def test_columns_that_are_no_texts_or_labels_are_refused(
+    tmp_path: Path, column: str, values: list[Any]
+) -> None:
+    rows = [{"text": "good", "label": 1} | {column: value} for value in values]
+    with pytest.raises(DataError, match=f"'train': column '{column}' holds"):
+        prepare(folder(tmp_path, train=rows))

@@ -1,0 +1,55 @@
+"""Commands that compute nothing start at once: no heavy import, well under half a second."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPES = [str(path) for path in sorted((ROOT / "recipes").rglob("*.yaml"))]
+HEAVY = {
+    "accelerate", "datasets", "huggingface_hub", "nncf", "numpy", "openvino", "optimum", "pandas",
+    "safetensors", "scipy", "sklearn", "tokenizers", "torch", "transformers",
+}  # fmt: skip
+COMMANDS = {
+    "help": ["--help"],
+    "help of run": ["run", "--help"],
+    "version": ["--version"],
+    "validate": ["validate", *RECIPES],
+    "ls": ["ls", "--runs", "no-such-folder"],
+}
+SCRIPT = """
+import json, sys
+sys.argv = ["jpqd", *json.loads(sys.argv[1])]
+from cli import app
+try:
+    app()
+except SystemExit as end:
+    print(json.dumps({"code": end.code or 0, "modules": sorted(sys.modules)}))
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_heavy_import(command: str) -> None:
+    arguments = [sys.executable, "-c", SCRIPT, json.dumps(COMMANDS[command])]
+    output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    found = json.loads(output.splitlines()[-1])
+    assert found["code"] == 0, output
+    assert "typer" in found["modules"]
+    assert HEAVY.intersection(found["modules"]) == set()
+
+
+def seconds(arguments: list[str]) -> float:
+    command = [str(Path(sys.executable).with_name("jpqd")), *arguments]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("command", ["help", "validate"])
+def test_under_four_tenths_of_a_second(command: str) -> None:
+    """The best of several: the machine may be busy with something else."""
+    assert min(seconds(COMMANDS[command]) for _ in range(5)) < 0.4
