@@ -33,6 +33,10 @@ class Data:
     held_out: tuple[str, ...] = ()
     """The splits that were cut from train."""
 
+    def facts(self) -> dict[str, Any]:
+        """For the manifest: nothing is left out of a figure in silence."""
+        return {"rows": self.rows, "cut_from_train": list(self.held_out)}
+
     def split(self, name: str) -> Dataset:
         name = tables.canonical(name)
         if name in self.splits:
@@ -151,6 +155,14 @@ def _held_out(task: Task, raw: DatasetDict) -> list[str]:
 def _needed(task: Task) -> set[str]:
     chooses = {tables.canonical(task.select_on)} if isinstance(task.select_on, str) else set()
     return {"train", tables.canonical(task.report_on)} | chooses
+
+
+def train_texts(task: Task, cache: Path) -> list[str]:
+    """All texts of train, for a tokenizer that is made for them."""
+    raw = tables.load(task, cache)
+    _check_columns(task, raw)
+    columns = (raw["train"][column] for column in task.text)
+    return [str(cell) for column in columns for cell in column if cell is not None]
 
 
 def _check_columns(task: Task, raw: DatasetDict) -> None:

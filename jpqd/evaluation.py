@@ -35,7 +35,10 @@ def evaluate(stage: Evaluate, ctx: Context) -> dict[str, Any]:
     )
     if ranks.is_main():
         save_logits(ctx.out / "predictions.safetensors", logits, truth)
-    return {split: metrics.score(prepared.labels, logits, truth)}
+    return {
+        split: metrics.score(prepared.labels, logits, truth),
+        "data": prepared.facts(),
+    }
 
 
 def collator(tokenizer: PreTrainedTokenizerBase) -> Collate:

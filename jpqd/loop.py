@@ -65,7 +65,8 @@ class Loop(Trainer):
         self.network: PreTrainedModel = trainer["model"]
         self.model_accepts_loss_kwargs = False  # our loss is a mean, also over micro-batches
         self.remove_callback(PrinterCallback)
-        self.add_callback(_Conductor(self))
+        self.conductor = _Conductor(self)
+        self.add_callback(self.conductor)
 
     def run(self) -> None:
         """Start, or go on from the newest whole checkpoint, to the end or to a signal."""
@@ -78,14 +79,24 @@ class Loop(Trainer):
             self._restore(folder)
         elif self.average:
             self.average.start(self.network)
-        self.train(resume_from_checkpoint=str(folder) if folder else None)
+        try:
+            self.train(resume_from_checkpoint=str(folder) if folder else None)
+        finally:
+            self.conductor.close()
 
     # The order of rows, the loss.
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
-        lengths, batch = self.prepared.splits["train"]["length"], self.stage.batch_size
-        steps = math.ceil(len(lengths) / batch)
-        return LengthGrouped(lengths, batch, self.ctx.seed, lambda: self.state.global_step // steps)
+        lengths, per_epoch = self.prepared.splits["train"]["length"], self.steps_per_epoch
+
+        def epoch() -> int:
+            return self.state.global_step // per_epoch
+
+        return LengthGrouped(lengths, self.stage.batch_size, self.ctx.seed, epoch)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.prepared.splits["train"]) / self.stage.batch_size)
 
     def compute_loss(
         self,
@@ -212,12 +223,11 @@ class _Conductor(TrainerCallback):
         self.first = self.mark = self.saved = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        loop, per_epoch = self.loop, loop_steps(self.loop)
-        every = per_epoch / loop.stage.evals_per_epoch
+        loop = self.loop
+        every = loop.steps_per_epoch / loop.stage.evals_per_epoch
         count = math.ceil(state.max_steps / every)
         self.evals = {min(round(every * (i + 1)), state.max_steps) for i in range(count)}
         self.bar = loop.ctx.progress.training(loop.ctx.stage, state.max_steps, state.global_step)
-        self.bar.__enter__()
         self.mark = self.saved = time.monotonic()
         self.first = loop.samples
 
@@ -255,10 +265,6 @@ class _Conductor(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, *_: Any, **__: Any) -> None:
         self.mark = time.monotonic()
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def close(self) -> None:
         if self.bar:
-            self.bar.__exit__()
-
-
-def loop_steps(loop: Loop) -> int:
-    return math.ceil(len(loop.prepared.splits["train"]) / loop.stage.batch_size)
+            self.bar.stop()

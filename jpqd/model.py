@@ -1,6 +1,5 @@
 """Models and tokenizers from a stage's folder, a local folder, a hub, or from random weights."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from transformers import (
 )
 from transformers.models.bert.tokenization_bert import BertTokenizer
 
-from jpqd import sources, tables
+from jpqd import data, sources
 from jpqd.errors import SourceError
 from jpqd.labels import Labels
 from jpqd.task import NewModel, Task, looks_local
@@ -108,17 +107,15 @@ def _new_tokenizer(new: NewModel, task: Task, cache: Path) -> PreTrainedTokenize
     core.normalizer = normalizers.BertNormalizer(lowercase=True)
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     core.decoder = decoders.WordPiece()
-    texts = list(_texts(task, cache))
+    texts = data.train_texts(task, cache)
     # Without these in the list, the trainer numbers the pieces in the order of a random hash map.
-    pieces = [f"##{letter}" for letter in sorted(set("".join(texts).lower())) if letter.strip()]
+    pieces = [
+        f"##{letter}"
+        for letter in sorted({letter for text in texts for letter in text.lower()})
+        if letter.strip()
+    ]
     trainer = trainers.WordPieceTrainer(
         vocab_size=new.vocab_size, special_tokens=[*_SPECIAL, *pieces], show_progress=False
     )
     core.train_from_iterator(texts, trainer)
     return BertTokenizer(vocab=core.get_vocab(), model_max_length=512)
-
-
-def _texts(task: Task, cache: Path) -> Iterator[str]:
-    train = tables.load(task, cache)["train"]
-    for column in task.text:
-        yield from (str(cell) for cell in train[column] if cell is not None)

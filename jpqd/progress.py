@@ -1,11 +1,9 @@
 """What a person watches: a live line on a terminal, a line now and then elsewhere."""
 
 import time
-from typing import Self
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -34,22 +32,11 @@ class TrainingProgress:
         self.parent, self.stage, self.steps = parent, stage, steps
         self.first, self.started, self.spoke = done, time.monotonic(), 0.0
         self.loss: float | None = None
-        self.bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(),
-            console=parent.console,
-            disable=not parent.console.is_terminal or parent.quiet,
-        )
+        self.bars = _bars(parent.console)
         self.task = self.bars.add_task(stage, total=steps, completed=done, facts="")
-
-    def __enter__(self) -> Self:
         self.bars.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         self.bars.stop()
 
     def update(self, step: int, epoch: float, samples: int) -> None:
@@ -71,3 +58,16 @@ class TrainingProgress:
         pace = (now - self.started) / max(step - self.first, 1)
         minutes, seconds = divmod(int(pace * (self.steps - step)), 60)
         return f"{minutes}:{seconds:02d}"
+
+
+def _bars(console: Console) -> Any:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} {task.fields[facts]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal or console.quiet,
+    )

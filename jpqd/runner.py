@@ -1,5 +1,6 @@
 """Runs a plan: skip what is sealed, run what is not, seal it."""
 
+import importlib.util
 import shutil
 import time
 from collections.abc import Iterator
@@ -9,15 +10,19 @@ from pathlib import Path
 
 from jpqd import artifact, host, lock, ranks, sources
 from jpqd.artifact import Manifest
-from jpqd.errors import RunError
+from jpqd.errors import RunError, UserError
 from jpqd.plan import Step, plan
 from jpqd.progress import Progress
 from jpqd.recipe import Recipe
 from jpqd.stage import Context
 
+_MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}
+"""Trackers whose Python module has another name."""
+
 
 def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
     """Run a recipe to its end in `runs/<name>`; what is sealed and unchanged is left alone."""
+    _check_trackers(recipe)
     sources.check(recipe.model, recipe.task)
     run = runs / recipe.name
     with _holding(run):
@@ -61,9 +66,27 @@ def _holding(run: Path) -> Iterator[None]:
         yield
 
 
+def _check_trackers(recipe: Recipe) -> None:
+    for tracker in recipe.report_to:
+        module = _MODULES.get(tracker, tracker)
+        if importlib.util.find_spec(module) is None:
+            package = "'jpqd[tensorboard]'" if tracker == "tensorboard" else module
+            raise UserError(f"report_to: {tracker} is not installed. Try: pip install {package}")
+
+
+def _check_room(step: Step, progress: Progress) -> None:
+    free = shutil.disk_usage(step.work.parent.parent).free
+    if step.disk_bytes and step.disk_bytes > free:
+        progress.warn(
+            f"{step.id} may need {step.disk_bytes / 1e6:.0f} MB for checkpoints and result, "
+            f"and {free / 1e6:.0f} MB are free; choose another disk with --runs"
+        )
+
+
 def _run(step: Step, recipe: Recipe, steps: list[Step], progress: Progress) -> None:
     partial = step.folder.with_name(step.folder.name + artifact.PARTIAL)
     if ranks.is_main():
+        _check_room(step, progress)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         step.work.mkdir(parents=True, exist_ok=True)

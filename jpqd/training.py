@@ -13,7 +13,7 @@ from transformers.utils import logging
 from jpqd import artifact, data, evaluation, interrupts, metrics, model, ranks
 from jpqd.data import Data
 from jpqd.errors import DataError, Interrupted
-from jpqd.loop import Loop
+from jpqd.loop import EVAL_BATCH, Loop
 from jpqd.stage import Context, Hooks
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def train(stage: Train, ctx: Context) -> dict[str, Any]:
         facts = _fit(stage, ctx, network, hooks, prepared, tokenizer)
     for hook in reversed(hooks):
         network = hook.finish(network)
-    return {**_report(stage, ctx, network, prepared, tokenizer), **facts}
+    return {**_report(ctx, network, prepared, tokenizer), **facts, "data": prepared.facts()}
 
 
 def _quiet() -> None:
@@ -144,7 +144,6 @@ def _bf16(precision: str) -> bool:
 
 
 def _report(
-    stage: Train,
     ctx: Context,
     network: PreTrainedModel,
     prepared: Data,
@@ -153,7 +152,7 @@ def _report(
     """Save the model, and measure it on the split that is reported."""
     collate = evaluation.collator(tokenizer)
     split = prepared.split(ctx.task.report_on)
-    logits, truth = evaluation.predict(network, split, collate, 64)
+    logits, truth = evaluation.predict(network, split, collate, EVAL_BATCH)
     if ranks.is_main():
         model.save(network.cpu(), tokenizer, ctx.out)
         evaluation.save_logits(ctx.out / "predictions.safetensors", logits, truth)
