@@ -53,7 +53,7 @@ class Average:
         save_file(self.weights, path)
 
     def load(self, path: Path, device: torch.device) -> None:
-        self.weights = load_file(path, device=str(device))
+        self.weights = {name: weight.to(device) for name, weight in load_file(path).items()}
 
 
 def trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -1,19 +1,25 @@
 """Where models and datasets come from: folders and files, or a hub that may be out of reach."""
 
 import os
-import threading
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any, Literal
 
 from jpqd.artifact import hash_file
 from jpqd.errors import SourceError
 from jpqd.task import BUILTIN, NewModel, Task, looks_local
 
-HUB_SECONDS = 8.0
+Kind = Literal["model", "dataset"]
+
+HUB_SECONDS = 7.0
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
-_MODEL_FILES = (".json", ".safetensors", ".txt", ".model")
+_WEIGHTS = "model*.safetensors"
+_MODEL_FILES = (
+    _WEIGHTS, "config.json", "structure.json", "tokenizer*", "special_tokens_map.json",
+    "vocab.*", "merges.txt", "*.model",
+)  # fmt: skip
 _UNSAFE = ("pytorch_model.bin", "model.ckpt", "tf_model.h5", "flax_model.msgpack")
 
 _CONVERT = """only safetensors are read, because the other formats can run code. Convert it once,
@@ -61,7 +67,7 @@ def local_model(text: str) -> Path:
         raise SourceError(f"model {text!r}: there is no such folder. Give a folder, or a hub id.")
     if not (folder / "config.json").is_file():
         raise SourceError(f"model {text!r}: the folder has no config.json, so it is not a model.")
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob(_WEIGHTS)):
         _refuse_unsafe(text, {path.name for path in folder.iterdir()})
         raise SourceError(f"model {text!r}: the folder has no model.safetensors.")
     return folder
@@ -91,9 +97,9 @@ def table_files(place: Path) -> list[Path]:
     return found
 
 
-def _hashes(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Any]:
-    files = sorted(path for path in folder.iterdir() if path.suffix in suffixes)
-    return {path.name: hash_file(path) for path in files}
+def _hashes(folder: Path, patterns: tuple[str, ...]) -> dict[str, Any]:
+    files = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return {path.name: hash_file(path) for path in sorted(files)}
 
 
 def _refuse_unsafe(model: str, files: set[str]) -> None:
@@ -110,7 +116,7 @@ def weights_bytes(model: str | NewModel) -> int | None:
         return 4 * (model.vocab_size * hidden + layers * layer)
     if not looks_local(model):
         return None
-    return sum(path.stat().st_size for path in local_model(model).glob("*.safetensors"))
+    return sum(path.stat().st_size for path in local_model(model).glob(_WEIGHTS))
 
 
 def go_offline() -> None:
@@ -127,13 +133,13 @@ def check(model: str | NewModel, task: Task) -> None:
     """Fail now, within seconds, when something that the run reads cannot be had."""
     model_identity(model)
     dataset_identity(task)
-    missing = []
+    wanted: list[tuple[Kind, HubId]] = []
     if isinstance(model, str) and not looks_local(model):
-        missing += _hub_problem("model", HubId.parse(model))
+        wanted.append(("model", HubId.parse(model)))
     if isinstance(task.dataset, str) and task.dataset != BUILTIN and not looks_local(task.dataset):
-        missing += _hub_problem("dataset", HubId.parse(task.dataset))
-    if missing:
-        raise SourceError("\n".join(missing) + "\n" + _LOCAL_COPIES)
+        wanted.append(("dataset", HubId.parse(task.dataset)))
+    if problems := _hub_problems([one for one in wanted if not _is_cached(*one)]):
+        raise SourceError("\n".join(problems) + "\n" + _LOCAL_COPIES)
 
 
 _LOCAL_COPIES = """To run from local copies, name them:
@@ -142,21 +148,20 @@ DIR holds config.json, model.safetensors and the tokenizer's files; for the data
 split, such as train.csv and validation.csv (also .tsv, .jsonl, .parquet)."""
 
 
-def _hub_problem(kind: Literal["model", "dataset"], hub: HubId) -> list[str]:
-    if _is_cached(kind, hub):
-        return []
+def _hub_problems(wanted: list[tuple[Kind, HubId]]) -> list[str]:
     if is_offline():
-        return [f"{kind} {hub.name!r} is not in the cache, and offline is asked for."]
-    try:
-        files = _within(HUB_SECONDS, lambda: _hub_files(kind, hub))
-    except Exception as error:
-        return [f"{kind} {hub.name!r}: {_hub_reason(error)}"]
-    if kind == "model" and not any(name.endswith(".safetensors") for name in files):
-        _refuse_unsafe(hub.name, set(files))
-    return []
+        return [f"{kind} {hub.name!r} is not in the cache, and offline is asked for."
+                for kind, hub in wanted]  # fmt: skip
+    problems = []
+    for (kind, hub), answer in zip(wanted, _ask_hub(wanted), strict=True):
+        if isinstance(answer, Exception):
+            problems.append(f"{kind} {hub.name!r}: {_hub_reason(answer)}")
+        elif kind == "model" and not any(name.endswith(".safetensors") for name in answer):
+            _refuse_unsafe(hub.name, set(answer))
+    return problems
 
 
-def _hub_files(kind: Literal["model", "dataset"], hub: HubId) -> list[str]:
+def _hub_files(kind: Kind, hub: HubId) -> list[str]:
     from huggingface_hub import HfApi
 
     info = HfApi().repo_info(
@@ -175,7 +180,7 @@ def _hub_reason(error: Exception) -> str:
     return f"the hub cannot be reached ({type(error).__name__}: {str(error)[:120]})."
 
 
-def _is_cached(kind: Literal["model", "dataset"], hub: HubId) -> bool:
+def _is_cached(kind: Kind, hub: HubId) -> bool:
     """Whether a snapshot is on this machine already, so that no network is needed."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -188,26 +193,25 @@ def _is_cached(kind: Literal["model", "dataset"], hub: HubId) -> bool:
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
         return False
-    wanted = "*.safetensors" if kind == "model" else "**/*"
+    wanted = _WEIGHTS if kind == "model" else "**/*"
     return any(path.is_file() for path in folder.glob(wanted))
 
 
-def _within(seconds: float, work: Callable[[], list[str]]) -> list[str]:
-    """A bound that also holds where name look-ups hang; libraries retry for minutes."""
-    box: list[Any] = []
+def _ask_hub(wanted: list[tuple[Kind, HubId]]) -> list[list[str] | Exception]:
+    """All at once, and bounded also where a name look-up hangs; libraries retry for minutes."""
+    silent = TimeoutError(f"no answer within {HUB_SECONDS:.0f} s")
+    answers: list[list[str] | Exception] = [silent for _ in wanted]
 
-    def call() -> None:
+    def ask(index: int) -> None:
         try:
-            box.append(work())
+            answers[index] = _hub_files(*wanted[index])
         except Exception as error:
-            box.append(error)
+            answers[index] = error
 
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not box:
-        raise TimeoutError(f"no answer within {seconds:.0f} s")
-    if isinstance(box[0], Exception):
-        raise box[0]
-    files: list[str] = box[0]
-    return files
+    threads = [Thread(target=ask, args=(index,), daemon=True) for index in range(len(wanted))]
+    deadline = time.monotonic() + HUB_SECONDS
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return list(answers)

@@ -1,5 +1,6 @@
 """Kills, Ctrl-C, a second run, a full disk, a torn checkpoint: nothing is lost."""
 
+import json
 import random
 import shutil
 import signal
@@ -12,16 +13,28 @@ import pytest
 from tests import tiny
 
 KILLS = 5
+STEPS = 57
+
+
+Result = tuple[str, list[float]]
+"""The hash of the weights, and the loss of every step: one differing step shows in one of them."""
+
+
+def result(runs: Path) -> Result:
+    history = json.loads((runs / "tiny" / "teacher" / "history.json").read_text())
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    assert len(losses) == STEPS
+    return tiny.weights(runs), losses
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A recipe, and the weights with which it ends when nothing happens."""
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A recipe, and how it ends when nothing happens."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     recipe = tiny.write_recipe(folder)
     done = tiny.run("run", recipe, "--runs", folder / "runs")
     assert done.returncode == 0, done.stderr
-    return recipe, tiny.weights(folder / "runs")
+    return recipe, result(folder / "runs")
 
 
 def checkpoints(runs: Path) -> list[Path]:
@@ -39,7 +52,7 @@ def wait_for_checkpoint(process: subprocess.Popen[str], runs: Path, least: int =
 
 
 def test_kills_at_random_moments_do_not_change_the_weights(
-    uninterrupted: tuple[Path, str], tmp_path: Path
+    uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
     recipe, expected = uninterrupted
     moments, kills, continued = random.Random(11), 0, 0
@@ -58,12 +71,12 @@ def test_kills_at_random_moments_do_not_change_the_weights(
     done = tiny.run("run", recipe, "--runs", tmp_path)
     assert done.returncode == 0, done.stderr
     assert continued >= 1
-    assert tiny.weights(tmp_path) == expected
+    assert result(tmp_path) == expected
     assert tiny.run("verify", "--runs", tmp_path).returncode == 0
 
 
 def test_a_kill_while_the_result_is_written_costs_nothing(
-    uninterrupted: tuple[Path, str], tmp_path: Path
+    uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
     recipe, expected = uninterrupted
     process = tiny.start("run", recipe, "--runs", tmp_path)
@@ -74,13 +87,13 @@ def test_a_kill_while_the_result_is_written_costs_nothing(
     process.communicate()
     done = tiny.run("run", recipe, "--runs", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert tiny.weights(tmp_path) == expected
+    assert result(tmp_path) == expected
     assert not list((tmp_path / "tiny").glob("*.partial"))
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_at_the_step_boundary_and_the_rest_is_the_same(
-    uninterrupted: tuple[Path, str], tmp_path: Path, signum: signal.Signals, code: int
+    uninterrupted: tuple[Path, Result], tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
     recipe, expected = uninterrupted
     rare = ("--set", "checkpoint_minutes=60")  # so that only the signal can cause the checkpoint
@@ -96,7 +109,7 @@ def test_a_signal_saves_at_the_step_boundary_and_the_rest_is_the_same(
     assert f"saved at step {saved.name[5:]} of" in error
     done = tiny.run("run", recipe, "--runs", tmp_path, *rare)
     assert f"goes on from checkpoint {saved.name}" in done.stderr
-    assert tiny.weights(tmp_path) == expected
+    assert result(tmp_path) == expected
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
@@ -115,7 +128,7 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
 
 
 def test_a_torn_checkpoint_is_set_aside_and_the_one_before_it_is_used(
-    uninterrupted: tuple[Path, str], tmp_path: Path
+    uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
     recipe, expected = uninterrupted
     process = tiny.start("run", recipe, "--runs", tmp_path)
@@ -132,11 +145,11 @@ def test_a_torn_checkpoint_is_set_aside_and_the_one_before_it_is_used(
     assert f"checkpoint {newest.name} is not whole (optimizer.pt" in done.stderr
     assert "checkpoint step-9999 is not whole" in done.stderr
     assert f"goes on from checkpoint {before.name}" in done.stderr
-    assert tiny.weights(tmp_path) == expected
+    assert result(tmp_path) == expected
 
 
 def test_a_second_run_in_the_same_folder_stops_at_once_and_names_the_first(
-    uninterrupted: tuple[Path, str], tmp_path: Path
+    uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
     recipe, _ = uninterrupted
     first = tiny.start("run", recipe, "--runs", tmp_path)
@@ -153,7 +166,7 @@ def test_a_second_run_in_the_same_folder_stops_at_once_and_names_the_first(
 
 
 def test_a_full_disk_is_a_clear_error_and_the_earlier_checkpoint_goes_on(
-    uninterrupted: tuple[Path, str], tmp_path: Path
+    uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
     recipe, expected = uninterrupted
     process = tiny.start("run", recipe, "--runs", tmp_path)
@@ -169,7 +182,7 @@ def test_a_full_disk_is_a_clear_error_and_the_earlier_checkpoint_goes_on(
     assert saved in checkpoints(tmp_path)
     done = tiny.run("run", recipe, "--runs", tmp_path)
     assert f"goes on from checkpoint {saved.name}" in done.stderr
-    assert tiny.weights(tmp_path) == expected
+    assert result(tmp_path) == expected
 
 
 def run_on_full_disk(recipe: Path, runs: Path) -> subprocess.CompletedProcess[str]:
