@@ -20,7 +20,7 @@ task: {name: tiny, dataset: DATA, text: [text], label: label, max_length: 32}
 seed: 3
 checkpoint_minutes: 0.0001
 stages:
-  teacher: {use: train, epochs: 3, batch_size: 16, learning_rate: 1.0e-3, average: 0.9,
+  teacher: {use: train, epochs: 3, batch_size: 16, learning_rate: 3.0e-3, average: 0.5,
             evals_per_epoch: 2}
   check: {use: evaluate, needs: [teacher], split: select}
 """

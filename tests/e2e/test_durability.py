@@ -14,6 +14,7 @@ from tests import tiny
 
 KILLS = 5
 STEPS = 57
+SECONDS: dict[str, float] = {}
 
 
 Result = tuple[str, list[float]]
@@ -32,7 +33,9 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Resul
     """A recipe, and how it ends when nothing happens."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     recipe = tiny.write_recipe(folder)
+    started = time.monotonic()
     done = tiny.run("run", recipe, "--runs", folder / "runs")
+    SECONDS["uninterrupted"] = time.monotonic() - started
     assert done.returncode == 0, done.stderr
     return recipe, result(folder / "runs")
 
@@ -55,19 +58,18 @@ def test_kills_at_random_moments_do_not_change_the_weights(
     uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
     recipe, expected = uninterrupted
-    moments, kills, continued = random.Random(11), 0, 0
-    while kills < KILLS:
+    moments, continued = random.Random(11), 0
+    for kill in range(KILLS):
+        reached = max((int(path.name[5:]) for path in checkpoints(tmp_path)), default=0)
         process = tiny.start("run", recipe, "--runs", tmp_path)
-        if kills % 2:  # every other time in the middle of training, else at any moment at all
-            reached = max((int(path.name[5:]) for path in checkpoints(tmp_path)), default=0)
-            wait_for_checkpoint(process, tmp_path, least=reached + 1)
-            time.sleep(moments.uniform(0, 0.4))
-        else:
-            time.sleep(moments.uniform(0.3, 8))
+        if kill % 2:  # some steps further, in the middle of a step, an evaluation or a checkpoint
+            wait_for_checkpoint(process, tmp_path, least=reached + moments.randint(1, 9))
+            time.sleep(moments.uniform(0, 0.05))
+        else:  # any moment of the start: imports, data, tokenizer, the first steps
+            time.sleep(moments.uniform(0.1, 0.6) * SECONDS["uninterrupted"])
         assert process.poll() is None, f"it ended by itself: {process.communicate()}"
         process.send_signal(signal.SIGKILL)
         continued += "goes on from checkpoint" in process.communicate()[1]
-        kills += 1
     done = tiny.run("run", recipe, "--runs", tmp_path)
     assert done.returncode == 0, done.stderr
     assert continued >= 1
