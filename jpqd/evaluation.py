@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset
 from safetensors.numpy import save_file
@@ -60,8 +59,8 @@ def predict(
     """Logits and labels in the split's order. Rows of like length share a batch."""
     order = np.argsort(np.asarray(split["length"]), kind="stable")
     mine = order[ranks.rank() :: ranks.world_size()]
-    device = PartialState().device
-    model.to(device).eval()
+    device = ranks.device()
+    model.to(device=device).eval()
     parts = []
     for start in range(0, len(mine), batch_size):
         batch = collate(split.__getitems__([int(i) for i in mine[start : start + batch_size]]))

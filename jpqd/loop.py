@@ -118,9 +118,7 @@ class Loop(Trainer):
     def _task_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.prepared.labels.kind == "regression":
             return nn.functional.mse_loss(logits[:, 0], labels.float())
-        return nn.functional.cross_entropy(
-            logits, labels, label_smoothing=self.stage.label_smoothing
-        )
+        return nn.functional.cross_entropy(logits, labels)
 
     # Choosing a checkpoint.
 

@@ -1,6 +1,13 @@
 """One process or many: who writes, and how the others wait. torchrun sets the variables."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import PartialState
 
 
 def rank() -> int:
@@ -18,9 +25,7 @@ def is_main() -> bool:
 def barrier() -> None:
     """Wait until every process is here; nothing to do for a single one."""
     if world_size() > 1:
-        from accelerate import PartialState
-
-        PartialState().wait_for_everyone()
+        _state().wait_for_everyone()
 
 
 def agree(value: int) -> int:
@@ -28,8 +33,21 @@ def agree(value: int) -> int:
     if world_size() == 1:
         return value
     import torch
-    from accelerate import PartialState
 
-    largest = torch.tensor([value], device=PartialState().device)
+    largest = torch.tensor([value], device=device())
     torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
     return int(largest.item())
+
+
+def device() -> torch.device:
+    """Where this process computes."""
+    found: torch.device = _state().device
+    return found
+
+
+def _state() -> PartialState:
+    """accelerate must be told that there is no accelerator, or its barriers do nothing."""
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.accelerator.is_available())

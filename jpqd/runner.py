@@ -23,8 +23,9 @@ _MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}
 def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
     """Run a recipe to its end in `runs/<name>`; what is sealed and unchanged is left alone."""
     _check_trackers(recipe)
-    sources.check(recipe.model, recipe.task)
     run = runs / recipe.name
+    if any(step.status != "sealed" for step in plan(recipe, run)):
+        sources.check_hub(recipe.model, recipe.task)
     with _holding(run):
         if ranks.is_main():
             for name in recipe.stages:

@@ -3,11 +3,12 @@
 import os
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
 
-from jpqd.artifact import hash_file
+from jpqd import artifact
 from jpqd.errors import SourceError
 from jpqd.task import BUILTIN, NewModel, Task, looks_local
 
@@ -53,11 +54,11 @@ def model_identity(model: str | NewModel) -> dict[str, Any]:
 def dataset_identity(task: Task) -> dict[str, Any]:
     if isinstance(task.dataset, dict):
         files = {split: local_file(path) for split, path in task.dataset.items()}
-        return {split: hash_file(path) for split, path in files.items()}
+        return {split: _hash(path) for split, path in files.items()}
     if task.dataset == BUILTIN or not looks_local(task.dataset):
         return {"hub" if task.dataset != BUILTIN else "builtin": task.dataset}
     folder = Path(task.dataset).expanduser()
-    return {path.name: hash_file(path) for path in table_files(folder)}
+    return {path.name: _hash(path) for path in table_files(folder)}
 
 
 def local_model(text: str) -> Path:
@@ -99,7 +100,18 @@ def table_files(place: Path) -> list[Path]:
 
 def _hashes(folder: Path, patterns: tuple[str, ...]) -> dict[str, Any]:
     files = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return {path.name: hash_file(path) for path in sorted(files)}
+    return {path.name: _hash(path) for path in sorted(files)}
+
+
+def _hash(path: Path) -> str:
+    """Large files are hashed once for a command."""
+    facts = path.stat()
+    return _hash_once(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache
+def _hash_once(path: Path, size: int, changed: int) -> str:
+    return artifact.hash_file(path)
 
 
 def _refuse_unsafe(model: str, files: set[str]) -> None:
@@ -129,10 +141,8 @@ def is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
-def check(model: str | NewModel, task: Task) -> None:
-    """Fail now, within seconds, when something that the run reads cannot be had."""
-    model_identity(model)
-    dataset_identity(task)
+def check_hub(model: str | NewModel, task: Task) -> None:
+    """Fail now, within seconds, when something that the run reads cannot be had from a hub."""
     wanted: list[tuple[Kind, HubId]] = []
     if isinstance(model, str) and not looks_local(model):
         wanted.append(("model", HubId.parse(model)))

@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from jpqd import artifact, data, evaluation, interrupts, metrics, model, ranks
 from jpqd.data import Data
-from jpqd.errors import DataError, Interrupted
+from jpqd.errors import Interrupted, UserError
 from jpqd.loop import EVAL_BATCH, Loop
 from jpqd.stage import Context, Hooks
 
@@ -98,20 +98,14 @@ def _fit(
 
 def _arguments(stage: Train, ctx: Context, rows: int) -> TrainingArguments:
     """Evaluating, saving and stopping are decided in the loop, by step."""
-    per_process, rest = divmod(stage.batch_size, ranks.world_size())
-    if rest:
-        raise DataError(
-            f"{ctx.stage}: batch_size {stage.batch_size} cannot be shared equally "
-            f"among {ranks.world_size()} processes"
-        )
-    micro = min(stage.micro_batch or per_process, per_process)
+    micro, accumulate = _shares(stage, ctx.stage)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(ctx.out.parent / ".tracking" / ctx.stage)
     steps = math.ceil(rows / stage.batch_size)
     return TrainingArguments(
         output_dir=str(ctx.work),
         num_train_epochs=stage.epochs,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=per_process // micro,
+        gradient_accumulation_steps=accumulate,
         learning_rate=stage.learning_rate,
         lr_scheduler_type=stage.schedule,
         warmup_steps=int(stage.warmup * steps * stage.epochs),
@@ -130,6 +124,20 @@ def _arguments(stage: Train, ctx: Context, rows: int) -> TrainingArguments:
         average_tokens_across_devices=False,
         dataloader_pin_memory=torch.accelerator.is_available(),
     )
+
+
+def _shares(stage: Train, name: str) -> tuple[int, int]:
+    """Rows that a process takes at a time, and how often for one optimizer step."""
+    processes = ranks.world_size()
+    per_process, rest = divmod(stage.batch_size, processes)
+    micro = min(stage.micro_batch or per_process, per_process)
+    if rest or not micro or per_process % micro:
+        by = f" in micro-batches of {stage.micro_batch}" if stage.micro_batch else ""
+        raise UserError(
+            f"{name}: batch_size {stage.batch_size} cannot be shared equally "
+            f"among {processes} processes{by}. Give a multiple of both."
+        )
+    return micro, per_process // micro
 
 
 def _bf16(precision: str) -> bool:

@@ -28,7 +28,6 @@ class Train(Stage):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: Fraction = 0.06
     weight_decay: NonNegative = 0.01
-    label_smoothing: Annotated[Fraction, Field(lt=1)] = 0.0
     max_grad_norm: Positive = 1.0
     average: Share | None = None
     """Decay of a moving average of the weights, such as 0.999; the average is what is kept."""

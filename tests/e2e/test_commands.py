@@ -148,6 +148,21 @@ def test_a_hub_out_of_reach_ends_the_run_before_any_work(tmp_path: Path) -> None
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_is_sealed_needs_no_hub(sealed: tuple[Path, Path], tmp_path: Path) -> None:
+    """The plan of a hub model is known from its id, so a finished run stays finished offline."""
+    from jpqd import artifact, plan, recipe
+
+    loaded = recipe.load(Path("recipes/bert_sst2.yaml"))
+    for step in plan.plan(loaded, tmp_path / "bert_sst2"):
+        step.folder.mkdir(parents=True)
+        facts = {"stage": step.id, "use": step.stage.use, "fingerprint": step.fingerprint}
+        rest = {"inputs": step.inputs, "metrics": {}, "seconds": 1, "created": ""}
+        artifact.close(step.folder, {**facts, **rest, "environment": {}})
+    done = jpqd("run", "recipes/bert_sst2.yaml", "--runs", tmp_path, "--offline")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.count("sealed already") == 2
+
+
 def test_a_hub_that_never_answers_is_given_up_within_ten_seconds(tmp_path: Path) -> None:
     import os
     import socket
@@ -255,3 +270,17 @@ def test_version_and_help_of_every_command_with_an_example() -> None:
     assert jpqd("--version").stdout.startswith("jpqd 0.")
     for command in ("run", "plan", "validate", "ls", "verify"):
         assert f"jpqd {command}" in jpqd(command, "--help").stdout
+
+
+def test_micro_batches_train_the_same_model(sealed: tuple[Path, Path], tmp_path: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    exact = (*SHORT, "--set", "stages.teacher.dropout=0.0", "--set", "stages.teacher.precision=f32")
+    logits = []
+    for name, more in (("whole", ()), ("micro", ("--set", "stages.teacher.micro_batch=4"))):
+        done = jpqd("run", sealed[0], "--runs", tmp_path / name, *exact, *more)
+        assert done.exit_code == 0, done.stderr
+        path = tmp_path / name / "tiny" / "teacher" / "predictions.safetensors"
+        logits.append(load_file(path)["logits"])
+    np.testing.assert_allclose(logits[0], logits[1], atol=2e-4)

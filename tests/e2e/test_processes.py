@@ -20,11 +20,14 @@ def free_port() -> int:
         return port
 
 
+def launch() -> list[str]:
+    two = [tiny.PYTHON, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    return [*two, "--master-addr", "127.0.0.1", "--master-port", str(free_port())]
+
+
 def torchrun(recipe: Path, runs: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    launch = [tiny.PYTHON, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    launch += ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
     return subprocess.run(
-        [*launch, "-m", "cli", "run", str(recipe), "--runs", str(runs), *more],
+        [*launch(), "-m", "cli", "run", str(recipe), "--runs", str(runs), *more],
         env=tiny.environment(),
         capture_output=True,
         text=True,
@@ -76,3 +79,35 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     done = torchrun(recipe, tmp_path / "runs", "--set", "stages.teacher.batch_size=15")
     assert done.returncode != 0
     assert "batch_size 15 cannot be shared equally among 2 processes" in done.stderr
+
+
+def test_micro_batches_that_cannot_be_shared_are_refused(tmp_path: Path) -> None:
+    """12 rows for each of two processes are no whole number of micro-batches of 8."""
+    recipe = tiny.write_recipe(tmp_path, rows=64)
+    sizes = ("--set", "stages.teacher.batch_size=24", "--set", "stages.teacher.micro_batch=8")
+    done = torchrun(recipe, tmp_path / "runs", *sizes)
+    assert done.returncode != 0
+    assert "cannot be shared equally among 2 processes in micro-batches of 8" in done.stderr
+
+
+BARRIER = """
+import sys, time
+from pathlib import Path
+from jpqd import ranks
+for turn in range(50):
+    mark = Path(sys.argv[1]) / str(turn)
+    if ranks.is_main():
+        time.sleep(0.002)
+        mark.touch()
+    ranks.barrier()
+    assert mark.exists(), f"process {ranks.rank()} did not wait in turn {turn}"
+"""
+
+
+def test_the_second_process_waits_for_the_first(tmp_path: Path) -> None:
+    script = tmp_path / "barrier.py"
+    script.write_text(BARRIER)
+    done = subprocess.run(
+        [*launch(), str(script), str(tmp_path)], env=tiny.environment(), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
