@@ -60,7 +60,8 @@ def predict(
     order = np.argsort(np.asarray(split["length"]), kind="stable")
     mine = order[ranks.rank() :: ranks.world_size()]
     device = ranks.device()
-    model.to(device=device).eval()
+    torch.nn.Module.to(model, device)
+    model.eval()
     parts = []
     for start in range(0, len(mine), batch_size):
         batch = collate(split.__getitems__([int(i) for i in mine[start : start + batch_size]]))

@@ -1,0 +1,36 @@
+"""What a person reads while a training runs."""
+
+import pytest
+
+from jpqd.progress import Progress
+
+
+def test_without_a_terminal_there_is_a_plain_line_on_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bar = Progress().training("teacher", steps=100, done=40)
+    bar.loss = 0.25
+    bar.update(step=50, epoch=1.5, samples=320)
+    bar.update(step=51, epoch=1.51, samples=352)
+    bar.stop()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("teacher: step 50/100, epoch 1.50, ")
+    assert "samples/s, loss 0.2500, " in line
+    assert line.endswith(" left")
+
+
+def test_the_other_processes_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(quiet=True)
+    progress.say("hello")
+    progress.warn("careful")
+    bar = progress.training("teacher", steps=2, done=0)
+    bar.update(step=1, epoch=0.5, samples=1)
+    bar.stop()
+    assert capsys.readouterr().err == ""
+
+
+def test_names_with_brackets_are_text_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress().say("[red]folder[/red]")
+    assert capsys.readouterr().err == "[red]folder[/red]\n"
