@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from safetensors.numpy import save_file
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from jpqd import data, metrics, model, ranks
 from jpqd.stage import Context
@@ -54,14 +54,13 @@ def collator(tokenizer: PreTrainedTokenizerBase) -> Collate:
 
 @torch.no_grad()
 def predict(
-    model: PreTrainedModel, split: Dataset, collate: Collate, batch_size: int
+    model: torch.nn.Module, split: Dataset, collate: Collate, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits and labels in the split's order. Rows of like length share a batch."""
     order = np.argsort(np.asarray(split["length"]), kind="stable")
     mine = order[ranks.rank() :: ranks.world_size()]
     device = ranks.device()
-    torch.nn.Module.to(model, device)
-    model.eval()
+    model.to(device).eval()
     parts = []
     for start in range(0, len(mine), batch_size):
         batch = collate(split.__getitems__([int(i) for i in mine[start : start + batch_size]]))
