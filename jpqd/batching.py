@@ -15,7 +15,7 @@ class LengthGrouped(Sampler[int]):
     """
 
     def __init__(
-        self, lengths: Sequence[int], batch: int, seed: int, epoch: Callable[[], int]
+        self, lengths: Sequence[int] | np.ndarray, batch: int, seed: int, epoch: Callable[[], int]
     ) -> None:
         self.lengths = np.asarray(lengths)
         self.batch, self.seed, self.epoch = batch, seed, epoch

@@ -57,7 +57,7 @@ def predict(
     model: torch.nn.Module, split: Dataset, collate: Collate, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits and labels in the split's order. Rows of like length share a batch."""
-    order = np.argsort(np.asarray(split["length"]), kind="stable")
+    order = np.argsort(data.column(split, "length"), kind="stable")
     mine = order[ranks.rank() :: ranks.world_size()]
     device = ranks.device()
     model.to(device).eval()
@@ -67,7 +67,7 @@ def predict(
         batch.pop("labels")
         outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
         parts.append(outputs.logits.float().cpu().numpy())
-    return _gather(mine, parts, len(split)), np.asarray(split["labels"])
+    return _gather(mine, parts, len(split)), data.column(split, "labels")
 
 
 def _gather(mine: np.ndarray, parts: list[np.ndarray], rows: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from jpqd import artifact, evaluation, interrupts, metrics, ranks
+from jpqd import artifact, data, evaluation, interrupts, metrics, ranks
 from jpqd.averaging import Average
 from jpqd.batching import LengthGrouped
 from jpqd.checkpoints import Checkpoints
@@ -87,7 +87,8 @@ class Loop(Trainer):
     # The order of rows, the loss.
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
-        lengths, per_epoch = self.prepared.splits["train"]["length"], self.steps_per_epoch
+        lengths = data.column(self.prepared.splits["train"], "length")
+        per_epoch = self.steps_per_epoch
 
         def epoch() -> int:
             return self.state.global_step // per_epoch
