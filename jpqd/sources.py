@@ -23,10 +23,12 @@ _MODEL_FILES = (
 )  # fmt: skip
 _UNSAFE = ("pytorch_model.bin", "model.ckpt", "tf_model.h5", "flax_model.msgpack")
 
-_CONVERT = """only safetensors are read, because the other formats can run code. Convert it once,
-where you trust the file:
-    python -c "from transformers import AutoModel; \\
-        AutoModel.from_pretrained('{folder}').save_pretrained('{folder}')\""""
+_CONVERT = '''only safetensors are read, because the other formats can run code. To convert it:
+python -c "
+import torch; from safetensors.torch import save_file
+weights = torch.load('{folder}/{file}', weights_only=True, map_location='cpu')
+save_file({{name: w.clone() for name, w in weights.items()}}, '{folder}/model.safetensors',
+          metadata={{'format': 'pt'}})"'''
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def _hash_once(path: Path, size: int, changed: int) -> str:
 def _refuse_unsafe(model: str, files: set[str]) -> None:
     unsafe = sorted(name for name in files if name in _UNSAFE or name.endswith((".bin", ".pt")))
     if unsafe:
-        raise SourceError(f"model {model!r} holds {unsafe[0]}: {_CONVERT.format(folder=model)}")
+        command = _CONVERT.format(folder=model, file=unsafe[0])
+        raise SourceError(f"model {model!r} holds {unsafe[0]}: {command}")
 
 
 def weights_bytes(model: str | NewModel) -> int | None:

@@ -1,11 +1,17 @@
 """The commands as a user meets them: what they print, what they write, how they end."""
 
 import json
+import os
 import shutil
+import socket
+import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from typer.testing import CliRunner, Result
 
 from cli import app
@@ -164,10 +170,6 @@ def test_what_is_sealed_needs_no_hub(sealed: tuple[Path, Path], tmp_path: Path) 
 
 
 def test_a_hub_that_never_answers_is_given_up_within_ten_seconds(tmp_path: Path) -> None:
-    import os
-    import socket
-    import subprocess
-
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -191,11 +193,17 @@ def test_pickled_weights_are_refused_with_the_conversion_to_run(
     recipe, runs = sealed
     folder = tmp_path / "old"
     shutil.copytree(runs / "tiny" / "teacher", folder)
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    done = jpqd("run", recipe, "--runs", tmp_path / "runs", "--set", f"model={folder}")
-    assert done.exit_code == 2
-    assert "only safetensors are read" in done.stderr
-    assert "save_pretrained" in done.stderr
+    pickled = safetensors.torch.load_file(folder / "model.safetensors")
+    torch.save(pickled, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    again = ("run", recipe, "--runs", tmp_path / "runs", *SHORT, "--set", f"model={folder}")
+    refused = jpqd(*again)
+    assert refused.exit_code == 2
+    assert "only safetensors are read" in refused.stderr
+    command = refused.stderr[refused.stderr.index("python -c") :]
+    bin_folder = Path(tiny.PYTHON).parent
+    subprocess.run(f'PATH="{bin_folder}:$PATH" {command}', shell=True, check=True)
+    assert jpqd(*again).exit_code == 0
 
 
 def test_a_local_model_folder_is_the_start_and_its_head_is_new_for_new_labels(
@@ -273,14 +281,11 @@ def test_version_and_help_of_every_command_with_an_example() -> None:
 
 
 def test_micro_batches_train_the_same_model(sealed: tuple[Path, Path], tmp_path: Path) -> None:
-    import numpy as np
-    from safetensors.numpy import load_file
-
     exact = (*SHORT, "--set", "stages.teacher.dropout=0.0", "--set", "stages.teacher.precision=f32")
     logits = []
     for name, more in (("whole", ()), ("micro", ("--set", "stages.teacher.micro_batch=4"))):
         done = jpqd("run", sealed[0], "--runs", tmp_path / name, *exact, *more)
         assert done.exit_code == 0, done.stderr
         path = tmp_path / name / "tiny" / "teacher" / "predictions.safetensors"
-        logits.append(load_file(path)["logits"])
+        logits.append(safetensors.torch.load_file(path)["logits"])
     np.testing.assert_allclose(logits[0], logits[1], atol=2e-4)
