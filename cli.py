@@ -183,7 +183,7 @@ def _errors(debug: bool, as_json: bool) -> Iterator[None]:
             raise
         known = isinstance(error, JpqdError)
         message = str(error) if known else f"{type(error).__name__}: {error}\nMore with --debug."
-        code = error.exit_code if isinstance(error, JpqdError) else 1
+        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
         if as_json:
             typer.echo(json.dumps({"error": message, "exit_code": code}))
         typer.echo(f"error: {message}", err=True)
