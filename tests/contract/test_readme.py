@@ -1,0 +1,35 @@
+"""The README says what the program does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jpqd import recipe
+from jpqd.recipe import Recipe
+from jpqd.schema import Spec
+from jpqd.stages.evaluate import Evaluate
+from jpqd.stages.train import Train
+from jpqd.task import Task
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    path = tmp_path / "readme.yaml"
+    path.write_text(block)
+    assert list(recipe.load(path).stages) == ["teacher", "check"]
+
+
+@pytest.mark.parametrize("spec", [Recipe, Task, Train, Evaluate])
+def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
+    section = README[README.index("## A recipe") : README.index("## Your own model")]
+    missing = [key for key in spec.model_fields if not re.search(rf"\b{key}\b", section)]
+    assert not missing
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (Path(__file__).parents[2] / link).exists()] == []
