@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from jpqd import artifact
 from jpqd.artifact import MANIFEST, FileEntry
@@ -45,15 +46,17 @@ class Checkpoints:
         return None
 
     def _broken(self, folder: Path) -> str | None:
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text())
-            files = {name: FileEntry(**entry) for name, entry in manifest["files"].items()}
-            best = manifest["best_step"]
-        except (OSError, ValueError, KeyError, TypeError):
+        """Why it cannot be used, itself or the best one so far, which is loaded at the end."""
+        manifest = _read(folder)
+        if manifest is None:
             return "its manifest cannot be read"
-        if best is not None and not self.at(best).is_dir():
-            return f"the best one so far, {_STEP}{best}, is gone"
-        return next(artifact.damage(folder, files, thorough=True), None)
+        problem = _damage(folder, manifest)
+        best = manifest["best_step"]
+        if problem or best in (None, manifest["step"]):
+            return problem
+        chosen = _read(self.at(best))
+        problem = "no manifest" if chosen is None else _damage(self.at(best), chosen)
+        return problem and f"the best one so far, {_STEP}{best}: {problem}"
 
     def commit(self, written: Path, step: int, best_step: int | None) -> None:
         """Seal what was written in staging, then drop what is no longer needed."""
@@ -67,3 +70,16 @@ class Checkpoints:
         for step in self.steps()[2:]:
             if step != best_step:
                 shutil.rmtree(self.at(step), ignore_errors=True)
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = {name: FileEntry(**entry) for name, entry in manifest["files"].items()}
+        return {"step": manifest["step"], "best_step": manifest["best_step"], "files": files}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _damage(folder: Path, manifest: dict[str, Any]) -> str | None:
+    return next(artifact.damage(folder, manifest["files"], thorough=True), None)

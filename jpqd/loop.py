@@ -47,13 +47,8 @@ class Loop(Trainer):
         bf16: bool,
         **trainer: Any,
     ) -> None:
-        self.stage, self.ctx, self.hooks, self.prepared, self.bf16 = (
-            stage,
-            ctx,
-            hooks,
-            prepared,
-            bf16,
-        )
+        self.stage, self.ctx, self.hooks = stage, ctx, hooks
+        self.prepared, self.bf16 = prepared, bf16
         self.checkpoints = Checkpoints(ctx.work)
         self.average = Average(stage.average) if stage.average else None
         self.chooser = metrics.chooser(ctx.task, prepared.labels)

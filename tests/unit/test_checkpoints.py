@@ -1,0 +1,53 @@
+"""Which checkpoint counts, and which ones are kept."""
+
+from pathlib import Path
+
+import pytest
+
+from jpqd.checkpoints import Checkpoints
+from jpqd.progress import Progress
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Checkpoints:
+    """Steps 1 to 5 were saved; step 2 is the best one."""
+    checkpoints = Checkpoints(tmp_path)
+    for step in range(1, 6):
+        written = checkpoints.staging / "x"
+        written.mkdir(parents=True)
+        (written / "weights").write_text(f"weights {step}")
+        checkpoints.commit(written, step, best_step=min(step, 2))
+    return checkpoints
+
+
+def newest(checkpoints: Checkpoints) -> str | None:
+    found = checkpoints.newest(Progress(quiet=True))
+    return found.name if found else None
+
+
+def test_the_newest_two_and_the_best_are_kept(made: Checkpoints) -> None:
+    assert made.steps() == [5, 4, 2]
+    assert newest(made) == "step-5"
+
+
+def test_a_torn_one_is_set_aside(made: Checkpoints) -> None:
+    (made.at(5) / "weights").write_text("weights X")
+    assert newest(made) == "step-4"
+    assert (made.folder / "torn-step-5").is_dir()
+
+
+def test_what_was_being_written_is_dropped(made: Checkpoints) -> None:
+    (made.staging / "checkpoint-6").mkdir(parents=True)
+    assert newest(made) == "step-5"
+    assert not made.staging.exists()
+
+
+def test_a_damaged_best_one_is_never_loaded_at_the_end(made: Checkpoints) -> None:
+    (made.at(2) / "weights").write_text("weights X")
+    assert newest(made) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": {}}'])
+def test_a_manifest_that_makes_no_sense_is_no_checkpoint(made: Checkpoints, text: str) -> None:
+    (made.at(5) / "manifest.json").write_text(text)
+    assert newest(made) == "step-4"
