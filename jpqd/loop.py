@@ -197,6 +197,16 @@ class Loop(Trainer):
         if self.average:
             self.average.load(folder / _AVERAGE, self.args.device)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """The Trainer's own fails for several processes on CPUs: torch cannot load to `cpu:0`."""
+        if checkpoint is None:
+            return
+        targets: list[tuple[str, Any]]
+        targets = [("optimizer.pt", self.optimizer), ("scheduler.pt", self.lr_scheduler)]
+        for name, target in targets:
+            state = torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
+            target.load_state_dict(state)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One entry of the history. A loss that is not a number ends the run."""
         if not math.isfinite(logs.get("loss", 0.0)):

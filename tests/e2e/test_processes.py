@@ -1,7 +1,10 @@
 """Several processes give what one gives, and only the first of them writes."""
 
+import os
+import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,11 @@ def free_port() -> int:
 def launch() -> list[str]:
     two = [tiny.PYTHON, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     return [*two, "--master-addr", "127.0.0.1", "--master-port", str(free_port())]
+
+
+def children(parent: int) -> list[int]:
+    lists = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(child) for found in lists for child in found.read_text().split()]
 
 
 def torchrun(recipe: Path, runs: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -72,6 +80,28 @@ def test_only_the_first_of_two_processes_writes_and_speaks(both: tuple[Path, Pat
     assert output.count("[1/2] teacher: train") == 1
     assert output.count("accuracy 0") >= 2
     assert tiny.run("verify", "--runs", two).returncode == 0
+
+
+def test_two_killed_processes_go_on_to_the_same_weights(
+    both: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    recipe = both[0].parent / "tiny.yaml"
+    process = subprocess.Popen(
+        [*launch(), "-m", "cli", "run", recipe, "--runs", tmp_path, *NO_DROPOUT],
+        env=tiny.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoints = tmp_path / "tiny" / ".work"
+    while process.poll() is None and not list(checkpoints.glob("*/step-1[0-9]/manifest.json")):
+        time.sleep(0.01)
+    for worker in children(process.pid):
+        os.kill(worker, signal.SIGKILL)
+    process.wait()
+    done = torchrun(recipe, tmp_path, *NO_DROPOUT)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("goes on from checkpoint step-1") == 1
+    assert tiny.weights(tmp_path) == tiny.weights(both[1])
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
