@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +51,9 @@ class Stage(Spec):
         """Room that the stage needs while it runs, for weights of this size."""
         return 0
 
+    @abstractmethod
     def run(self, ctx: Context) -> dict[str, Any]:
         """Do the work, leave files in `ctx.out`, return the metrics by split."""
-        raise NotImplementedError
 
 
 class Method(Spec):
@@ -64,9 +65,9 @@ class Method(Spec):
         """Earlier stages that the method reads, such as a teacher."""
         return ()
 
+    @abstractmethod
     def attach(self, model: PreTrainedModel, ctx: Context) -> tuple[PreTrainedModel, Hooks]:
         """Prepare the model before the first step; may return another model."""
-        raise NotImplementedError
 
 
 class Hooks:

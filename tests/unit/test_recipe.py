@@ -176,12 +176,14 @@ def mimic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     (folder / "mimic_for_test.py").write_text(
         "from typing import Literal\n"
-        "from jpqd.stage import Method\n"
+        "from jpqd.stage import Hooks, Method\n"
         "class MimicForTest(Method):\n"
         "    use: Literal['mimic_for_test']\n"
         "    teacher: str\n"
         "    def inputs(self):\n"
         "        return (self.teacher,)\n"
+        "    def attach(self, model, ctx):\n"
+        "        return model, Hooks()\n"
     )
     monkeypatch.setattr(jpqd.methods, "__path__", [*jpqd.methods.__path__, str(folder)])
     importlib.invalidate_caches()
