@@ -15,6 +15,7 @@ from jpqd.errors import JpqdError, RecipeError
 
 if TYPE_CHECKING:
     from jpqd.plan import Step
+    from jpqd.report import Run
 
 app = typer.Typer(
     name="jpqd",
@@ -123,9 +124,9 @@ def ls(
 
         found = [report.choose(runs, name)] if name else report.runs(runs)
         for entry in () if as_json else found:
-            _print(report.stage_table(str(entry.folder), list(entry.stages)))
+            _print(report.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
         if as_json:
-            _show(True, [_listed(entry.folder, entry.stages) for entry in found], None)
+            _show(True, [_listed(entry) for entry in found], None)
         elif not found:
             typer.echo(f"no runs in {runs}", err=True)
 
@@ -136,24 +137,16 @@ def verify(
 ) -> None:
     """Hash a run's files again and name each one that differs from its manifest."""
     with _errors(debug, as_json):
-        from jpqd import artifact, report
+        from jpqd import report
 
         chosen = report.choose(runs, name)
-        broken = {
-            stage.stage: list(
-                artifact.damage(chosen.folder / stage.stage, stage.files, thorough=True)
-            )
-            for stage in chosen.stages
-        }
-        bad = [f"{stage}/{what}" for stage, found in broken.items() for what in found]
+        broken = report.damage(chosen)
         _show(as_json, {"run": str(chosen.folder), "damage": broken}, None)
-        if bad:
-            raise JpqdError(f"{chosen.folder}: {len(bad)} differ\n" + "\n".join(bad))
+        if broken:
+            raise JpqdError(f"{chosen.folder}: {len(broken)} differ\n" + "\n".join(broken))
         if not as_json:
             files = sum(len(stage.files) for stage in chosen.stages)
-            typer.echo(
-                f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, all as sealed"
-            )
+            typer.echo(f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, as sealed")
 
 
 def _version(wanted: bool) -> None:
@@ -229,10 +222,12 @@ def _described(steps: "list[Step]") -> list[dict[str, Any]]:
     ]
 
 
-def _listed(folder: Path, stages: Any) -> dict[str, Any]:
+def _listed(entry: "Run") -> dict[str, Any]:
+    left_out = {"inputs", "files"}
     return {
-        "run": str(folder),
-        "stages": [stage.model_dump(mode="json", exclude={"inputs", "files"}) for stage in stages],
+        "run": str(entry.folder),
+        "stages": [stage.model_dump(mode="json", exclude=left_out) for stage in entry.stages],
+        "not_sealed": entry.unsealed,
     }
 
 

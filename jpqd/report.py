@@ -1,5 +1,6 @@
 """Manifests turned into tables. Nothing is computed again."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ class Run:
 
     folder: Path
     stages: tuple[Manifest, ...]
+    unsealed: tuple[str, ...] = ()
+    """Stages of its recipe without a manifest that can be read."""
 
     @property
     def newest(self) -> float:
@@ -30,7 +33,7 @@ class Run:
 def runs(root: Path) -> list[Run]:
     """Every run below a folder, the newest first."""
     folders = [path.parent for path in root.glob("*/recipe.json")] if root.is_dir() else []
-    found = [Run(folder, tuple(_sealed(folder))) for folder in folders]
+    found = [_run(folder) for folder in folders]
     return sorted(found, key=lambda run: run.newest, reverse=True)
 
 
@@ -47,6 +50,25 @@ def choose(root: Path, name: str | None) -> Run:
     raise UserError(
         f"there is no run {name!r} in {root}: {', '.join(r.folder.name for r in found)}"
     )
+
+
+def damage(run: Run) -> list[str]:
+    """Every file of a run that differs from its manifest, and folders whose manifest is gone."""
+    lost = [f"{stage}/{artifact.MANIFEST}: missing or torn" for stage in run.unsealed
+            if (run.folder / stage).exists()]  # fmt: skip
+    for stage in run.stages:
+        found = artifact.damage(run.folder / stage.stage, stage.files, thorough=True)
+        lost += [f"{stage.stage}/{what}" for what in found]
+    return lost
+
+
+def _run(folder: Path) -> Run:
+    stages = tuple(_sealed(folder))
+    try:
+        wanted = json.loads((folder / "recipe.json").read_text())["stages"]
+    except (OSError, ValueError, KeyError):
+        wanted = ()
+    return Run(folder, stages, tuple(s for s in wanted if s not in {m.stage for m in stages}))
 
 
 def _sealed(folder: Path) -> Iterator[Manifest]:
@@ -66,8 +88,8 @@ def _manifest_time(folder: Path) -> float:
         return 0.0
 
 
-def stage_table(title: str, stages: list[Manifest]) -> Table:
-    """One row for each split that a stage measured."""
+def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = ()) -> Table:
+    """One row for each split that a stage measured, and one for what is not sealed yet."""
     table = Table(title=title, title_justify="left")
     for column in ("stage", "use", "split", "n", "metrics", "size", "took"):
         table.add_column(column, justify="right" if column in ("n", "size", "took") else "left")
@@ -82,6 +104,8 @@ def stage_table(title: str, stages: list[Manifest]) -> Table:
                 _megabytes(sum(entry.bytes for entry in manifest.files.values())),
                 f"{manifest.seconds:.0f} s",
             )
+    for stage in unsealed:
+        table.add_row(stage, "", "", "", "not sealed", "", "")
     return table
 
 

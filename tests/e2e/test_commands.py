@@ -134,6 +134,17 @@ def test_verify_names_the_file_in_which_one_bit_is_wrong(run: tuple[Path, Path])
     assert "check/stray.txt: not in the manifest" in found.stderr
 
 
+def test_verify_and_ls_notice_a_stage_whose_manifest_is_torn(run: tuple[Path, Path]) -> None:
+    _, runs = run
+    (runs / "tiny" / "check" / "manifest.json").write_text("{")
+    found = jpqd("verify", "--runs", runs)
+    assert found.exit_code == 1
+    assert "check/manifest.json: missing or torn" in found.stderr
+    assert "not sealed" in jpqd("ls", "--runs", runs).stdout
+    listed = json.loads(jpqd("ls", "--runs", runs, "--json").stdout)
+    assert listed[0]["not_sealed"] == ["check"]
+
+
 def test_a_sealed_stage_that_lost_a_file_is_run_again(run: tuple[Path, Path]) -> None:
     recipe, runs = run
     (runs / "tiny" / "check" / "predictions.safetensors").unlink()
