@@ -43,6 +43,8 @@ def load_tokenizer(
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{source}: no tokenizer that can be loaded ({error})") from error
+    if tokenizer.pad_token is None:
+        raise SourceError(f"{source}: its tokenizer cannot pad. Decoders are not supported yet.")
     return tokenizer
 
 

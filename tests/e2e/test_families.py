@@ -1,0 +1,61 @@
+"""Models of other families than BERT, from a local folder, train and load again."""
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from typer.testing import CliRunner
+
+from cli import app
+from jpqd import model
+from jpqd.task import NewModel, Task
+from tests import tiny
+
+SIZES = {
+    "bert": {},
+    "roberta": {"pad_token_id": 0, "type_vocab_size": 1},
+    "electra": {"embedding_size": 32},
+    "mpnet": {"pad_token_id": 0},
+    "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
+}
+COMMON = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+          "intermediate_size": 64}  # fmt: skip
+
+
+def folder_of(family: str, folder: Path) -> Path:
+    """A tiny model with random weights and a tokenizer that gives what this family takes."""
+    task = Task(name="tiny", dataset="builtin:reviews")
+    words = model.load_tokenizer(NewModel(new="bert", vocab_size=400), task, folder / "cache")
+    inputs = ["input_ids", "attention_mask"]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words.backend_tokenizer, pad_token="[PAD]", model_max_length=64,
+        model_input_names=inputs if family != "bert" else [*inputs, "token_type_ids"],
+    )  # fmt: skip
+    sizes = SIZES[family] if family == "distilbert" else {**COMMON, **SIZES[family]}
+    config = AutoConfig.for_model(family, vocab_size=len(words), **sizes)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder / family)
+    tokenizer.save_pretrained(folder / family)
+    return folder / family
+
+
+@pytest.mark.parametrize("family", SIZES)
+def test_a_family_trains_and_loads_again(family: str, tmp_path: Path) -> None:
+    recipe = tiny.write_recipe(tmp_path, rows=64)
+    start = folder_of(family, tmp_path)
+    settings = (f"model={start}", "stages.teacher.epochs=1", "checkpoint_minutes=60")
+    more = [part for setting in settings for part in ("--set", setting)]
+    done = CliRunner().invoke(app, ["run", str(recipe), "--runs", str(tmp_path / "runs"), *more])
+    assert done.exit_code == 0, done.stderr
+    loaded = model.load(tmp_path / "runs" / "tiny" / "teacher")
+    assert loaded.config.model_type == family
+    assert loaded.config.num_labels == 2
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused_by_name(tmp_path: Path) -> None:
+    start = folder_of("bert", tmp_path)
+    PreTrainedTokenizerFast.from_pretrained(start, pad_token=None).save_pretrained(start)
+    recipe = tiny.write_recipe(tmp_path, rows=64)
+    settings = ["--set", f"model={start}", "--runs", str(tmp_path / "runs")]
+    done = CliRunner().invoke(app, ["run", str(recipe), *settings])
+    assert done.exit_code == 2
+    assert "its tokenizer cannot pad" in done.stderr
