@@ -1,0 +1,70 @@
+"""The flagship recipe against a hub: downloaded once, then the cache is enough."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jpqd import corpus
+from tests import fake_hub, tiny
+from tests.e2e.test_families import folder_of
+
+SMALL = ("--set", "stages.teacher.epochs=1", "--set", "task.max_length=32")
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    """`google-bert/bert-base-uncased` and `stanfordnlp/sst2`, both tiny."""
+    root = tmp_path / "hub"
+    dataset = root / "datasets" / "stanfordnlp" / "sst2"
+    dataset.mkdir(parents=True)
+    for split, rows in (("train", 64), ("validation", 32)):
+        lines = [f'"{text}",{label}' for text, label in corpus.reviews(split)[:rows]]  # type: ignore[arg-type]
+        (dataset / f"{split}.csv").write_text("\n".join(["sentence,label", *lines]))
+    model = root / "models" / "google-bert" / "bert-base-uncased"
+    shutil.copytree(folder_of("bert", tmp_path), model)
+    return root
+
+
+def jpqd(tmp_path: Path, endpoint: str, *more: str) -> subprocess.CompletedProcess[str]:
+    cache = {"HF_HOME": str(tmp_path / "cache"), "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0",
+             "HF_DATASETS_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}  # fmt: skip
+    runs = ("--runs", str(tmp_path / "runs"))
+    return subprocess.run(
+        tiny.command("run", "recipes/bert_sst2.yaml", *runs, *SMALL, *more),
+        env={**os.environ, **tiny.environment(), **cache},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_flagship_runs_from_a_hub_and_then_without_it(hub: Path, tmp_path: Path) -> None:
+    with fake_hub.serving(hub) as endpoint:
+        done = jpqd(tmp_path, endpoint)
+    assert done.returncode == 0, done.stderr
+    assert "data: train 61 rows, validation 32 rows" in done.stderr
+    found = tiny.manifest(tmp_path / "runs", name="bert_sst2")
+    assert found["inputs"]["model"] == {"hub": "google-bert/bert-base-uncased"}
+    again = jpqd(tmp_path, "http://127.0.0.1:9", "--offline", "--set", "seed=1")
+    assert again.returncode == 0, again.stderr
+    assert "train again, because its inputs changed (seed: 42 -> 1)" in again.stderr
+
+
+def test_a_repository_that_is_not_there_is_named(hub: Path, tmp_path: Path) -> None:
+    with fake_hub.serving(hub) as endpoint:
+        done = jpqd(tmp_path, endpoint, "--set", "model=google-bert/bert-bse-uncased")
+    assert done.returncode == 2
+    assert "model 'google-bert/bert-bse-uncased': the hub has no such repository" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_hub_model_with_pickled_weights_only_is_refused(hub: Path, tmp_path: Path) -> None:
+    model = hub / "models" / "google-bert" / "bert-base-uncased"
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    with fake_hub.serving(hub) as endpoint:
+        done = jpqd(tmp_path, endpoint)
+    assert done.returncode == 2
+    assert "holds pytorch_model.bin: only safetensors are read" in done.stderr
