@@ -24,7 +24,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """The decay grows with the steps, so that the start is soon forgotten."""
+        """The decay grows with the steps to its full value: about the last ninth of them counts."""
         if step % _EVERY:
             return
         decay = min(self.decay, (1 + step) / (10 + step)) ** _EVERY

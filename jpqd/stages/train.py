@@ -30,7 +30,8 @@ class Train(Stage):
     weight_decay: NonNegative = 0.01
     max_grad_norm: Positive = 1.0
     average: Share | None = None
-    """Decay of a moving average of the weights, such as 0.999; the average is what is kept."""
+    """Decay of a moving average of the weights, which is what is kept. It grows with the steps as
+    (1 + step) / (10 + step) up to this value."""
     dropout: Annotated[Fraction, Field(lt=1)] | None = None
     """Instead of the model's own, while this stage trains."""
     precision: Literal["auto", "f32", "bf16"] = "auto"
