@@ -147,7 +147,7 @@ def disk_full_is_clear(folder: Path, kept: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not _is_full(error, folder):
+        if isinstance(error, DiskFullError) or not _is_full(error, folder):
             raise
         free = shutil.disk_usage(folder).free / 1e6
         raise DiskFullError(

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,17 +21,24 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "threads": _threads(),
         "processes": ranks.world_size(),
-        "packages": {package: _version(package) for package in _PACKAGES},
+        "packages": {package: installed(package) for package in _PACKAGES},
     }
 
 
-def _version(package: str) -> str | None:
+def installed(package: str) -> str | None:
+    """A package's version, without importing it."""
     try:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _threads() -> int | None:
+    """What torch computed with: results are bit for bit the same for the same number only."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
 
 
 def _processor() -> str:

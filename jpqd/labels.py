@@ -26,10 +26,6 @@ class Labels:
     values: tuple[str, ...] = ()
     """What stands in the data for each class, as text."""
 
-    @property
-    def outputs(self) -> int:
-        return len(self.names) if self.kind == "classification" else 1
-
     def number(self, value: Any) -> int | float | None:
         """The class or the float of one cell; None where it is missing."""
         if is_missing(value):

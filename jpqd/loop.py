@@ -65,7 +65,7 @@ class Loop(Trainer):
 
     def run(self) -> None:
         """Start, or go on from the newest whole checkpoint, to the end or to a signal."""
-        if ranks.is_main():
+        if ranks.is_main():  # sets aside what is not whole, so that all see the same newest one
             self.checkpoints.newest(self.ctx.progress)
         ranks.barrier()
         steps = self.checkpoints.steps()

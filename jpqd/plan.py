@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from jpqd import artifact, sources
+from jpqd import artifact, host, sources
 from jpqd.artifact import Manifest
 from jpqd.recipe import Recipe
 from jpqd.stage import Stage
@@ -92,10 +91,5 @@ def _short(value: Any) -> str:
 
 def versions() -> dict[str, str]:
     """Major and minor: a patch release does not cost anyone a new training."""
-    found = {}
-    for package in _MATTERS:
-        try:
-            found[package] = ".".join(version(package).split("+")[0].split(".")[:2])
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    found = {package: host.installed(package) or "absent" for package in _MATTERS}
+    return {package: ".".join(text.split("+")[0].split(".")[:2]) for package, text in found.items()}

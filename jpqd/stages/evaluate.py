@@ -1,4 +1,4 @@
-"""Measures a trained stage on a split that its training did not report."""
+"""Measures a trained stage on any split of the task."""
 
 from typing import Annotated, Any, Literal
 

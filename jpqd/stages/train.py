@@ -57,9 +57,9 @@ class Train(Stage):
         )
 
     def disk_bytes(self, weights_bytes: int) -> int:
-        """Three checkpoints (newest, best, the one being written) with two moments each."""
-        copies = 3 + (self.average is not None)
-        return weights_bytes * (1 + 3 * copies)
+        """Four checkpoints (newest two, best, the one being written) and the result."""
+        checkpoint = 3 + (self.average is not None)  # the weights, two moments, the average
+        return weights_bytes * (4 * checkpoint + 1)
 
     def run(self, ctx: Context) -> dict[str, Any]:
         from jpqd.training import train

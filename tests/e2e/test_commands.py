@@ -116,6 +116,7 @@ def test_the_manifest_says_which_rows_were_used(sealed: tuple[Path, Path]) -> No
     metrics = tiny.manifest(sealed[1])["metrics"]
     assert metrics["data"]["cut_from_train"] == ["select"]
     assert metrics["data"]["rows"]["train"] == {"used": 152, "unusable": 0}
+    assert tiny.manifest(sealed[1])["environment"]["threads"] == torch.get_num_threads()
     low, high = metrics["validation"]["accuracy_95"]
     assert low <= metrics["validation"]["accuracy"] <= high
 

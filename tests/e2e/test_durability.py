@@ -54,6 +54,15 @@ def wait_for_checkpoint(process: subprocess.Popen[str], runs: Path, least: int =
     raise AssertionError(f"no checkpoint: {process.communicate()}")
 
 
+def stopped(recipe: Path, runs: Path, signum: signal.Signals, least: int) -> list[Path]:
+    """The checkpoints of a run that was stopped once it had saved that step."""
+    process = tiny.start("run", recipe, "--runs", runs)
+    wait_for_checkpoint(process, runs, least=least)
+    process.send_signal(signum)
+    process.communicate()
+    return checkpoints(runs)
+
+
 def test_kills_at_random_moments_do_not_change_the_weights(
     uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
@@ -133,11 +142,7 @@ def test_a_torn_checkpoint_is_set_aside_and_the_one_before_it_is_used(
     uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
     recipe, expected = uninterrupted
-    process = tiny.start("run", recipe, "--runs", tmp_path)
-    wait_for_checkpoint(process, tmp_path, least=12)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    before, newest = checkpoints(tmp_path)[-2:]
+    before, newest = stopped(recipe, tmp_path, signal.SIGKILL, least=12)[-2:]
     optimizer = newest / "optimizer.pt"
     optimizer.write_bytes(optimizer.read_bytes()[:-100])
     incomplete = newest.with_name("step-9999")
@@ -171,14 +176,10 @@ def test_a_full_disk_is_a_clear_error_and_the_earlier_checkpoint_goes_on(
     uninterrupted: tuple[Path, Result], tmp_path: Path
 ) -> None:
     recipe, expected = uninterrupted
-    process = tiny.start("run", recipe, "--runs", tmp_path)
-    wait_for_checkpoint(process, tmp_path, least=5)
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-    saved = checkpoints(tmp_path)[-1]
+    saved = stopped(recipe, tmp_path, signal.SIGINT, least=5)[-1]
     failed = run_on_full_disk(recipe, tmp_path)
     assert failed.returncode == 1, failed.stderr
-    assert "no room to write" in failed.stderr
+    assert failed.stderr.count("no room to write") == 1
     assert "The earlier checkpoint is intact." in failed.stderr
     assert "Traceback" not in failed.stderr
     assert saved in checkpoints(tmp_path)
