@@ -88,6 +88,6 @@ def _interval(drawn: np.ndarray) -> tuple[float, float]:
 
 
 def _centred(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    x = x - x[:, :1]  # a constant becomes zero exactly, not what rounding leaves of it
-    middle: np.ndarray = x @ weights / weights.sum()
-    return x - middle[:, None]
+    moved = x - x[:, :1]  # a constant becomes zero exactly, not what rounding leaves of it
+    centred: np.ndarray = moved - (moved @ weights / weights.sum())[:, None]
+    return centred
