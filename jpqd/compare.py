@@ -114,7 +114,7 @@ def _choose(
 ) -> tuple[list[str], list[Skipped]]:
     """The stages to set against the baseline. One that is asked for by name must be there."""
     names, skipped = [], []
-    for name in wanted or dict.fromkeys(name for run in runs for name in _names(run)):
+    for name in dict.fromkeys(wanted or [name for run in runs for name in _names(run)]):
         reasons = [why for run in runs if (why := _unusable(run, name, split))]
         if not reasons and name != baseline:
             names.append(name)
