@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 def train(stage: Train, ctx: Context) -> dict[str, Any]:
     """Train, keep the checkpoint that `select_on` prefers, report on a split that chose nothing."""
     _quiet()
-    source = ctx.inputs[stage.needs[0]] if stage.needs else ctx.model
+    source = str(ctx.inputs[stage.needs[0]]) if stage.needs else ctx.model
+    ctx = replace(ctx, model=source)
     tokenizer = model.load_tokenizer(source, ctx.task, ctx.cache)
     prepared = data.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
     set_seed(ctx.seed)
