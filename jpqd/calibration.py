@@ -11,20 +11,18 @@ from jpqd.progress import Progress
 from jpqd.stage import Context
 
 
-def batches(ctx: Context, rows: int, size: int = 1) -> Iterator[evaluation.Batch]:
-    """With labels. Batches of one hold no padding, whose activations nobody reads."""
+def batches(
+    ctx: Context, rows: int, device: torch.device, size: int = 1
+) -> Iterator[tuple[evaluation.Batch, torch.Tensor]]:
+    """Features and labels. Batches of one hold no padding, whose activations nobody reads."""
     tokenizer = model.load_tokenizer(ctx.model, ctx.task, ctx.cache)
     prepared = data.prepare(ctx.task, tokenizer, ctx.cache, Progress(quiet=True))
     split, collate = prepared.splits["train"], evaluation.collator(tokenizer)
     chosen = _some(split, rows, ctx.seed)
     for start in range(0, len(chosen), size):
-        yield collate(split.__getitems__(chosen[start : start + size]))
-
-
-def features(batch: evaluation.Batch, device: torch.device) -> evaluation.Batch:
-    return {
-        name: value.to(device) for name, value in batch.items() if name not in ("labels", "row")
-    }
+        batch = collate(split.__getitems__(chosen[start : start + size]))
+        features = evaluation.features(batch)
+        yield {k: v.to(device) for k, v in features.items()}, batch["labels"].to(device)
 
 
 def _some(split: Dataset, rows: int, seed: int) -> list[int]:

@@ -20,6 +20,9 @@ from jpqd.task import Task
 
 SPLIT_SEED = 20_000
 """Cuts are the same for every training seed, so that seeds can be compared."""
+_LAYOUT = 2
+"""Of the cached columns: raised when they change."""
+_ROW = "__row__"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Data:
     def facts(self) -> dict[str, Any]:
         """For the manifest: nothing is left out of a figure in silence."""
         return {"rows": self.rows, "cut_from_train": list(self.held_out)}
+
+    def train_rows(self) -> int:
+        """Rows of train before anything was left out or cut from it."""
+        cut_off = sum(self.rows[split]["used"] for split in self.held_out)
+        return sum(self.rows["train"].values()) + cut_off
 
     def split(self, name: str) -> Dataset:
         name = tables.canonical(name)
@@ -57,7 +65,7 @@ def prepare(
 ) -> Data:
     """Tokenized data from the cache, made first where it is not there yet."""
     _check_length(task, tokenizer)
-    folder = cache / f"data-{_fingerprint(task, tokenizer)[:16]}"
+    folder = cache / f"data-{fingerprint(task, tokenizer)[:16]}"
     if ranks.is_main():
         _make_once(task, tokenizer, cache, folder)
     ranks.barrier()
@@ -78,9 +86,11 @@ def _check_length(task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def _fingerprint(task: Task, tokenizer: PreTrainedTokenizerBase) -> str:
+def fingerprint(task: Task, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of the tokenized rows: the same for the same content."""
     settings = task.model_dump(mode="json", exclude={"name", "metric"})
-    return artifact.digest([settings, sources.dataset_identity(task), _identity(tokenizer)])
+    content = sources.dataset_identity(task)
+    return artifact.digest([_LAYOUT, settings, content, _identity(tokenizer)])
 
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
@@ -244,7 +254,8 @@ def _usable(task: Task, raw: DatasetDict, names: Labels, split: str) -> Dataset:
             for row in zip(*cells, strict=True)
         ]
 
-    used = table.filter(keep, batched=True, input_columns=columns)
+    numbered = table.add_column(_ROW, np.arange(len(table)))
+    used = numbered.filter(keep, batched=True, input_columns=columns)
     if split not in _needed(task) and not len(used):
         return used  # a test split whose labels are kept secret
     unusable = len(table) - len(used)
@@ -280,6 +291,7 @@ def _tokenize(
         columns = {name: encoded[name] for name in kept if name in encoded}
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
         columns["labels"] = [names.number(cell) for cell in rows[task.label]]
+        columns["row"] = rows[_ROW]  # as the data numbers its rows, from 0
         return columns
 
     return table.map(encode, batched=True, remove_columns=table.column_names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Batch = dict[str, torch.Tensor]
 Collate = Callable[[list[dict[str, Any]]], Batch]
+_FACTS = ("labels", "row")
+"""What a batch says of its rows beside what a model reads."""
 
 
 def evaluate(stage: Evaluate, ctx: Context) -> dict[str, Any]:
@@ -44,12 +46,17 @@ def collator(tokenizer: PreTrainedTokenizerBase) -> Collate:
     """Pads to the longest row of the batch."""
 
     def collate(rows: list[dict[str, Any]]) -> Batch:
-        inputs = [{k: v for k, v in row.items() if k not in ("labels", "length")} for row in rows]
+        inputs = [{k: v for k, v in row.items() if k not in (*_FACTS, "length")} for row in rows]
         batch = dict(tokenizer.pad(inputs, return_tensors="pt"))
-        batch["labels"] = torch.tensor([row["labels"] for row in rows])
-        return batch
+        facts = {name: torch.tensor([row[name] for row in rows]) for name in _FACTS}
+        return {**batch, **facts}
 
     return collate
+
+
+def features(batch: Mapping[str, torch.Tensor]) -> Batch:
+    """What the model reads of a batch."""
+    return {name: tensor for name, tensor in batch.items() if name not in _FACTS}
 
 
 @torch.no_grad()
@@ -64,8 +71,7 @@ def predict(
     parts = []
     for start in range(0, len(mine), batch_size):
         batch = collate(split.__getitems__([int(i) for i in mine[start : start + batch_size]]))
-        batch.pop("labels")
-        outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+        outputs = model(**{name: tensor.to(device) for name, tensor in features(batch).items()})
         parts.append(outputs.logits.float().cpu().numpy())
     return _gather(mine, parts, len(split)), data.column(split, "labels")
 

@@ -101,11 +101,11 @@ class Loop(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The task's loss plus what the methods add, as means over the rows."""
-        features = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+        """The task's loss, or the share of it that stays, plus what the methods add: row means."""
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = model(**features)
-        loss = self._task_loss(outputs.logits.float(), inputs["labels"])
+            outputs = model(**evaluation.features(inputs))
+        share = math.prod(hook.task_weight for hook in self.hooks)
+        loss = share * self._task_loss(outputs.logits.float(), inputs["labels"])
         for hook in self.hooks:
             term = hook.loss(inputs, outputs)
             loss = loss if term is None else loss + term

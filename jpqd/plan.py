@@ -45,8 +45,10 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
             "parents": parents,
             "versions": versions(),
         }
-        if not stage.needs:
+        if stage.start() is None:
             inputs["model"] = model
+        if others := stage.sources():
+            inputs["sources"] = {source: sources.identity(source) for source in others}
         steps.append(_step(name, stage, run, inputs, weights))
     return steps
 

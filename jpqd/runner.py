@@ -25,7 +25,8 @@ def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
     _check_trackers(recipe)
     run = runs / recipe.name
     if any(step.status != "sealed" for step in plan(recipe, run)):
-        sources.check_hub(recipe.model, recipe.task)
+        others = [source for stage in recipe.stages.values() for source in stage.sources()]
+        sources.check_hub(recipe.model, recipe.task, others)
     with _holding(run):
         if ranks.is_main():
             for name in recipe.stages:

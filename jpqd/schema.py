@@ -33,6 +33,13 @@ class Spec(BaseModel):
         return self.model_dump(mode="json")
 
 
+def increasing(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """For validators: layers in their order, none of them twice."""
+    if list(numbers) != sorted(set(numbers)):
+        raise mistake("the numbers do not go up", "Write each once, the lowest first.")
+    return numbers
+
+
 def mistake(message: str, remedy: str = "") -> PydanticCustomError:
     """What a validator raises: the words that the user reads, and how to mend it."""
     return PydanticCustomError("mistake", "{message}", {"message": message, "remedy": remedy})

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +54,33 @@ def model_identity(model: str | NewModel) -> dict[str, Any]:
     return _hashes(local_model(model), _MODEL_FILES)
 
 
+def identity(source: str) -> dict[str, Any]:
+    """Of a model or of a table, as its name says."""
+    if is_table(source):
+        return {"sha256": _hash(local_file(source))}
+    return model_identity(source)
+
+
+def is_table(source: str) -> bool:
+    return source.lower().endswith(TABLES)
+
+
+def model_folder(source: str) -> Path:
+    """The folder of a model, fetched from the hub if that is where it lies."""
+    if looks_local(source):
+        return local_model(source)
+    from huggingface_hub import snapshot_download
+
+    hub = HubId.parse(source)
+    try:
+        folder = snapshot_download(
+            hub.name, revision=hub.revision, allow_patterns=list(_MODEL_FILES)
+        )
+    except (OSError, ValueError) as error:
+        raise SourceError(f"model {source!r}: {_hub_reason(error)}") from error
+    return local_model(folder)
+
+
 def dataset_identity(task: Task) -> dict[str, Any]:
     if isinstance(task.dataset, dict):
         files = {split: local_file(path) for split, path in task.dataset.items()}
@@ -79,7 +107,7 @@ def local_model(text: str) -> Path:
 def local_file(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
-        raise SourceError(f"dataset file {text!r}: there is no such file.")
+        raise SourceError(f"file {text!r}: there is no such file.")
     if path.suffix.lower() not in TABLES:
         raise SourceError(f"dataset file {text!r}: expected one of {', '.join(TABLES)}.")
     return path
@@ -144,11 +172,11 @@ def is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
-def check_hub(model: str | NewModel, task: Task) -> None:
+def check_hub(model: str | NewModel, task: Task, others: Iterable[str] = ()) -> None:
     """Fail now, within seconds, when something that the run reads cannot be had from a hub."""
-    wanted: list[tuple[Kind, HubId]] = []
-    if isinstance(model, str) and not looks_local(model):
-        wanted.append(("model", HubId.parse(model)))
+    models = dict.fromkeys(one for one in (model, *others) if isinstance(one, str))
+    remote = [one for one in models if not is_table(one) and not looks_local(one)]
+    wanted: list[tuple[Kind, HubId]] = [("model", HubId.parse(one)) for one in remote]
     if isinstance(task.dataset, str) and task.dataset != BUILTIN and not looks_local(task.dataset):
         wanted.append(("dataset", HubId.parse(task.dataset)))
     if problems := _hub_problems([one for one in wanted if not _is_cached(*one)]):

@@ -25,7 +25,10 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Context:
-    """All that a stage may use. It writes to `out`; `work` survives a kill until it is sealed."""
+    """All that a stage may use. It writes to `out`; `work` survives a kill until it is sealed.
+
+    For a method, `model` is the folder or the hub id that the stage's training starts from.
+    """
 
     stage: str
     model: str | NewModel
@@ -50,6 +53,14 @@ class Stage(Spec):
         """Every earlier stage that is read: `needs` and what methods refer to."""
         return self.needs
 
+    def start(self) -> str | None:
+        """The earlier stage that takes the place of the recipe's model."""
+        return self.needs[0] if self.needs else None
+
+    def sources(self) -> tuple[str, ...]:
+        """Models and tables that are read beside the recipe's own: folders, hub ids, files."""
+        return ()
+
     def disk_bytes(self, weights_bytes: int) -> int:
         """Room that the stage needs while it runs, for weights of this size."""
         return 0
@@ -68,6 +79,10 @@ class Method(Spec):
         """Earlier stages that the method reads, such as a teacher."""
         return ()
 
+    def sources(self) -> tuple[str, ...]:
+        """Models and tables that the method reads: folders, hub ids, files."""
+        return ()
+
     @abstractmethod
     def attach(self, model: PreTrainedModel, ctx: Context) -> tuple[PreTrainedModel, Hooks]:
         """Prepare the model before the first step; may return another model."""
@@ -75,6 +90,9 @@ class Method(Spec):
 
 class Hooks:
     """What a method does while the loop runs. Methods attach in list order, finish in reverse."""
+
+    task_weight: float = 1.0
+    """The share of the task's own loss that stays."""
 
     def loss(self, batch: Mapping[str, Tensor], out: Any) -> Tensor | None:
         """A term added to the task's loss."""

@@ -37,7 +37,7 @@ def load(task: Task, cache: Path) -> DatasetDict:
         return _from_hub(task.dataset, task.subset)
     return DatasetDict(
         {
-            split: concatenate_datasets([_read(path, cache / "tables") for path in paths])
+            split: concatenate_datasets([read(path, cache / "tables") for path in paths])
             for split, paths in files.items()
         }
     )
@@ -87,7 +87,7 @@ def _grouped(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
     return groups
 
 
-def _read(path: Path, cache: Path) -> Dataset:
+def read(path: Path, cache: Path) -> Dataset:
     """The cache is keyed by content: the library itself looks at the path and the time only."""
     kind = _FORMATS[path.suffix.lower()]
     if not path.stat().st_size:

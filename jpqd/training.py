@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 from transformers.utils import logging
 
-from jpqd import artifact, data, evaluation, interrupts, metrics, model, ranks
+from jpqd import artifact, data, evaluation, interrupts, metrics, model, ranks, student
 from jpqd.data import Data
 from jpqd.errors import Interrupted, UserError
 from jpqd.loop import EVAL_BATCH, Loop
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def train(stage: Train, ctx: Context) -> dict[str, Any]:
     """Train, keep the checkpoint that `select_on` prefers, report on a split that chose nothing."""
     _quiet()
-    source = str(ctx.inputs[stage.needs[0]]) if stage.needs else ctx.model
+    start = stage.start()
+    source = str(ctx.inputs[start]) if start else ctx.model
     ctx = replace(ctx, model=source)
     tokenizer = model.load_tokenizer(source, ctx.task, ctx.cache)
     prepared = data.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
@@ -32,6 +33,8 @@ def train(stage: Train, ctx: Context) -> dict[str, Any]:
     network, fresh = model.load_for_training(source, prepared.labels, tokenizer)
     if fresh:
         ctx.progress.say(f"    starts at random: {', '.join(fresh)}")
+    if stage.student:
+        student.shorten(network, stage.student.layers, f"{ctx.stage}: student.layers")
     _set_dropout(network, stage.dropout)
     network, hooks = _attach(stage, network, ctx)
     facts: dict[str, Any] = {}

@@ -35,7 +35,6 @@ class Quantize(Method):
     def attach(self, model: PreTrainedModel, ctx: Context) -> tuple[PreTrainedModel, Hooks]:
         from jpqd import calibration, quantization
 
-        rows = calibration.batches(ctx, self.samples)
-        batches = [calibration.features(batch, model.device) for batch in rows]
-        quantization.place(model, batches, self)
+        batches = list(calibration.batches(ctx, self.samples, model.device))
+        quantization.place(model, [features for features, _ in batches], self)
         return model, Hooks()

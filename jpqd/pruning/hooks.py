@@ -114,9 +114,9 @@ class Pruning(Hooks):
         gates = [module for module in model.modules() if isinstance(module, Gate)]
         for gate in gates:
             gate.training = True
-        for batch in calibration.batches(self.ctx, self.options.samples, _BATCH):
-            logits = model(**calibration.features(batch, model.device)).logits.float()
-            torch.autograd.backward(_loss(logits, batch["labels"].to(model.device)))
+        rows = calibration.batches(self.ctx, self.options.samples, model.device, _BATCH)
+        for features, labels in rows:
+            torch.autograd.backward(_loss(model(**features).logits.float(), labels))
         model.zero_grad(set_to_none=True)
         for module, was in modes:
             module.training = was

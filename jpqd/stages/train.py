@@ -1,11 +1,29 @@
 """The training stage: plain fine-tuning, and with methods every kind of joint compression."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, SerializeAsAny, ValidationInfo, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+)
 
 from jpqd import plugins
-from jpqd.schema import Count, Fraction, NonNegative, Positive, Share, StageId, mistake
+from jpqd.schema import (
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Share,
+    Spec,
+    StageId,
+    increasing,
+    mistake,
+)
 from jpqd.stage import METHODS, Context, Method, Stage
 
 AnyMethod = Annotated[
@@ -14,11 +32,37 @@ AnyMethod = Annotated[
 ]
 
 
+def _student_layers(value: Any) -> int | tuple[int, ...]:
+    if isinstance(value, list | tuple):
+        return increasing(_NUMBERS.validate_python(value))
+    return _COUNT.validate_python(value)
+
+
+_COUNT = TypeAdapter(Count)
+_NUMBERS = TypeAdapter(Annotated[tuple[Count, ...], Field(min_length=1)])
+if TYPE_CHECKING:
+    StudentLayers = int | tuple[int, ...]
+else:
+    StudentLayers = Annotated[Any, PlainValidator(_student_layers)]
+
+
+class Student(Spec):
+    """An earlier stage's model with fewer of its layers."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    source: StageId = Field(alias="from")
+    layers: StudentLayers
+    """How many, evenly spaced with the last one kept, or which: `[1, 3, 6]`, counted from 1."""
+
+
 class Train(Stage):
     """Trains the recipe's model, or the model of the stage that it needs."""
 
     use: Literal["train"]
     needs: Annotated[tuple[StageId, ...], Field(max_length=1)] = ()
+    student: Student | None = None
+    """Instead of `needs`: starts from some layers of an earlier stage's model."""
     epochs: NonNegative = 3.0
     batch_size: Count = 32
     """Rows for one optimizer step, over all processes together."""
@@ -51,10 +95,24 @@ class Train(Stage):
             )
         return micro
 
+    @field_validator("student")
+    @classmethod
+    def _one_start(cls, student: Student | None, info: ValidationInfo) -> Student | None:
+        if student and info.data.get("needs"):
+            raise mistake("the stage has both `needs` and `student`", "Remove one of them.")
+        return student
+
+    def start(self) -> str | None:
+        return self.student.source if self.student else super().start()
+
     def inputs(self) -> tuple[str, ...]:
+        start = [name for name in [self.start()] if name]
         return tuple(
-            dict.fromkeys([*self.needs, *(i for method in self.methods for i in method.inputs())])
+            dict.fromkeys([*start, *(i for method in self.methods for i in method.inputs())])
         )
+
+    def sources(self) -> tuple[str, ...]:
+        return tuple(source for method in self.methods for source in method.sources())
 
     def disk_bytes(self, weights_bytes: int) -> int:
         """Four checkpoints (newest two, best, the one being written) and the result."""

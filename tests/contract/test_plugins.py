@@ -29,17 +29,17 @@ def test_there_are_plugins() -> None:
 
 
 def smallest(kind: type[Spec], name: str) -> Any:
-    """The plugin with its defaults; what it requires gets the first value that fits."""
-    config: dict[str, Any] = {"use": name}
-    for field, info in kind.model_fields.items():
-        if info.is_required() and field != "use":
-            config[field] = next(v for v in CANDIDATES if field not in wrong(kind, name, field, v))
-    return kind.model_validate(config)
+    """The plugin with its defaults; what it cannot do without gets the first value that fits."""
+    config: dict[str, Any] = {}
+    while field := next(wrong(kind, name, **config), None):
+        fitting = (v for v in CANDIDATES if field not in wrong(kind, name, **config, **{field: v}))
+        config[field] = next(fitting)
+    return kind.model_validate({"use": name, **config})
 
 
-def wrong(kind: type[Spec], name: str, field: str, value: Any) -> Iterator[Any]:
+def wrong(kind: type[Spec], name: str, **config: Any) -> Iterator[Any]:
     try:
-        kind.model_validate({"use": name, field: value})
+        kind.model_validate({"use": name, **config})
     except ValidationError as error:
         yield from (detail["loc"][0] for detail in error.errors() if detail["loc"])
 
@@ -68,7 +68,7 @@ def test_the_defaults_survive_json(name: str, packages: tuple[str, ...], base: A
 @every_plugin
 def test_an_unknown_key_is_refused(name: str, packages: tuple[str, ...], base: Any) -> None:
     kind = plugins.load(name, packages, base)
-    assert "trust_remote_code" in wrong(kind, name, "trust_remote_code", True)
+    assert "trust_remote_code" in wrong(kind, name, trust_remote_code=True)
 
 
 @every_plugin

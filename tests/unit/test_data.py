@@ -25,7 +25,7 @@ def test_texts_become_tokens_with_their_length_and_label(tmp_path: Path) -> None
     rows = [{"text": "good film", "label": "pos"}, {"text": "bad", "label": "neg"}] * 4
     place = folder(tmp_path, train=rows, validation=rows)
     row = prepare(place, select_on=0.5).split("validation")[0]
-    assert row == {"input_ids": [2, 5, 7, 3], "length": 4, "labels": 1}
+    assert row == {"input_ids": [2, 5, 7, 3], "length": 4, "labels": 1, "row": 0}
 
 
 def test_two_texts_are_told_apart_by_their_type(tmp_path: Path) -> None:

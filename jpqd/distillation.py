@@ -1,0 +1,260 @@
+"""The losses that make a student follow its teacher, and the hooks that feed them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from jpqd import data, model, ranks, teachers
+from jpqd.errors import UserError
+from jpqd.labels import Labels
+from jpqd.progress import Progress
+from jpqd.stage import Context, Hooks
+from jpqd.student import evenly, layers_of
+from jpqd.teachers import Teacher
+
+if TYPE_CHECKING:
+    from jpqd.methods.distill import Distill
+
+PROJECTION = "distill_projection"
+_QUERIES, _KEYS = ("query", "q_lin", "q"), ("key", "k_lin", "k")
+_TINY = 1e-9
+
+
+def attach(
+    method: Distill, network: PreTrainedModel, ctx: Context
+) -> tuple[PreTrainedModel, Hooks]:
+    """Everything that can be wrong with a teacher is found here, before the first step."""
+    tokenizer = model.load_tokenizer(ctx.model, ctx.task, ctx.cache)
+    prepared = data.prepare(ctx.task, tokenizer, ctx.cache, Progress(quiet=True))
+    if method.predictions is not None:
+        said = teachers.predictions(method, ctx, prepared)
+        return network, Following(method, prepared.labels, said=torch.from_numpy(said))
+    teacher = teachers.load(method, ctx, tokenizer, prepared.labels)
+    if method.hidden or method.attention:
+        inside = Inside(method, network, teacher, ctx.stage)
+        return network, Following(method, prepared.labels, inside=inside)
+    name = data.fingerprint(ctx.task, tokenizer)
+    logits = teachers.by_row(teacher.logits_of_train(prepared, ctx, name), prepared)
+    return network, Following(method, prepared.labels, said=torch.from_numpy(logits))
+
+
+class Following(Hooks):
+    """Adds what separates the student from its teacher to the loss."""
+
+    def __init__(
+        self,
+        method: Distill,
+        labels: Labels,
+        said: Tensor | None = None,
+        inside: Inside | None = None,
+    ) -> None:
+        self.method, self.inside = method, inside
+        self.is_regression = labels.kind == "regression"
+        self.said = None if said is None else said.to(ranks.device())
+        self.task_weight = 1 - method.weight
+        self.last = torch.tensor(math.nan)
+
+    def loss(self, batch: Mapping[str, Tensor], out: Any) -> Tensor:
+        if self.inside:
+            logits, term = self.inside.compare(batch, out)
+        else:
+            assert self.said is not None
+            logits, term = self.said[batch["row"]], out.logits.new_zeros((), dtype=torch.float32)
+        term = term + self.method.weight * self._predictions(out.logits.float(), logits)
+        self.last = term.detach()
+        return term
+
+    def _predictions(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if self.is_regression:
+            return functional.mse_loss(student, teacher)
+        return softened_divergence(student, teacher, self.method.temperature)
+
+    def step(self, progress: float) -> dict[str, float]:
+        value = self.last.item()
+        return {} if math.isnan(value) else {"distill_loss": round(value, 6)}
+
+    def finish(self, model: PreTrainedModel) -> PreTrainedModel:
+        if self.inside:
+            self.inside.remove(model)
+        return model
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"last": self.last}
+
+    def load_state_dict(self, state: dict[str, Tensor], model: PreTrainedModel) -> None:
+        self.last = state["last"]
+
+
+def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """KL(teacher || student) of softened predictions; the square keeps gradients of one size."""
+    ours, theirs = (functional.log_softmax(one / temperature, -1) for one in (student, teacher))
+    divergence = functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+    return temperature**2 * divergence
+
+
+class Inside:
+    """Hidden states and attention of pairs of layers, one of the student, one of the teacher."""
+
+    def __init__(
+        self, method: Distill, network: PreTrainedModel, teacher: Teacher, stage: str
+    ) -> None:
+        self.method, self.teacher = method, teacher
+        nn.Module.to(teacher.network, ranks.device())
+        self.pairs = _pairs(method, network, teacher, stage)
+        self.head_sizes = [_head_size(one) for one in (network, teacher.network)]
+        self.ours, self.theirs = Recorder(), Recorder()
+        widths = [one.config.hidden_size for one in (network, teacher.network)]
+        if method.hidden and widths[0] != widths[1]:
+            network.add_module(PROJECTION, nn.Linear(*widths))
+        self.handles = [
+            network.register_forward_pre_hook(self._before()),
+            network.register_forward_hook(self._after()),
+        ]
+
+    def _before(self) -> Callable[..., None]:
+        """Functions, not bound methods: these would be copied along with a copied model."""
+
+        def before(network: PreTrainedModel, _: Any) -> None:
+            if network.training:
+                self.ours.start(network)
+
+        return before
+
+    def _after(self) -> Callable[..., None]:
+        """The projection is a part of the forward pass: several processes share its gradient."""
+
+        def after(network: PreTrainedModel, _: Any, out: Any) -> None:
+            self.ours.stop()
+            if network.training and self.method.hidden:
+                with torch.autocast(out.logits.device.type, enabled=False):
+                    project = getattr(network, PROJECTION, nn.Identity())
+                    states = [self.ours.hidden[student].float() for student, _ in self.pairs]
+                    out["hidden_states"] = tuple(project(state) for state in states)
+
+        return after
+
+    def compare(self, batch: Mapping[str, Tensor], out: Any) -> tuple[Tensor, Tensor]:
+        """The teacher's logits of this batch, and how far the student is from it inside."""
+        logits = self._teach(batch)
+        mask = batch["attention_mask"].bool()
+        term = out.logits.new_zeros((), dtype=torch.float32)
+        if self.method.hidden:
+            term = term + self.method.hidden * self._hidden(out.hidden_states, mask)
+        if self.method.attention:
+            term = term + self.method.attention * self._attention(mask)
+        return logits, term
+
+    @torch.no_grad()
+    def _teach(self, batch: Mapping[str, Tensor]) -> Tensor:
+        known = self.teacher.tokenizer.model_input_names
+        self.theirs.start(self.teacher.network)
+        out = self.teacher.network(**{name: batch[name] for name in known if name in batch})
+        self.theirs.stop()
+        logits: Tensor = out.logits
+        return logits[:, self.teacher.order]
+
+    def _hidden(self, states: tuple[Tensor, ...], mask: Tensor) -> Tensor:
+        terms = [
+            functional.mse_loss(state[mask], self.theirs.hidden[teacher][mask])
+            for state, (_, teacher) in zip(states, self.pairs, strict=True)
+        ]
+        return torch.stack(terms).mean()
+
+    def _attention(self, mask: Tensor) -> Tensor:
+        """A pair in which a layer has no head left is as good as it can be."""
+        terms = [
+            _divergence(self._map(self.ours, student, mask), self._map(self.theirs, teacher, mask))
+            for student, teacher in self.pairs
+            if self.ours.has_heads(student) and self.theirs.has_heads(teacher)
+        ]
+        return torch.stack(terms).sum() / len(self.pairs) if terms else mask.new_zeros(()).float()
+
+    def _map(self, recorder: Recorder, layer: int, mask: Tensor) -> Tensor:
+        size = self.head_sizes[recorder is self.theirs]
+        return mean_attention(recorder.queries[layer], recorder.keys[layer], mask, size)[mask]
+
+    def remove(self, network: PreTrainedModel) -> None:
+        """Nothing of it stays in the model."""
+        for handle in self.handles:
+            handle.remove()
+        if hasattr(network, PROJECTION):
+            delattr(network, PROJECTION)
+
+
+class Recorder:
+    """What the layers of a network compute in one forward pass.
+
+    Its hooks are set for each pass anew, because pruning may replace modules between two of them.
+    """
+
+    def __init__(self) -> None:
+        self.hidden: dict[int, Tensor] = {}
+        self.queries: dict[int, Tensor] = {}
+        self.keys: dict[int, Tensor] = {}
+        self.handles: list[Any] = []
+
+    def start(self, network: nn.Module) -> None:
+        self.stop()
+        for kept in (self.hidden, self.queries, self.keys):
+            kept.clear()
+        for index, layer in enumerate(layers_of(network)):
+            self._keep(layer, self.hidden, index)
+            for name, module in layer.named_modules():
+                last = name.rpartition(".")[2]
+                if last in _QUERIES:
+                    self._keep(module, self.queries, index)
+                elif last in _KEYS:
+                    self._keep(module, self.keys, index)
+
+    def stop(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+        self.handles.clear()
+
+    def _keep(self, module: nn.Module, kept: dict[int, Tensor], index: int) -> None:
+        def keep(_: nn.Module, __: Any, output: Any) -> None:
+            kept[index] = output[0] if isinstance(output, tuple) else output
+
+        self.handles.append(module.register_forward_hook(keep))
+
+    def has_heads(self, layer: int) -> bool:
+        return layer in self.queries and self.queries[layer].shape[-1] > 0
+
+
+def mean_attention(query: Tensor, key: Tensor, mask: Tensor, head_size: int) -> Tensor:
+    """Which token looks at which, as the mean over the heads, however many there are."""
+    q, k = (one.float().view(*one.shape[:2], -1, head_size).transpose(1, 2) for one in (query, key))
+    scores: Tensor = q @ k.transpose(-1, -2) / head_size**0.5
+    scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
+    return scores.softmax(-1).mean(1)
+
+
+def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(teacher || student), as the mean over the tokens."""
+    return functional.kl_div(student.clamp_min(_TINY).log(), teacher, reduction="batchmean")
+
+
+def _head_size(network: PreTrainedModel) -> int:
+    config = network.config
+    return int(config.hidden_size) // int(config.num_attention_heads)
+
+
+def _pairs(
+    method: Distill, network: PreTrainedModel, teacher: Teacher, stage: str
+) -> list[tuple[int, int]]:
+    """Layers of the student and of the teacher, counted from 0."""
+    count, total = len(layers_of(network)), len(layers_of(teacher.network))
+    chosen = method.layers or evenly(count, total)
+    if len(chosen) != count or max(chosen) > total:
+        raise UserError(
+            f"{stage}: distill: layers needs {count} numbers from 1 to {total}, one for each layer "
+            f"of the student (got {list(chosen)}). Leave it out for {list(evenly(count, total))}."
+        )
+    return [(student, number - 1) for student, number in enumerate(chosen)]

@@ -1,0 +1,169 @@
+"""What a teacher says of the rows of train: from its model, computed once, or from a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from jpqd import artifact, data, evaluation, labels, model, plugins, ranks, sources, tables
+from jpqd.data import Data
+from jpqd.errors import DataError, SourceError
+from jpqd.labels import Labels
+from jpqd.stage import Context
+
+if TYPE_CHECKING:
+    from jpqd.methods.distill import Distill
+
+_BATCH = 64
+_LEAST = 1e-7
+"""A probability of zero would be an infinite logit."""
+_ROUNDING = 0.02
+_ADVICE = "Or give what the teacher predicts as a table, with `predictions`."
+
+
+class Teacher:
+    """A trained model that fits the task and the student's tokens; it does not learn."""
+
+    def __init__(
+        self, folder: Path, where: str, ctx: Context, tokens: PreTrainedTokenizerBase, found: Labels
+    ) -> None:
+        self.folder, self.where = folder, where
+        self.network: PreTrainedModel = model.load(folder)
+        self.network.requires_grad_(False)
+        self.tokenizer = model.load_tokenizer(folder, ctx.task, ctx.cache)
+        _check_tokens(self.tokenizer, tokens, ctx, where)
+        self.order = _label_order(self.network, found, where)
+
+    def logits_of_train(self, prepared: Data, ctx: Context, name: str) -> np.ndarray:
+        """In the split's order and the task's order of labels; computed once for all runs."""
+        identity = [sources.model_identity(str(self.folder)), name]
+        path = ctx.cache / f"logits-{artifact.digest(identity)[:16]}.safetensors"
+        if ranks.agree(not path.is_file()):
+            ctx.progress.say(f"    {self.where} predicts every row of train once")
+            collate = evaluation.collator(self.tokenizer)
+            logits, _ = evaluation.predict(self.network, prepared.splits["train"], collate, _BATCH)
+            if ranks.is_main():
+                _write(path, logits)
+            ranks.barrier()
+        known: np.ndarray = load_file(path)["logits"]
+        return known[:, self.order]
+
+
+def load(method: Distill, ctx: Context, tokens: PreTrainedTokenizerBase, found: Labels) -> Teacher:
+    name = str(method.teacher)
+    folder = ctx.inputs[name] if method.inputs() else sources.model_folder(name)
+    return Teacher(folder, f"{ctx.stage}: distill: teacher {name!r}", ctx, tokens, found)
+
+
+def by_row(split_logits: np.ndarray, prepared: Data) -> np.ndarray:
+    """The same logits at the places where the data itself has these rows."""
+    rows = data.column(prepared.splits["train"], "row")
+    table = np.full((rows.max() + 1, split_logits.shape[1]), np.nan, dtype=np.float32)
+    table[rows] = split_logits
+    return table
+
+
+def _write(path: Path, logits: np.ndarray) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}{artifact.PARTIAL}")
+    save_file({"logits": logits}, partial)
+    partial.replace(path)
+
+
+def _check_tokens(
+    ours: PreTrainedTokenizerBase, students: PreTrainedTokenizerBase, ctx: Context, where: str
+) -> None:
+    """The teacher reads the student's token ids."""
+    same = ours.get_vocab() == students.get_vocab()
+    pairs = {"token_type_ids" in one.model_input_names for one in (ours, students)}
+    if not same or (len(ctx.task.text) == 2 and len(pairs) == 2):
+        raise SourceError(
+            f"{where}: its tokenizer ({len(ours)} tokens) is not the student's ({len(students)}), "
+            f"so the same token ids mean something else. Take a teacher of the same kind. {_ADVICE}"
+        )
+    if ctx.task.max_length > ours.model_max_length:
+        raise SourceError(
+            f"{where}: task.max_length is {ctx.task.max_length}, and its tokenizer says at most "
+            f"{ours.model_max_length}. Set task.max_length to that or less. {_ADVICE}"
+        )
+
+
+def _label_order(network: PreTrainedModel, found: Labels, where: str) -> list[int]:
+    """Where each of the task's labels stands in the teacher's logits."""
+    config = network.config
+    if found.kind == "regression":
+        if config.num_labels != 1:
+            raise SourceError(
+                f"{where}: it tells {config.num_labels} classes apart, and the task is a "
+                f"regression. Take a teacher that was trained for this task. {_ADVICE}"
+            )
+        return [0]
+    theirs = dict(config.id2label or {})
+    names = [_plain(name) for _, name in sorted(theirs.items())]
+    wanted = [_plain(name) for name in found.names]
+    if sorted(names) != sorted(wanted) or len(set(names)) != len(names):
+        raise SourceError(
+            f"{where}: its classes are {_some(theirs.values())}, and the task's are "
+            f"{_some(found.names)}. Write the task's names into id2label of the config.json in a "
+            f"copy of the teacher, if they mean the same. {_ADVICE}"
+        )
+    return [names.index(name) for name in wanted]
+
+
+def _plain(name: str) -> str:
+    """What transformers calls a class without a name is its number."""
+    return str(name).casefold().removeprefix("label_")
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, islice(names, 5)))
+
+
+def predictions(method: Distill, ctx: Context, prepared: Data) -> np.ndarray:
+    """Logits from a table, by row of the data."""
+    where = f"{ctx.stage}: distill: predictions {method.predictions!r}"
+    path = sources.local_file(str(method.predictions))
+    table = tables.read(path, ctx.cache / "tables")
+    columns = prepared.labels.names or (ctx.task.label,)
+    for name in columns:
+        if name not in table.column_names:
+            advice = plugins.unknown(name, table.column_names)
+            raise DataError(f"{where}: no column for the label {name!r}; {advice}.")
+    if len(table) != prepared.train_rows():
+        raise DataError(
+            f"{where}: {len(table)} rows, but train has {prepared.train_rows()}. "
+            "It needs a row for every row of train, in the same order."
+        )
+    values = np.column_stack([_numbers(table[name]) for name in columns])
+    rows = data.column(prepared.splits["train"], "row")
+    _check_numbers(values[rows], rows, columns, where)
+    is_share = prepared.labels.kind == "classification" and _are_shares(values[rows])
+    return (np.log(values.clip(_LEAST, 1)) if is_share else values).astype(np.float32)
+
+
+def _numbers(cells: Sequence[object]) -> np.ndarray:
+    found = [labels.as_float(cell) for cell in cells]
+    return np.array([np.nan if number is None else number for number in found])
+
+
+def _check_numbers(
+    values: np.ndarray, rows: np.ndarray, columns: Sequence[str], where: str
+) -> None:
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        row, column = wrong[0]
+        raise DataError(
+            f"{where}: row {rows[row] + 1}, column {columns[column]!r} holds no number, and train "
+            "uses this row. Write the probability or the logit of every class."
+        )
+
+
+def _are_shares(values: np.ndarray) -> bool:
+    in_range = values.min() >= 0 and values.max() <= 1
+    return bool(in_range and np.allclose(values.sum(1), 1, atol=_ROUNDING))
