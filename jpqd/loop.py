@@ -120,7 +120,7 @@ class Loop(Trainer):
         """Methods may change the model here; what is kept beside its parameters follows."""
         for hook in self.hooks:
             self.hook_metrics.update(hook.step(progress))
-            if slices := hook.resized():
+            if (slices := hook.resized()) is not None:
                 resize.optimizer(self.optimizer, slices, self.network)
                 if self.average:
                     self.average.resize(slices, self.network)

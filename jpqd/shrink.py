@@ -21,7 +21,7 @@ Slices = dict[nn.Parameter, Callable[[Tensor], Tensor] | None]
 """How each parameter that became smaller was sliced."""
 
 
-_HEADS = "heads_kept"
+_HEADS, _LAYERS = "heads_kept", "layers_before"
 HOOKS = "__nncf_hooks"
 """Where NNCF keeps its modules, if a model has any."""
 
@@ -151,7 +151,7 @@ class _Cutter:
             was = [index for index, size in enumerate(before) if size[place]]
             alive = [index for index, size in enumerate(after) if size[place]]
             if was != alive:
-                self.calls.renumber(parts, was, alive)
+                self.calls.renumber([part.replace(".", "/") + "/" for part in parts], was, alive)
 
 
 class Calls:
@@ -176,12 +176,14 @@ class Calls:
         hooks = self.storage.pre_hooks[key].values()
         return next((hook for hook in hooks if getattr(hook, "per_channel", False)), None)
 
-    def renumber(self, parts: tuple[str, ...], was: list[int], alive: list[int]) -> None:
+    def renumber(self, parts: Sequence[str], was: list[int], alive: list[int]) -> None:
+        """The hooks of some parts of the layers, given the layers that call them."""
         if self.storage is None:
             return
         for kind in (self.storage.pre_hooks, self.storage.post_hooks):
             moved = {}
-            for key in [key for key in kind if self._inside(key, parts)]:
+            starts = tuple(self.prefix + part for part in parts)
+            for key in [key for key in kind if key.startswith(starts)]:
                 hooks = kind[key]
                 del kind[key]
                 operation, tail = key.rsplit("/", 1)
@@ -190,9 +192,6 @@ class Calls:
                 if layer in alive:
                     moved[f"{operation}/{alive.index(layer)}__{port}"] = hooks
             kind.update(moved)
-
-    def _inside(self, key: str, parts: tuple[str, ...]) -> bool:
-        return any(key.startswith(self.prefix + part.replace(".", "/") + "/") for part in parts)
 
 
 def _stand_still(layer: nn.Module, core: str, out: str, *, pair: bool) -> None:
@@ -233,8 +232,15 @@ class Still(nn.Module):
 
 def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
     """Remove whole layers; what is left is a model with fewer of them."""
-    found = architectures.layers(model)
+    setattr(model, _LAYERS, layers_before(model))
+    found, calls = architectures.layers(model), Calls(model)
     for index in reversed(range(len(found))):
         if index not in kept:
             del found[index]
     model.config.num_hidden_layers = len(found)
+    calls.renumber([""], list(range(len(calls.before))), list(kept))
+
+
+def layers_before(model: PreTrainedModel) -> int:
+    count: int = getattr(model, _LAYERS, model.config.num_hidden_layers)
+    return count

@@ -107,9 +107,9 @@ class Hooks:
         """Whether the model is what was asked for, so that a checkpoint of it may be chosen."""
         return True
 
-    def resized(self) -> Slices:
-        """Parameters whose shape `step` changed, with what slices everything kept beside them."""
-        return {}
+    def resized(self) -> Slices | None:
+        """Once after `step` changed the model: what slices all that is kept beside a parameter."""
+        return None
 
     def finish(self, model: PreTrainedModel) -> PreTrainedModel:
         """Called once after training: make permanent what was simulated."""

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 from transformers.utils import logging
 
-from jpqd import artifact, data, evaluation, interrupts, metrics, model, ranks, student
+from jpqd import artifact, data, evaluation, interrupts, metrics, model, ranks, size, student
 from jpqd.data import Data
 from jpqd.errors import Interrupted, UserError
 from jpqd.loop import EVAL_BATCH, Loop
@@ -42,7 +42,11 @@ def train(stage: Train, ctx: Context) -> dict[str, Any]:
         facts = _fit(stage, ctx, network, hooks, prepared, tokenizer)
     for hook in reversed(hooks):
         network = hook.finish(network)
-    return {**_report(ctx, network, prepared, tokenizer), **facts, "data": prepared.facts()}
+    found = size.facts(network)
+    if "dense" in found and stage.methods:
+        ctx.progress.say(f"    {size.told(found)}")
+    report = _report(ctx, network, prepared, tokenizer)
+    return {**report, **facts, "model": found, "data": prepared.facts()}
 
 
 def _quiet() -> None:

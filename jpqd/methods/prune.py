@@ -20,7 +20,8 @@ class Prune(Method):
     use: Literal["prune"]
     keep: Share
     """Of the encoder's weights, embeddings excluded."""
-    structure: Literal["heads_ffn"] = "heads_ffn"
+    structure: Literal["heads_ffn", "layers", "block", "unstructured"] = "heads_ffn"
+    """What goes: heads and neurons, whole layers, blocks that end as heads and neurons, weights."""
     score: Literal["fisher", "movement", "taylor", "magnitude", "random"] = "fisher"
     """What a unit is worth."""
     norm: Literal["l1", "l2"] = "l2"

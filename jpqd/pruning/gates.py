@@ -1,47 +1,71 @@
-"""A mask over groups of a weight's columns, which learns what each group is worth."""
+"""A mask over blocks of a weight, which learns what each block is worth."""
 
-from typing import Any, Literal
+from __future__ import annotations
+
+from typing import Any
 
 import torch
 from nncf.torch.function_hook.pruning.magnitude.modules import apply_magnitude_binary_mask
 from nncf.torch.layer_utils import StatefulModuleInterface
 from torch import Tensor, nn
 
-Score = Literal["fisher", "movement", "taylor", "magnitude", "random"]
 LEARNT = ("fisher", "movement", "taylor")
 """Scores that need gradients."""
+ALL = 0
+"""As a block's size: the whole dimension."""
+
+Shape = tuple[int, int]
 
 
 class Gate(nn.Module, StatefulModuleInterface):  # type: ignore[misc]
-    """A hook on a weight. The gradient of a gate is what keeping its group does to the loss."""
+    """A hook on a weight. The gradient of a gate is what keeping its block does to the loss."""
 
     mask: Tensor
     score: Tensor
 
-    def __init__(self, groups: int, width: int, kind: str) -> None:
+    def __init__(self, shape: Shape, block: Shape, kind: str) -> None:
         super().__init__()
-        self.width, self.kind = width, kind
-        self.register_buffer("mask", torch.ones(groups))
-        self.register_buffer("score", torch.zeros(groups))
+        self.block, self.kind = block, kind
+        self.register_buffer("mask", torch.ones(tuple(shape)))
+        self.register_buffer("score", torch.zeros(tuple(shape)))
 
     def forward(self, weight: Tensor) -> Tensor:
-        open_ = self.mask
-        if self.training and torch.is_grad_enabled() and self.kind in LEARNT:
-            open_ = self.mask.detach().requires_grad_()
-            open_.register_hook(self._learn)  # type: ignore[no-untyped-call]
         # NNCF looks for weights behind its own function only, so that has to be the last one.
-        masked: Tensor = apply_magnitude_binary_mask(weight, open_.repeat_interleave(self.width))
+        masked: Tensor = apply_magnitude_binary_mask(weight, self.spread(self.open()))
         return masked
+
+    def open(self) -> Tensor:
+        """The mask, as a leaf that tells its gradient while scores are learnt."""
+        if not (self.training and torch.is_grad_enabled() and self.kind in LEARNT):
+            return self.mask
+        leaf = self.mask.detach().requires_grad_()
+        leaf.register_hook(self._learn)  # type: ignore[no-untyped-call]
+        return leaf
 
     def _learn(self, gradient: Tensor) -> None:
         self.score += change(self.kind, gradient)
 
+    def spread(self, values: Tensor) -> Tensor:
+        """One value for each weight; a whole dimension is left to broadcasting."""
+        for dim, size in enumerate(self.block):
+            if size > 1:
+                values = values.repeat_interleave(size, dim)
+        return values
+
     def get_config(self) -> dict[str, Any]:
-        return {"groups": len(self.mask), "width": self.width, "kind": self.kind}
+        return {"shape": tuple(self.mask.shape), "block": self.block, "kind": self.kind}
 
     @classmethod
-    def from_config(cls, state: dict[str, Any]) -> "Gate":
+    def from_config(cls, state: dict[str, Any]) -> Gate:
         return cls(**state)
+
+
+def on(weight: Tensor, block: Shape, kind: str) -> Gate:
+    """A gate that fits a weight."""
+    rows, columns = (
+        1 if size == ALL else whole // size for whole, size in zip(weight.shape, block, strict=True)
+    )
+    return Gate((rows, columns), block, kind).to(weight.device)
 
 
 def change(kind: str, gradient: Tensor) -> Tensor:

@@ -16,11 +16,14 @@ from transformers import PreTrainedModel
 from jpqd import architectures, shrink
 from jpqd.pruning import budget
 from jpqd.pruning.budget import Pool
-from jpqd.pruning.gates import LEARNT, Gate
+from jpqd.pruning.gates import ALL, LEARNT, Gate, Shape, on
 from jpqd.shrink import Kept, Slices
 
 if TYPE_CHECKING:
     from jpqd.methods.prune import Prune
+
+Place = tuple[int, str]
+"""A layer's number, and the name of one of its projections."""
 
 _BLOCK, _WIDE = 64, 512
 """INT8 kernels work on 64 columns at a time; narrow layers cannot afford such steps."""
@@ -28,6 +31,8 @@ _BLOCK, _WIDE = 64, 512
 
 class HeadsFfn:
     """One gate on the columns of each output projection: a group for a head, or for a neuron."""
+
+    cuts_early = True
 
     def __init__(self, model: PreTrainedModel, options: Prune, seed: int) -> None:
         self.model, self.options = model, options
@@ -38,24 +43,26 @@ class HeadsFfn:
         self.total = _weights(self.layers)
         self.random = np.random.default_rng(seed)
         self.drawn: dict[str, np.ndarray] = {}
+        wrap_model(model)
         self.gates = self._gates()
 
-    def _gates(self) -> dict[tuple[int, str], Gate]:
+    def _gates(self) -> dict[Place, Gate]:
         """By layer and projection; put on the model."""
-        wrap_model(self.model)
-        prefix = architectures.layers_path(self.model)
         gates = {}
         for index, (heads, neurons) in enumerate(self.before):
-            for path, groups, width in (
-                (self.arch.attention_out, heads, self.head_size),
-                (self.arch.ffn_out, neurons, 1),
-            ):
-                if groups:
-                    gate = Gate(groups, width, self.options.score).to(self.model.device)
-                    name = f"{prefix}.{index}.{path}.weight"
-                    register_post_function_hook(self.model, name, 0, gate)
-                    gates[index, path] = gate
+            if heads:
+                gates[index, self.arch.attention_out] = self._put(
+                    index, self.arch.attention_out, (ALL, self.head_size)
+                )
+            if neurons:
+                gates[index, self.arch.ffn_out] = self._put(index, self.arch.ffn_out, (ALL, 1))
         return gates
+
+    def _put(self, index: int, path: str, block: Shape) -> Gate:
+        gate = on(_weight(self.layers[index], path), block, self.options.score)
+        name = f"{architectures.layers_path(self.model)}.{index}.{path}.weight"
+        register_post_function_hook(self.model, name, 0, gate)
+        return gate
 
     # The budget.
 
@@ -68,7 +75,7 @@ class HeadsFfn:
     def _fixed(self) -> int:
         """Weights that belong to no unit: norms, and the biases behind the projections."""
         return self.total - sum(
-            self._cost(path) * len(gate.mask) for (_, path), gate in self.gates.items()
+            self._cost(path) * gate.mask.numel() for (_, path), gate in self.gates.items()
         )
 
     def _cost(self, path: str) -> int:
@@ -82,7 +89,7 @@ class HeadsFfn:
         options = self.options
         pools = []
         for (index, path), gate in self.gates.items():
-            count = len(gate.mask)
+            count = gate.mask.numel()
             is_ffn = path == self.arch.ffn_out
             pools.append(
                 Pool(
@@ -110,12 +117,12 @@ class HeadsFfn:
 
     def _scores(self, index: int, path: str, gate: Gate) -> np.ndarray:
         if self.options.score in LEARNT:
-            return gate.score.double().cpu().numpy()
+            return gate.score.flatten().double().cpu().numpy()
         if self.options.score == "magnitude":
             return self._magnitude(index, path).double().cpu().numpy()
         key = f"{index}.{path}"
         if key not in self.drawn:
-            self.drawn[key] = self.random.random(len(gate.mask))
+            self.drawn[key] = self.random.random(gate.mask.numel())
         return self.drawn[key]
 
     def _magnitude(self, index: int, path: str) -> Tensor:
@@ -144,7 +151,7 @@ class HeadsFfn:
             kept = budget.choose(pools, keep * self.total - self._fixed())
         for gate, members in zip(self.gates.values(), kept, strict=True):
             gate.mask.zero_()
-            gate.mask[list(members)] = 1
+            gate.mask[0, list(members)] = 1
 
     def _by_layer(self, pools: list[Pool], keep: float) -> list[tuple[int, ...]]:
         """The same share in every layer."""
@@ -167,16 +174,19 @@ class HeadsFfn:
         """Make the masks real. The gates are gone afterwards."""
         kept = [self._kept(index) for index in range(len(self.layers))]
         storage = get_hook_storage(self.model)
-        ours = {id(gate) for gate in self.gates.values()}
+        ours = {id(gate) for gate in self._gate_hooks()}
         for name, hook in list(storage.named_hooks()):
             if id(hook) in ours:
                 storage.delete_hook(name)
         return shrink.cut(self.model, kept)
 
+    def _gate_hooks(self) -> list[Gate]:
+        return list(self.gates.values())
+
     def _kept(self, index: int) -> Kept:
         def members(path: str) -> tuple[int, ...]:
             gate = self.gates.get((index, path))
-            return () if gate is None else tuple(gate.mask.nonzero().flatten().tolist())
+            return () if gate is None else tuple(gate.mask[0].nonzero().flatten().tolist())
 
         return Kept(members(self.arch.attention_out), members(self.arch.ffn_out))
 

@@ -11,8 +11,11 @@ from transformers import PreTrainedModel
 
 from jpqd import calibration, ranks, schedules, shrink
 from jpqd.errors import UserError
+from jpqd.pruning.block import Block
 from jpqd.pruning.gates import LEARNT, Gate
 from jpqd.pruning.heads_ffn import HeadsFfn
+from jpqd.pruning.layers import Layers
+from jpqd.pruning.unstructured import Unstructured
 from jpqd.shrink import Slices
 from jpqd.stage import Context, Hooks, Metrics
 
@@ -27,6 +30,9 @@ _BATCH = 32
 class Structure(Protocol):
     """What a kind of units can do."""
 
+    cuts_early: bool
+    """Whether training goes on with the smaller model."""
+
     def bounds(self) -> tuple[float, float]: ...
     def mask(self, keep: float) -> None: ...
     def kept_share(self) -> float: ...
@@ -35,7 +41,12 @@ class Structure(Protocol):
     def restore(self, masks: dict[str, Tensor]) -> None: ...
 
 
-STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {"heads_ffn": HeadsFfn}
+STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {
+    "heads_ffn": HeadsFfn,
+    "block": Block,
+    "layers": Layers,
+    "unstructured": Unstructured,
+}
 
 
 def attach(model: PreTrainedModel, options: Prune, ctx: Context) -> Pruning:
@@ -56,7 +67,7 @@ class Pruning(Hooks):
         self.model, self.structure, self.options, self.ctx = model, structure, options, ctx
         self.done = 0.0
         self.is_cut = False
-        self.slices: Slices = {}
+        self.slices: Slices | None = None
         self.kept = 1.0
         self.stepped = False
         self.early: dict[str, Tensor] | None = None
@@ -75,7 +86,7 @@ class Pruning(Hooks):
             if done > self.done:
                 self._prune(done)
             # Processes that share a model cannot exchange it in the middle: they cut at the end.
-            if self.ready and ranks.world_size() == 1:
+            if self.ready and self.structure.cuts_early and ranks.world_size() == 1:
                 self._cut()
         return {"kept": self.kept}
 
@@ -91,10 +102,10 @@ class Pruning(Hooks):
 
     def _cut(self) -> None:
         self.is_cut = True
-        self.slices |= self.structure.cut()
+        self.slices = {**(self.slices or {}), **self.structure.cut()}
 
-    def resized(self) -> Slices:
-        taken, self.slices = self.slices, {}
+    def resized(self) -> Slices | None:
+        taken, self.slices = self.slices, None
         return taken
 
     def finish(self, model: PreTrainedModel) -> PreTrainedModel:
@@ -132,14 +143,17 @@ class Pruning(Hooks):
         assert self.early is not None
         for name, weight in _weights(self.model):
             weight.copy_(self.early[name])
-            self.slices[weight] = None
+        self._start_again()
 
     def _reinit(self) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(self.ctx.seed)
             self.model.apply(self.model._init_weights)
-        for _, weight in _weights(self.model):
-            self.slices[weight] = None
+        self._start_again()
+
+    def _start_again(self) -> None:
+        """Moments and averages of other weights say nothing about these."""
+        self.slices = {weight: None for _, weight in _weights(self.model)}
 
     # A checkpoint.
 
@@ -160,7 +174,7 @@ class Pruning(Hooks):
         self.early = {name: weight.to(model.device) for name, weight in early.items()} or None
         if state[_CUT].item():
             self._cut()
-            self.slices = {}
+            self.slices = None
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -1,0 +1,84 @@
+"""How large a model is: parameters, weights of the encoder that stayed, operations for a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from jpqd import architectures, shrink
+
+TOKENS = 128
+"""Operations are counted for one text of this length."""
+
+
+def facts(model: PreTrainedModel) -> dict[str, Any]:
+    """For the manifest. Shares are of the encoder that the model's config describes."""
+    own = [p for name, p in model.named_parameters() if not name.startswith(shrink.HOOKS)]
+    found: dict[str, Any] = {
+        "parameters": sum(parameter.numel() for parameter in own),
+        "precision": "INT8" if _is_quantized(model) else "FP32",
+    }
+    if model.config.model_type in architectures.KNOWN:
+        whole = _dense(model)
+        left = [p for layer in architectures.layers(model) for p in layer.parameters()]
+        weights = sum(parameter.numel() for parameter in left)
+        zeros = sum(int((parameter == 0).sum()) for parameter in left if parameter.dim() > 1)
+        total = _encoder(whole)
+        found |= {
+            "encoder_weights": weights,
+            "encoder_share": weights / total,
+            "nonzero_share": (weights - zeros) / total,
+            "gflops_128": operations(model, TOKENS) / 1e9,
+            "dense": {"encoder_weights": total, "gflops_128": operations(whole, TOKENS) / 1e9},
+            "layers": [list(size) for size in shrink.sizes(model)],
+        }
+    return found
+
+
+def told(found: dict[str, Any]) -> str:
+    """In one line, before and after."""
+    dense = found["dense"]
+    return (
+        f"encoder {dense['encoder_weights'] / 1e6:.2f} -> {found['encoder_weights'] / 1e6:.2f} M "
+        f"weights ({found['encoder_share']:.1%}), {dense['gflops_128']:.2f} -> "
+        f"{found['gflops_128']:.2f} GFLOPs for {TOKENS} tokens, {found['precision']}"
+    )
+
+
+def operations(model: PreTrainedModel, tokens: int) -> int:
+    """Multiplications and additions of the matrix products. Heads see one token, layers all."""
+    total = 0
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            seen = tokens if _sees_all(model, name) else 1
+            total += 2 * module.in_features * module.out_features * seen
+    size = architectures.head_size(model)
+    for heads, _ in shrink.sizes(model):
+        total += 2 * 2 * tokens * tokens * heads * size
+    return total
+
+
+def _sees_all(model: PreTrainedModel, name: str) -> bool:
+    layers = architectures.layers_path(model) + "."
+    return name.startswith(layers) or name.endswith("embeddings_project")
+
+
+def _dense(model: PreTrainedModel) -> PreTrainedModel:
+    """The model before anything was cut, without memory for its weights."""
+    config = type(model.config).from_dict(model.config.to_dict())
+    config.num_hidden_layers = shrink.layers_before(model)
+    with torch.device("meta"):
+        whole: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    return whole
+
+
+def _encoder(model: PreTrainedModel) -> int:
+    return sum(parameter.numel() for parameter in architectures.layers(model).parameters())
+
+
+def _is_quantized(model: PreTrainedModel) -> bool:
+    hooks = getattr(model, shrink.HOOKS, None)
+    return hooks is not None and any("scale" in name for name in hooks.state_dict())
