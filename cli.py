@@ -149,6 +149,36 @@ def verify(
             typer.echo(f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, as sealed")
 
 
+@app.command(epilog="Example: `jpqd compare sst2_seed1 sst2_seed2 --baseline teacher`")
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs or their folders; seeds are pooled.")
+    ],
+    baseline: Annotated[
+        str | None, typer.Option(help="A stage; `teacher`, or the first trained one.")
+    ] = None,
+    stages: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these; all when not given.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A table for GitHub.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Set stages against their baseline on the same rows, with intervals and tests."""
+    with _errors(debug, as_json):
+        from jpqd import compare as comparing
+
+        wanted = [name.strip() for name in stages.split(",")] if stages else None
+        found = comparing.compare(comparing.find(runs, names), baseline, wanted)
+        for warning in found.warnings():
+            typer.echo(f"warning: {warning}", err=True)
+        if markdown and not as_json:
+            typer.echo(comparing.markdown(found))
+        else:
+            _show(as_json, found.plain(), comparing.table(found))
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"jpqd {__version__}")

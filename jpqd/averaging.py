@@ -1,12 +1,18 @@
 """A moving average of the weights: steadier than the last step, and free at inference."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jpqd.stage import Slices
 
 _EVERY = 8
 """Steps between updates: the same average for an eighth of the memory traffic."""
@@ -49,6 +55,16 @@ class Average:
             other = self.weights[name]
             self.weights[name], weight.data = weight.data, other
 
+    def resize(self, slices: Slices, model: nn.Module) -> None:
+        """Follow parameters that became smaller, restart with those that did, forget the others."""
+        live = dict(trained(model))
+        self.weights = {name: self.weights[name] for name in live}
+        for name, weight in live.items():
+            if weight in slices:
+                sliced = slices[weight]
+                kept = weight.detach().clone() if sliced is None else sliced(self.weights[name])
+                self.weights[name] = kept
+
     def save(self, path: Path) -> None:
         save_file(self.weights, path)
 
@@ -56,5 +72,5 @@ class Average:
         self.weights = {name: weight.to(device) for name, weight in load_file(path).items()}
 
 
-def trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)

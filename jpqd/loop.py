@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from jpqd import artifact, data, evaluation, interrupts, metrics, ranks
+from jpqd import artifact, data, evaluation, interrupts, metrics, ranks, resize, weights
 from jpqd.averaging import Average
 from jpqd.batching import LengthGrouped
 from jpqd.checkpoints import Checkpoints
@@ -116,6 +116,15 @@ class Loop(Trainer):
             return nn.functional.mse_loss(logits[:, 0], labels.float())
         return nn.functional.cross_entropy(logits, labels)
 
+    def before_step(self, progress: float) -> None:
+        """Methods may change the model here; what is kept beside its parameters follows."""
+        for hook in self.hooks:
+            self.hook_metrics.update(hook.step(progress))
+            if slices := hook.resized():
+                resize.optimizer(self.optimizer, slices, self.network)
+                if self.average:
+                    self.average.resize(slices, self.network)
+
     # Choosing a checkpoint.
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -124,7 +133,8 @@ class Loop(Trainer):
         with self.average.applied(self.network) if self.average else nullcontext():
             logits, truth = evaluation.predict(self.network, split, self.data_collator, EVAL_BATCH)
         figures = metrics.score(self.prepared.labels, logits, truth)
-        if figures[self.chooser] > self.best["value"]:
+        ready = all(hook.ready for hook in self.hooks)
+        if ready and figures[self.chooser] > self.best["value"]:
             self.best = {"step": self.state.global_step, "value": figures[self.chooser]}
         logs = {f"select_{k}": v for k, v in figures.items() if isinstance(v, int | float)}
         self.log(dict(logs))
@@ -179,7 +189,12 @@ class Loop(Trainer):
         ranks.barrier()
 
     def _commit(self, written: Path) -> None:
-        facts = {"best": self.best, "samples": self.samples, "seconds": self.seconds}
+        facts = {
+            "best": self.best,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "order": resize.order(self.optimizer, self.network),
+        }
         artifact.write_json(written / _LOOP, facts)
         if self.average:
             self.average.save(written / _AVERAGE)
@@ -201,11 +216,20 @@ class Loop(Trainer):
         """The Trainer's own fails for several processes on CPUs: torch cannot load to `cpu:0`."""
         if checkpoint is None:
             return
-        targets: list[tuple[str, Any]]
-        targets = [("optimizer.pt", self.optimizer), ("scheduler.pt", self.lr_scheduler)]
-        for name, target in targets:
-            state = torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
-            target.load_state_dict(state)
+        folder = Path(checkpoint)
+        order = json.loads((folder / _LOOP).read_text())["order"]
+        state = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
+        resize.load_optimizer(self.optimizer, state, order, self.network)
+        state = torch.load(folder / "scheduler.pt", map_location="cpu", weights_only=True)
+        assert self.lr_scheduler is not None
+        self.lr_scheduler.load_state_dict(state)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """With the shape and the quantizers, which transformers does not know of."""
+        weights.save_weights(self.network, Path(output_dir or self.ctx.work))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        weights.load_weights(self.network, Path(resume_from_checkpoint))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One entry of the history. A loss that is not a number ends the run."""
@@ -236,9 +260,7 @@ class _Conductor(TrainerCallback):
         self.first = loop.samples
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        progress = state.global_step / state.max_steps
-        for hook in self.loop.hooks:
-            self.loop.hook_metrics.update(hook.step(progress))
+        self.loop.before_step(state.global_step / state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         loop, now = self.loop, time.monotonic()

@@ -15,7 +15,7 @@ from transformers import (
 )
 from transformers.models.bert.tokenization_bert import BertTokenizer
 
-from jpqd import data, sources
+from jpqd import data, sources, weights
 from jpqd.errors import SourceError
 from jpqd.labels import Labels
 from jpqd.task import NewModel, Task, looks_local
@@ -26,11 +26,22 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def load(folder: str | Path) -> PreTrainedModel:
     """A trained stage's model, ready to use: `jpqd.model.load("runs/demo/teacher")`."""
+    found = sources.local_model(str(folder))
+    if (found / weights.STRUCTURE).is_file():
+        return _load_uneven(found)
     model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        sources.local_model(str(folder)), dtype=torch.float32, use_safetensors=True, **_SAFE
+        found, dtype=torch.float32, use_safetensors=True, **_SAFE
     )
     model.train(False)
     return model
+
+
+def _load_uneven(folder: Path) -> PreTrainedModel:
+    config = AutoConfig.from_pretrained(folder, **_SAFE)
+    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    weights.rebuild(model, folder)
+    model.train(False)
+    return model  # type: ignore[no-any-return]
 
 
 def load_tokenizer(
@@ -56,6 +67,8 @@ def load_for_training(
         config = _new_config(source, labels, len(tokenizer))
         network = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         return network.float(), ["all weights"]
+    if _is_uneven(source):
+        return _load_uneven(sources.local_model(str(source))), []
     name, options = _where(source)
     try:
         model, facts = AutoModelForSequenceClassification.from_pretrained(
@@ -73,8 +86,13 @@ def load_for_training(
     return model, sorted(set(fresh))
 
 
+def _is_uneven(source: str | Path) -> bool:
+    here = isinstance(source, Path) or looks_local(source)
+    return here and (Path(source).expanduser() / weights.STRUCTURE).is_file()
+
+
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    model.save_pretrained(folder)
+    weights.save(model, folder)
     tokenizer.save_pretrained(folder)
 
 

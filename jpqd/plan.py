@@ -54,12 +54,20 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
 
 
 def _step(name: str, stage: Stage, run: Path, inputs: dict[str, Any], weights: int | None) -> Step:
+    inputs = _given(inputs)
     fingerprint = artifact.digest(inputs)
     folder, work = run / name, run / ".work" / f"{name}-{fingerprint[:12]}"
     manifest = artifact.read(folder)
     status, why = _status(folder, work, manifest, fingerprint, inputs)
     disk = None if weights is None else stage.disk_bytes(weights)
     return Step(name, stage, folder, work, fingerprint, inputs, status, why, disk, manifest)
+
+
+def _given(value: Any) -> Any:
+    """Without the options that are not set: a new one that nobody uses trains nothing again."""
+    if isinstance(value, dict):
+        return {key: _given(inner) for key, inner in value.items() if inner is not None}
+    return [_given(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _status(

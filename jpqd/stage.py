@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,11 @@ from jpqd.schema import Spec, StageId
 from jpqd.task import NewModel, Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
+
+    Slices = Mapping[nn.Parameter, Callable[[Tensor], Tensor] | None]
+    """None: what is kept beside the parameter starts again."""
 
 METHODS = ("jpqd.methods",)
 Metrics = dict[str, float]
@@ -97,6 +100,15 @@ class Hooks:
 
     def step(self, progress: float) -> Metrics:
         """Called before each optimizer step with the share of training done; says what to log."""
+        return {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is what was asked for, so that a checkpoint of it may be chosen."""
+        return True
+
+    def resized(self) -> Slices:
+        """Parameters whose shape `step` changed, with what slices everything kept beside them."""
         return {}
 
     def finish(self, model: PreTrainedModel) -> PreTrainedModel:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cli import app
 from jpqd import recipe
 from jpqd.recipe import Recipe
 from jpqd.schema import Spec
@@ -27,6 +28,13 @@ def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
     section = README[README.index("## A recipe") : README.index("## Your own model")]
     missing = [key for key in spec.model_fields if not re.search(rf"\b{key}\b", section)]
     assert not missing
+
+
+def test_every_command_is_in_the_readme() -> None:
+    listed = set(re.findall(r"^\| `jpqd (\w+)", README, re.MULTILINE))
+    assert listed == {
+        entry.callback.__name__ for entry in app.registered_commands if entry.callback
+    }
 
 
 def test_every_file_that_the_readme_links_to_is_there() -> None:

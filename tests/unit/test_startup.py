@@ -17,6 +17,7 @@ HEAVY = {
 COMMANDS = {
     "help": ["--help"],
     "help of run": ["run", "--help"],
+    "help of compare": ["compare", "--help"],
     "version": ["--version"],
     "validate": ["validate", *RECIPES],
     "ls": ["ls", "--runs", "no-such-folder"],

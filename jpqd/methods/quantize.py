@@ -1,0 +1,40 @@
+"""Quantization: 8-bit weights and activations, simulated while training, stored by the export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from jpqd.schema import Count, Fraction, Text
+from jpqd.stage import Context, Hooks, Method
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Quantize(Method):
+    """INT8 by NNCF. With `epochs: 0` this is post-training quantization, else its scales train."""
+
+    use: Literal["quantize"]
+    preset: Literal["mixed", "performance"] = "mixed"
+    """Zero points: mixed gives them to activations, performance has none (symmetric, absmax)."""
+    samples: Count = 300
+    """Rows of train that calibrate the ranges."""
+    range: Literal["mean_min_max", "min_max", "percentile"] = "mean_min_max"
+    """Of an activation: the extremes of each row averaged, the absolute extremes, or clipping."""
+    percentile: Annotated[float, Field(gt=50, lt=100)] = 99.99
+    """With `range: percentile`: what lies beyond is clipped."""
+    smooth_quant: Fraction = 0.0
+    """Shifts the difficulty from activations to weights, by this exponent. 0 is off."""
+    ignore: tuple[Text, ...] = ()
+    """Parts that stay in floating point, by module name, such as `pooler` or `encoder.layer.0`."""
+    overflow_fix: bool = False
+    """7-bit weights, for CPUs without VNNI, whose 16-bit sums overflow."""
+
+    def attach(self, model: PreTrainedModel, ctx: Context) -> tuple[PreTrainedModel, Hooks]:
+        from jpqd import calibration, quantization
+
+        batches = list(calibration.batches(ctx, self.samples, model.device))
+        quantization.place(model, [features for features, _ in batches], self)
+        return model, Hooks()

@@ -1,0 +1,93 @@
+"""Two models on the same rows: how far apart they are, and how much of it may be chance.
+
+Arrays are [runs, rows]: the same rows in every run, a run's baseline beside its stage. Rows are
+drawn again with all their runs together (a cluster bootstrap), because runs that share a row are
+not independent of each other. An interval therefore speaks of other rows of the same kind, not of
+other seeds: the spread of the seeds is shown by their values.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 10_000
+SEED = 0
+
+
+def accuracy_difference(
+    right: np.ndarray, baseline: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, float, float]:
+    """Mean over runs and rows of right minus baseline, with its 95% interval.
+
+    Rows with the same difference are alike, so drawing how many of each kind there are
+    (multinomial) is drawing the rows themselves, without a table of resamples by rows.
+    """
+    runs, rows = right.shape
+    gain = right.astype(int).sum(axis=0) - baseline.astype(int).sum(axis=0)
+    kinds, counts = np.unique(gain, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(rows, counts / rows, size=resamples)
+    return float(gain.mean() / runs), *_interval(drawn @ kinds / (rows * runs))
+
+
+def pearson_difference(
+    guess: np.ndarray,
+    baseline: np.ndarray,
+    truth: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[float, float, float]:
+    """Mean over runs of the difference of the correlations, with its 95% interval."""
+
+    def difference(weights: np.ndarray) -> float:
+        return pearson(guess, truth, weights) - pearson(baseline, truth, weights)
+
+    rows = len(truth)
+    drawn = _bootstrap(difference, rows, resamples, seed)
+    return difference(np.ones(rows)), *_interval(drawn)
+
+
+def pearson(a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean over runs of the correlation; zero where one is constant, as it orders nothing."""
+    a, b = (np.atleast_2d(x).astype(np.float64) for x in (a, b))
+    weights = np.ones(a.shape[1]) if weights is None else weights
+    a, b = (_centred(x, weights) for x in (a, b))
+    spread = np.sqrt((a * a) @ weights * ((b * b) @ weights))
+    together = (a * b) @ weights
+    return float(np.divide(together, spread, out=np.zeros_like(spread), where=spread > 0).mean())
+
+
+def mcnemar(right: np.ndarray, baseline: np.ndarray) -> float | None:
+    """Exact two-sided p of the rows that only one of the two gets right.
+
+    None for several runs: the test wants independent pairs, and a row's runs are not.
+    """
+    if len(right) > 1:
+        return None
+    won, lost = int((right & ~baseline).sum()), int((~right & baseline).sum())
+    return float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
+
+
+def agreement(classes: np.ndarray, baseline: np.ndarray) -> float:
+    """Share of rows with the same predicted class, whether right or wrong."""
+    return float((classes == baseline).mean())
+
+
+def _bootstrap(
+    measure: Callable[[np.ndarray], float], rows: int, resamples: int, seed: int
+) -> np.ndarray:
+    """The measure of each resample, which is given as how often each row was drawn."""
+    random = np.random.default_rng(seed)
+    draws = (random.integers(rows, size=rows) for _ in range(resamples))
+    return np.array([measure(np.bincount(draw, minlength=rows)) for draw in draws])
+
+
+def _interval(drawn: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _centred(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    moved = x - x[:, :1]  # a constant becomes zero exactly, not what rounding leaves of it
+    centred: np.ndarray = moved - (moved @ weights / weights.sum())[:, None]
+    return centred

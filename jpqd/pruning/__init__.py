@@ -1,0 +1,1 @@
+"""What stays of a model: scores of its parts, a budget, masks, and the cut."""

@@ -1,0 +1,73 @@
+"""Which units stay: the most valuable ones for their cost, until the budget is spent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Units of one kind in one layer, which compete with those of all others."""
+
+    layer: int
+    scores: np.ndarray
+    """For each member, larger is better."""
+    cost: int
+    """Weights of one member."""
+    block: int = 1
+    """Members that are kept or dropped together: the best, the next best, and so on."""
+    least: int = 0
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class _Unit:
+    pool: int
+    members: tuple[int, ...]
+    value: float
+    cost: int
+    rank: int
+
+
+def choose(pools: Sequence[Pool], budget: float) -> list[tuple[int, ...]]:
+    """For every pool the members that stay, in order. Costs at most the budget, where it can."""
+    units = [unit for index, pool in enumerate(pools) for unit in _units(index, pool)]
+    kept: list[list[int]] = [[] for _ in pools]
+    closed = [False] * len(pools)
+    forced = [unit for unit in units if unit.rank < pools[unit.pool].least]
+    for unit in forced:
+        kept[unit.pool] += unit.members
+        budget -= unit.cost
+    free = [unit for unit in units if unit.rank >= pools[unit.pool].least]
+    for unit in sorted(free, key=lambda unit: (-unit.value, unit.pool, unit.rank)):
+        most = pools[unit.pool].most
+        over = most is not None and unit.rank + len(unit.members) > most
+        # A pool keeps its best: what comes after one that did not fit does not go in either.
+        closed[unit.pool] = closed[unit.pool] or over or unit.cost > budget
+        if not closed[unit.pool]:
+            kept[unit.pool] += unit.members
+            budget -= unit.cost
+    return [tuple(sorted(members)) for members in kept]
+
+
+def _units(index: int, pool: Pool) -> list[_Unit]:
+    order = np.argsort(-pool.scores, kind="stable")
+    units = []
+    for start in range(0, len(order), pool.block):
+        members = order[start : start + pool.block]
+        value = float(pool.scores[members].mean())
+        cost = pool.cost * len(members)
+        units.append(_Unit(index, tuple(int(m) for m in members), value, cost, start))
+    return units
+
+
+def extremes(pools: Sequence[Pool]) -> tuple[int, int]:
+    """The least and the most that can be kept, in weights."""
+    least = sum(_in_blocks(pool, pool.least) * pool.cost for pool in pools)
+    most = sum((len(pool.scores) if pool.most is None else pool.most) * pool.cost for pool in pools)
+    return least, most
+
+
+def _in_blocks(pool: Pool, count: int) -> int:
+    return min(len(pool.scores), -(-count // pool.block) * pool.block)

@@ -1,0 +1,240 @@
+"""Cuts heads, neurons and layers out of a model: smaller weights, and quantizers sliced with them.
+
+The parameters stay the same objects, so whoever holds them (an optimizer, an average) goes on with
+the same index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from jpqd import architectures
+from jpqd.architectures import Architecture
+
+Slices = dict[nn.Parameter, Callable[[Tensor], Tensor] | None]
+"""How each parameter that became smaller was sliced."""
+
+
+_HEADS = "heads_kept"
+HOOKS = "__nncf_hooks"
+"""Where NNCF keeps its modules, if a model has any."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stays of one layer, by number."""
+
+    heads: tuple[int, ...]
+    neurons: tuple[int, ...]
+
+
+def sizes(model: PreTrainedModel) -> list[tuple[int, int]]:
+    """Heads and neurons of every layer, as they are now."""
+    arch, size = architectures.of(model), architectures.head_size(model)
+
+    def width(layer: nn.Module, path: str) -> int:
+        module = module_at(layer, path)
+        return module.in_features if isinstance(module, nn.Linear) else 0
+
+    return [
+        (width(layer, arch.attention_out) // size, width(layer, arch.ffn_out))
+        for layer in architectures.layers(model)
+    ]
+
+
+def module_at(layer: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return layer.get_submodule(path)
+    except AttributeError:  # inside a part that stands still
+        return None
+
+
+def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
+    """Leave what is kept of every layer. Works in place."""
+    before = sizes(model)
+    slices: Slices = {}
+    old = heads_kept(model)
+    numbers = [tuple(known[i] for i in keep.heads) for known, keep in zip(old, kept, strict=True)]
+    remember_heads(model, numbers)
+    cutter = _Cutter(model, slices)
+    for index, (keep, (heads, neurons)) in enumerate(zip(kept, before, strict=True)):
+        if len(keep.heads) < heads:
+            cutter.heads(index, keep.heads)
+        if len(keep.neurons) < neurons:
+            cutter.neurons(index, keep.neurons)
+    cutter.renumber(before)
+    return slices
+
+
+def heads_kept(model: PreTrainedModel) -> list[tuple[int, ...]]:
+    """By their numbers in the model before anything was cut."""
+    whole = [tuple(range(heads)) for heads, _ in sizes(model)]
+    kept: list[tuple[int, ...]] = getattr(model, _HEADS, whole)
+    return kept
+
+
+def remember_heads(model: PreTrainedModel, numbers: list[tuple[int, ...]]) -> None:
+    setattr(model, _HEADS, numbers)
+
+
+class _Cutter:
+    def __init__(self, model: PreTrainedModel, slices: Slices) -> None:
+        self.model, self.slices = model, slices
+        self.arch: Architecture = architectures.of(model)
+        self.layers = architectures.layers(model)
+        self.size = architectures.head_size(model)
+        self.calls = Calls(model)
+
+    def heads(self, index: int, kept: tuple[int, ...]) -> None:
+        arch, layer = self.arch, self.layers[index]
+        if not kept:
+            _stand_still(layer, arch.attention, arch.attention_out, pair=True)
+            return
+        rows = torch.cat([torch.arange(self.size) + head * self.size for head in kept])
+        for path in (arch.query, arch.key, arch.value):
+            self._rows(index, path, rows)
+        self._columns(index, arch.attention_out, rows)
+        attention: Any = layer.get_submodule(arch.attention)
+        if hasattr(attention, "num_attention_heads"):
+            attention.num_attention_heads = len(kept)
+            attention.all_head_size = len(rows)
+
+    def neurons(self, index: int, kept: tuple[int, ...]) -> None:
+        arch, layer = self.arch, self.layers[index]
+        if not kept:
+            _stand_still(layer, arch.ffn, arch.ffn_out, pair=False)
+            return
+        rows = torch.tensor(kept)
+        self._rows(index, arch.ffn_in, rows)
+        self._columns(index, arch.ffn_out, rows)
+
+    def _rows(self, index: int, path: str, rows: Tensor) -> None:
+        linear = self.layers[index].get_submodule(path)
+        assert isinstance(linear, nn.Linear)
+        self._slice(linear.weight, 0, rows)
+        if linear.bias is not None:
+            self._slice(linear.bias, 0, rows)
+        linear.out_features = len(rows)
+        quantizer = self.calls.weight_quantizer(path, index)
+        if quantizer is not None:
+            self._slice(quantizer._scale_param_storage, 0, rows)
+            quantizer._scale_shape = (len(rows), 1)
+            quantizer._qspec.scale_shape = (len(rows), 1)
+
+    def _columns(self, index: int, path: str, columns: Tensor) -> None:
+        linear = self.layers[index].get_submodule(path)
+        assert isinstance(linear, nn.Linear)
+        self._slice(linear.weight, 1, columns)
+        linear.in_features = len(columns)
+
+    def _slice(self, parameter: Any, dim: int, kept: Tensor) -> None:
+        def select(tensor: Tensor) -> Tensor:
+            return tensor.index_select(dim, kept.to(tensor.device)).contiguous()
+
+        parameter.data = select(parameter.data)
+        parameter.grad = None
+        self.slices[parameter] = select
+
+    def renumber(self, before: list[tuple[int, int]]) -> None:
+        """NNCF counts the calls of an operation, and what stands still is called no more."""
+        after = sizes(self.model)
+        arch = self.arch
+        for place, parts in enumerate(
+            ((arch.attention, arch.attention_out), (arch.ffn, arch.ffn_out))
+        ):
+            was = [index for index, size in enumerate(before) if size[place]]
+            alive = [index for index, size in enumerate(after) if size[place]]
+            if was != alive:
+                self.calls.renumber(parts, was, alive)
+
+
+class Calls:
+    """NNCF's hooks inside the layers: `<encoder>/<part>/<function>/<call>__<port>`."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.storage: Any = getattr(model, HOOKS, None)
+        path = architectures.layers_path(model).rsplit(".", 1)[0]
+        self.prefix = path.replace(".", "/") + "/"
+        self.before = sizes(model)
+        self.arch = architectures.of(model)
+
+    def weight_quantizer(self, path: str, index: int) -> Any:
+        """Of a Linear in this layer; its call is counted among the layers that have one."""
+        if self.storage is None:
+            return None
+        place = 0 if path in (self.arch.query, self.arch.key, self.arch.value) else 1
+        call = sum(1 for size in self.before[:index] if size[place])
+        key = f"{self.prefix}{path.replace('.', '/')}/linear/{call}__1"
+        if key not in self.storage.pre_hooks:
+            return None
+        hooks = self.storage.pre_hooks[key].values()
+        return next((hook for hook in hooks if getattr(hook, "per_channel", False)), None)
+
+    def renumber(self, parts: tuple[str, ...], was: list[int], alive: list[int]) -> None:
+        if self.storage is None:
+            return
+        for kind in (self.storage.pre_hooks, self.storage.post_hooks):
+            moved = {}
+            for key in [key for key in kind if self._inside(key, parts)]:
+                hooks = kind[key]
+                del kind[key]
+                operation, tail = key.rsplit("/", 1)
+                call, port = tail.split("__")
+                layer = was[int(call)]
+                if layer in alive:
+                    moved[f"{operation}/{alive.index(layer)}__{port}"] = hooks
+            kind.update(moved)
+
+    def _inside(self, key: str, parts: tuple[str, ...]) -> bool:
+        return any(key.startswith(self.prefix + part.replace(".", "/") + "/") for part in parts)
+
+
+def _stand_still(layer: nn.Module, core: str, out: str, *, pair: bool) -> None:
+    """Replace a sub-layer by the bias of its output projection: all that is left of it."""
+    projection = layer.get_submodule(out)
+    bias = BiasOnly(projection.bias)  # type: ignore[arg-type]
+    if out.startswith(core + "."):
+        layer.set_submodule(core, Still(pair, out.removeprefix(core + "."), bias))
+    else:
+        layer.set_submodule(core, Still(pair))
+        layer.set_submodule(out, bias)
+
+
+class BiasOnly(nn.Module):
+    """A projection of nothing."""
+
+    def __init__(self, bias: nn.Parameter) -> None:
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bias.expand(*x.shape[:-1], -1)
+
+
+class Still(nn.Module):
+    """In the place of an attention without heads or of a feed-forward part without neurons."""
+
+    def __init__(self, pair: bool, name: str = "", out: BiasOnly | None = None) -> None:
+        super().__init__()
+        self.pair, self.name = pair, name
+        if out is not None:
+            self.add_module(name, out)
+
+    def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        out = getattr(self, self.name)(hidden_states) if self.name else hidden_states
+        return (out, None) if self.pair else out
+
+
+def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
+    """Remove whole layers; what is left is a model with fewer of them."""
+    found = architectures.layers(model)
+    for index in reversed(range(len(found))):
+        if index not in kept:
+            del found[index]
+    model.config.num_hidden_layers = len(found)
