@@ -1,10 +1,12 @@
 """A stage that starts from some layers of an earlier one."""
 
+import json
+
 import pytest
 import torch
 
 from jpqd import model, recipe
-from jpqd.errors import RecipeError
+from jpqd.errors import RecipeError, UserError
 from jpqd.plan import plan
 from jpqd.student import layers_of
 from tests.e2e.distill_place import COMMON, Place
@@ -54,3 +56,25 @@ def test_a_mistake_about_the_student_is_named(place: Place, student: str, expect
     with pytest.raises(RecipeError, match=r"stages\.half\.student") as error:
         recipe.load(place.recipe(CHAIN, ("{from: dense, layers: 1}", student)))
     assert expected in str(error.value)
+
+
+def test_a_student_of_a_pruned_stage_has_the_heads_of_its_layers(place: Place) -> None:
+    pruned = f"""\
+  cut: {{{COMMON}, methods: [{{use: prune, keep: 0.4}}]}}
+  half: {{{COMMON}, student: {{from: cut, layers: 1}}}}
+"""
+    run = place.run(place.recipe(pruned))
+    cut, half = (
+        json.loads((run / stage / "structure.json").read_text()) for stage in ("cut", "half")
+    )
+    assert half["layers"] == cut["layers"][1:]
+    assert model.load(run / "half").config.num_hidden_layers == 1
+
+
+def test_a_quantized_stage_cannot_be_shortened(place: Place) -> None:
+    quantized = f"""\
+  quantized: {{{COMMON}, methods: [{{use: quantize, samples: 16}}]}}
+  half: {{{COMMON}, student: {{from: quantized, layers: 1}}}}
+"""
+    with pytest.raises(UserError, match=r"half: student\.layers: the model is quantized"):
+        place.run(place.recipe(quantized))
