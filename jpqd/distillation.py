@@ -162,7 +162,7 @@ class Inside:
 
     def _hidden(self, states: tuple[Tensor, ...], mask: Tensor) -> Tensor:
         terms = [
-            functional.mse_loss(state[mask], self.theirs.hidden[teacher][mask])
+            row_mean((state - self.theirs.hidden[teacher]).square().mean(-1), mask)
             for state, (_, teacher) in zip(states, self.pairs, strict=True)
         ]
         return torch.stack(terms).mean()
@@ -170,15 +170,22 @@ class Inside:
     def _attention(self, mask: Tensor) -> Tensor:
         """A pair in which a layer has no head left is as good as it can be."""
         terms = [
-            _divergence(self._map(self.ours, student, mask), self._map(self.theirs, teacher, mask))
+            row_mean(self._divergence(student, teacher, mask), mask)
             for student, teacher in self.pairs
             if self.ours.has_heads(student) and self.theirs.has_heads(teacher)
         ]
         return torch.stack(terms).sum() / len(self.pairs) if terms else mask.new_zeros(()).float()
 
-    def _map(self, recorder: Recorder, layer: int, mask: Tensor) -> Tensor:
-        size = self.head_sizes[recorder is self.theirs]
-        return mean_attention(recorder.queries[layer], recorder.keys[layer], mask, size)[mask]
+    def _divergence(self, student: int, teacher: int, mask: Tensor) -> Tensor:
+        """KL(teacher || student) of where each token looks."""
+        ours, theirs = (
+            mean_attention(recorder.queries[layer], recorder.keys[layer], mask, size)
+            for recorder, layer, size in zip(
+                (self.ours, self.theirs), (student, teacher), self.head_sizes, strict=True
+            )
+        )
+        logs = ours.clamp_min(_TINY).log()
+        return functional.kl_div(logs, theirs, reduction="none").sum(-1)
 
     def remove(self, network: PreTrainedModel) -> None:
         """Nothing of it stays in the model."""
@@ -236,9 +243,9 @@ def mean_attention(query: Tensor, key: Tensor, mask: Tensor, head_size: int) -> 
     return scores.softmax(-1).mean(1)
 
 
-def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(teacher || student), as the mean over the tokens."""
-    return functional.kl_div(student.clamp_min(_TINY).log(), teacher, reduction="batchmean")
+def row_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Over the real tokens of each row, then over the rows, however these are shared out."""
+    return ((values * mask).sum(1) / mask.sum(1)).mean()
 
 
 def _head_size(network: PreTrainedModel) -> int:

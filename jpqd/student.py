@@ -1,8 +1,11 @@
 """A student with fewer layers: some of its teacher's, with the teacher's weights."""
 
+from collections.abc import Sequence
+
 from torch import nn
 from transformers import PreTrainedModel
 
+from jpqd import architectures, shrink
 from jpqd.errors import UserError
 
 _PLACES = ("encoder.layer", "transformer.layer")
@@ -31,8 +34,18 @@ def shorten(network: PreTrainedModel, wanted: int | tuple[int, ...], where: str)
     highest = wanted if isinstance(wanted, int) else max(wanted)
     if highest > len(layers):
         raise UserError(f"{where}: the model has {len(layers)} layers (got {wanted}).")
+    if hasattr(network, shrink.HOOKS):
+        raise UserError(f"{where}: the model is quantized. Start from a stage before quantization.")
     numbers = evenly(wanted, len(layers)) if isinstance(wanted, int) else wanted
+    _keep_heads(network, numbers)
     for number in range(len(layers), 0, -1):
         if number not in numbers:
             del layers[number - 1]
     network.config.num_hidden_layers = len(numbers)
+
+
+def _keep_heads(network: PreTrainedModel, numbers: Sequence[int]) -> None:
+    """A pruned model knows which heads each of its layers has."""
+    if network.config.model_type in architectures.KNOWN:
+        heads = shrink.heads_kept(network)
+        shrink.remember_heads(network, [heads[number - 1] for number in numbers])
