@@ -233,6 +233,7 @@ class Still(nn.Module):
 def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
     """Remove whole layers; what is left is a model with fewer of them."""
     setattr(model, _LAYERS, layers_before(model))
+    remember_heads(model, [heads_kept(model)[index] for index in kept])
     found, calls = architectures.layers(model), Calls(model)
     for index in reversed(range(len(found))):
         if index not in kept:
