@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from jpqd.schedules import Schedule
-from jpqd.schema import Count, Fraction, Share, mistake
+from jpqd.schema import Count, Fraction, NonNegative, Share, mistake
 from jpqd.stage import Context, Hooks, Method
 
 if TYPE_CHECKING:
@@ -18,9 +18,17 @@ class Prune(Method):
     """Keeps the share of the encoder's weights that is worth most, and cuts the rest out."""
 
     use: Literal["prune"]
-    keep: Share
+    target: Literal["keep", "threshold"] = "keep"
+    """A share that is reached exactly, or the original's threshold, from which a share results."""
+    keep: Annotated[Share | None, Field(validate_default=True)] = None
     """Of the encoder's weights, embeddings excluded."""
-    structure: Literal["heads_ffn", "layers", "block", "unstructured"] = "heads_ffn"
+    threshold: float = 0.0
+    """With `target: threshold`: what a block's score must be above, in the end."""
+    regularization: NonNegative = 0.05
+    """With `target: threshold`: how strongly all scores are pulled down, in the end."""
+    structure: Annotated[
+        Literal["heads_ffn", "layers", "block", "unstructured"], Field(validate_default=True)
+    ] = "heads_ffn"
     """What goes: heads and neurons, whole layers, blocks that end as heads and neurons, weights."""
     score: Literal["fisher", "movement", "taylor", "magnitude", "random"] = "fisher"
     """What a unit is worth."""
@@ -47,6 +55,23 @@ class Prune(Method):
     """Feed-forward widths are multiples of this: 64 where layers are wide, else 8."""
     samples: Count = 2048
     """Rows of train that the scores come from when nothing trains (`epochs: 0`)."""
+
+    @field_validator("keep")
+    @classmethod
+    def _fits_target(cls, keep: float | None, others: ValidationInfo) -> float | None:
+        target = others.data.get("target")
+        if target == "keep" and keep is None:
+            raise mistake("is missing", "How much of the encoder stays, such as keep: 0.3.")
+        if target == "threshold" and keep is not None:
+            raise mistake("with target: threshold the share results", "Leave keep out.")
+        return keep
+
+    @field_validator("structure")
+    @classmethod
+    def _original(cls, structure: str, others: ValidationInfo) -> str:
+        if others.data.get("target") == "threshold" and structure != "block":
+            raise mistake(f"target: threshold has no {structure!r}", "Give structure: block.")
+        return structure
 
     @field_validator("end")
     @classmethod
@@ -83,6 +108,6 @@ class Prune(Method):
         return ceiling
 
     def attach(self, model: PreTrainedModel, ctx: Context) -> tuple[PreTrainedModel, Hooks]:
-        from jpqd.pruning import hooks
+        from jpqd.pruning.attach import attach
 
-        return model, hooks.attach(model, self, ctx)
+        return model, attach(model, self, ctx)

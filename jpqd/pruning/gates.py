@@ -60,12 +60,12 @@ class Gate(nn.Module, StatefulModuleInterface):  # type: ignore[misc]
         return cls(**state)
 
 
-def on(weight: Tensor, block: Shape, kind: str) -> Gate:
+def on(weight: Tensor, block: Shape, score: str, kind: type[Gate] | None = None) -> Gate:
     """A gate that fits a weight."""
     rows, columns = (
         1 if size == ALL else whole // size for whole, size in zip(weight.shape, block, strict=True)
     )
-    return Gate((rows, columns), block, kind).to(weight.device)
+    return (kind or Gate)((rows, columns), block, score).to(weight.device)
 
 
 def change(kind: str, gradient: Tensor) -> Tensor:

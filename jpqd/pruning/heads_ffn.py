@@ -33,6 +33,7 @@ class HeadsFfn:
     """One gate on the columns of each output projection: a group for a head, or for a neuron."""
 
     cuts_early = True
+    kind = Gate
 
     def __init__(self, model: PreTrainedModel, options: Prune, seed: int) -> None:
         self.model, self.options = model, options
@@ -59,7 +60,8 @@ class HeadsFfn:
         return gates
 
     def _put(self, index: int, path: str, block: Shape) -> Gate:
-        gate = on(_weight(self.layers[index], path), block, self.options.score)
+        weight = _weight(self.layers[index], path)
+        gate = on(weight, block, self.options.score, self.kind)
         name = f"{architectures.layers_path(self.model)}.{index}.{path}.weight"
         register_post_function_hook(self.model, name, 0, gate)
         return gate

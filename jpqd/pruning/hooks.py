@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from jpqd import calibration, ranks, schedules, shrink
-from jpqd.errors import UserError
-from jpqd.pruning.block import Block
 from jpqd.pruning.gates import LEARNT, Gate
-from jpqd.pruning.heads_ffn import HeadsFfn
-from jpqd.pruning.layers import Layers
-from jpqd.pruning.unstructured import Unstructured
 from jpqd.shrink import Slices
 from jpqd.stage import Context, Hooks, Metrics
 
@@ -39,25 +34,6 @@ class Structure(Protocol):
     def cut(self) -> Slices: ...
     def masks(self) -> dict[str, Tensor]: ...
     def restore(self, masks: dict[str, Tensor]) -> None: ...
-
-
-STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {
-    "heads_ffn": HeadsFfn,
-    "block": Block,
-    "layers": Layers,
-    "unstructured": Unstructured,
-}
-
-
-def attach(model: PreTrainedModel, options: Prune, ctx: Context) -> Pruning:
-    structure = STRUCTURES[options.structure](model, options, ctx.seed)
-    least, most = structure.bounds()
-    if not least <= options.keep <= most:
-        raise UserError(
-            f"{ctx.stage}: keep: {options.keep} cannot be reached. With these floors and ceilings "
-            f"between {least:.4f} and {most:.4f} of the encoder's weights can stay."
-        )
-    return Pruning(model, structure, options, ctx)
 
 
 class Pruning(Hooks):
@@ -93,7 +69,7 @@ class Pruning(Hooks):
     @torch.no_grad()
     def _prune(self, done: float) -> None:
         self.done = done
-        self.structure.mask(1 - (1 - self.options.keep) * done)
+        self.structure.mask(1 - (1 - (self.options.keep or 0)) * done)
         self.kept = self.structure.kept_share()
         if self.options.after == "rewind":
             self._rewind()
