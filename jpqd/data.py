@@ -20,7 +20,7 @@ from jpqd.task import Task
 
 SPLIT_SEED = 20_000
 """Cuts are the same for every training seed, so that seeds can be compared."""
-_LAYOUT = 2
+_LAYOUT = 3
 """Of the cached columns: raised when they change."""
 _ROW = "__row__"
 
@@ -33,17 +33,14 @@ class Data:
     labels: Labels
     rows: dict[str, dict[str, int]]
     """By split: rows that are used, and rows without text or label."""
+    of_train: int
+    """Rows of train in the data, before anything was left out or cut from it."""
     held_out: tuple[str, ...] = ()
     """The splits that were cut from train."""
 
     def facts(self) -> dict[str, Any]:
         """For the manifest: nothing is left out of a figure in silence."""
         return {"rows": self.rows, "cut_from_train": list(self.held_out)}
-
-    def train_rows(self) -> int:
-        """Rows of train before anything was left out or cut from it."""
-        cut_off = sum(self.rows[split]["used"] for split in self.held_out)
-        return sum(self.rows["train"].values()) + cut_off
 
     def split(self, name: str) -> Dataset:
         name = tables.canonical(name)
@@ -72,7 +69,11 @@ def prepare(
     facts = _tuples(json.loads((folder / "data.json").read_text()))
     labels_found = Labels(**_tuples(facts["labels"]))
     data = Data(
-        load_from_disk(str(folder)), labels_found, facts["rows"], held_out=facts["held_out"]
+        load_from_disk(str(folder)),
+        labels_found,
+        facts["rows"],
+        facts["of_train"],
+        held_out=facts["held_out"],
     )
     _tell(data, progress)
     return data
@@ -138,6 +139,7 @@ def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: P
     facts = {
         "labels": asdict(names),
         "rows": _counts(raw, usable, splits),
+        "of_train": len(raw["train"]),
         "held_out": _held_out(task, raw),
     }
     tokens = {split: _tokenize(task, rows, names, tokenizer) for split, rows in splits.items()}
@@ -216,6 +218,8 @@ def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
         splits["train"], splits["select"] = _cut(splits["train"], task.select_on)
     else:
         splits["select"] = _chosen(task.select_on, report, splits)
+    if task.train_rows is not None and task.train_rows < len(splits["train"]):
+        _, splits["train"] = _cut(splits["train"], task.train_rows / len(splits["train"]))
     return splits
 
 

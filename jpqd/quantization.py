@@ -69,6 +69,8 @@ def _advanced(options: Quantize) -> nncf.AdvancedQuantizationParameters:
     fix = nncf.OverflowFix.ENABLE if options.overflow_fix else nncf.OverflowFix.DISABLE
     return nncf.AdvancedQuantizationParameters(
         overflow_fix=fix,
+        # It gains nothing here, and NNCF would compile C++ for it on the user's machine.
+        disable_bias_correction=True,
         smooth_quant_alphas=smooth,
         activations_range_estimator_params=_estimator(options),
     )
@@ -110,7 +112,7 @@ def _contains(name: str, part: str) -> bool:
 
 
 def _take_weights(model: PreTrainedModel, placed: Any) -> None:
-    """Biases that NNCF corrected; masks and weights are the same in both."""
+    """SmoothQuant moves scales into them; else they are the same in both."""
     own = model.state_dict()
     changed = {name: value for name, value in placed.state_dict().items() if name in own}
     model.load_state_dict(changed, strict=False)

@@ -113,6 +113,8 @@ class Task(Spec):
     """The share cut from train for `report_on` where the data has no such split."""
     select_on: Selection = 0.05
     """What chooses a checkpoint: a share cut from train, or another split's name."""
+    train_rows: Count | None = None
+    """Train on a sample of this many rows, the same for every seed; all of them if not given."""
     max_unusable: Fraction = 0.01
     """The share of rows without text or label above which the data is refused."""
 

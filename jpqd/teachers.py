@@ -135,9 +135,9 @@ def predictions(method: Distill, ctx: Context, prepared: Data) -> np.ndarray:
         if name not in table.column_names:
             advice = plugins.unknown(name, table.column_names)
             raise DataError(f"{where}: no column for the label {name!r}; {advice}.")
-    if len(table) != prepared.train_rows():
+    if len(table) != prepared.of_train:
         raise DataError(
-            f"{where}: {len(table)} rows, but train has {prepared.train_rows()}. "
+            f"{where}: {len(table)} rows, but train has {prepared.of_train}. "
             "It needs a row for every row of train, in the same order."
         )
     values = np.column_stack([_numbers(table[name]) for name in columns])

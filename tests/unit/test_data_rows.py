@@ -149,3 +149,15 @@ def test_columns_that_are_no_texts_or_labels_are_refused(
     rows = [{"text": "good", "label": 1} | {column: value} for value in values]
     with pytest.raises(DataError, match=f"'train': column '{column}' holds"):
         prepare(folder(tmp_path, train=rows))
+
+
+def test_a_sample_of_train_is_always_the_same_and_counts_no_other_split(tmp_path: Path) -> None:
+    place = folder(tmp_path, train=distinct(200), validation=distinct(20))
+    first, second = (prepare(place, train_rows=50) for _ in range(2))
+    assert first.rows["train"]["used"] == 50
+    assert first.of_train == 200
+    assert first.rows["validation"]["used"] == 20
+    assert first.split("train")["row"] == second.split("train")["row"]
+    whole = prepare(place)
+    assert set(first.split("train")["row"]) < set(whole.split("train")["row"])
+    assert first.split("select")["row"] == whole.split("select")["row"]
