@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from cli import app
-from jpqd import recipe
+from jpqd import plugins, recipe
 from jpqd.recipe import Recipe
 from jpqd.schema import Spec
+from jpqd.stage import METHODS, Method
 from jpqd.stages.evaluate import Evaluate
 from jpqd.stages.train import Train
 from jpqd.task import Task
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+METHODS_PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
 
 
 def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
@@ -35,6 +37,13 @@ def test_every_command_is_in_the_readme() -> None:
     assert listed == {
         entry.callback.__name__ for entry in app.registered_commands if entry.callback
     }
+
+
+@pytest.mark.parametrize("name", plugins.names(METHODS))
+def test_every_key_of_a_method_is_documented(name: str) -> None:
+    fields = plugins.load(name, METHODS, Method).model_fields
+    missing = [key for key in fields if not re.search(rf"\b{key}\b", README + METHODS_PAGE)]
+    assert not missing
 
 
 def test_every_file_that_the_readme_links_to_is_there() -> None:
