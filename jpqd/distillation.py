@@ -37,9 +37,11 @@ def attach(
         said = teachers.predictions(method, ctx, prepared)
         return network, Following(method, prepared.labels, said=torch.from_numpy(said))
     teacher = teachers.load(method, ctx, tokenizer, prepared.labels)
-    if method.hidden or method.attention:
-        inside = Inside(method, network, teacher, ctx.stage)
-        return network, Following(method, prepared.labels, inside=inside)
+    if method.hidden or method.attention or method.augment:
+        nn.Module.to(teacher.network, ranks.device())
+        is_inside = method.hidden or method.attention
+        inside = Inside(method, network, teacher, ctx.stage) if is_inside else None
+        return network, Following(method, prepared.labels, teacher=teacher, inside=inside)
     name = data.fingerprint(ctx.task, tokenizer)
     logits = teachers.by_row(teacher.logits_of_train(prepared, ctx, name), prepared)
     return network, Following(method, prepared.labels, said=torch.from_numpy(logits))
@@ -53,23 +55,35 @@ class Following(Hooks):
         method: Distill,
         labels: Labels,
         said: Tensor | None = None,
+        teacher: Teacher | None = None,
         inside: Inside | None = None,
     ) -> None:
-        self.method, self.inside = method, inside
+        self.method, self.teacher, self.inside = method, teacher, inside
         self.is_regression = labels.kind == "regression"
         self.said = None if said is None else said.to(ranks.device())
         self.task_weight = 1 - method.weight
         self.last = torch.tensor(math.nan)
 
+    def prepare(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if not self.method.augment:
+            return batch
+        assert self.teacher is not None
+        special = self.teacher.tokenizer.all_special_ids
+        ids = exchanged(batch["input_ids"], special, self.method.augment)
+        return {**batch, "input_ids": ids}
+
     def loss(self, batch: Mapping[str, Tensor], out: Any) -> Tensor:
+        term = out.logits.new_zeros((), dtype=torch.float32)
         if self.inside:
             logits, term = self.inside.compare(batch, out)
+        elif self.teacher:
+            logits = self.teacher.answer(batch)
         else:
             assert self.said is not None
-            logits, term = self.said[batch["row"]], out.logits.new_zeros((), dtype=torch.float32)
-        term = term + self.method.weight * self._predictions(out.logits.float(), logits)
-        self.last = term.detach()
-        return term
+            logits = self.said[batch["row"]]
+        total: Tensor = term + self.method.weight * self._predictions(out.logits.float(), logits)
+        self.last = total.detach()
+        return total
 
     def _predictions(self, student: Tensor, teacher: Tensor) -> Tensor:
         if self.is_regression:
@@ -99,6 +113,15 @@ def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) ->
     return temperature**2 * divergence
 
 
+def exchanged(ids: Tensor, special: list[int], share: float) -> Tensor:
+    """Some tokens become others of the same batch; what separates and pads stays in its place."""
+    words = ~torch.isin(ids, torch.tensor(special, device=ids.device))
+    pool = ids[words]
+    chosen = words & (torch.rand(ids.shape, device=ids.device) < share)
+    others = torch.randint(len(pool), (int(chosen.sum()),), device=ids.device)
+    return ids.masked_scatter(chosen, pool[others])
+
+
 class Inside:
     """Hidden states and attention of pairs of layers, one of the student, one of the teacher."""
 
@@ -106,7 +129,6 @@ class Inside:
         self, method: Distill, network: PreTrainedModel, teacher: Teacher, stage: str
     ) -> None:
         self.method, self.teacher = method, teacher
-        nn.Module.to(teacher.network, ranks.device())
         self.pairs = _pairs(method, network, teacher, stage)
         self.head_sizes = [_head_size(one) for one in (network, teacher.network)]
         self.ours, self.theirs = Recorder(), Recorder()
@@ -142,7 +164,9 @@ class Inside:
 
     def compare(self, batch: Mapping[str, Tensor], out: Any) -> tuple[Tensor, Tensor]:
         """The teacher's logits of this batch, and how far the student is from it inside."""
-        logits = self._teach(batch)
+        self.theirs.start(self.teacher.network)
+        logits = self.teacher.answer(batch)
+        self.theirs.stop()
         mask = batch["attention_mask"].bool()
         term = out.logits.new_zeros((), dtype=torch.float32)
         if self.method.hidden:
@@ -150,15 +174,6 @@ class Inside:
         if self.method.attention:
             term = term + self.method.attention * self._attention(mask)
         return logits, term
-
-    @torch.no_grad()
-    def _teach(self, batch: Mapping[str, Tensor]) -> Tensor:
-        known = self.teacher.tokenizer.model_input_names
-        self.theirs.start(self.teacher.network)
-        out = self.teacher.network(**{name: batch[name] for name in known if name in batch})
-        self.theirs.stop()
-        logits: Tensor = out.logits
-        return logits[:, self.teacher.order]
 
     def _hidden(self, states: tuple[Tensor, ...], mask: Tensor) -> Tensor:
         terms = [

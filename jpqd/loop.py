@@ -102,6 +102,8 @@ class Loop(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The task's loss, or the share of it that stays, plus what the methods add: row means."""
+        for hook in self.hooks:
+            inputs = hook.prepare(inputs)
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.bf16):
             outputs = model(**evaluation.features(inputs))
         share = math.prod(hook.task_weight for hook in self.hooks)

@@ -41,6 +41,8 @@ class Context:
     work: Path
     cache: Path
     progress: Progress
+    bf16: bool = False
+    """Whether a stage that trains multiplies in bf16."""
 
 
 class Stage(Spec):
@@ -93,6 +95,10 @@ class Hooks:
 
     task_weight: float = 1.0
     """The share of the task's own loss that stays."""
+
+    def prepare(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The batch as the model shall see it."""
+        return batch
 
     def loss(self, batch: Mapping[str, Tensor], out: Any) -> Tensor | None:
         """A term added to the task's loss."""

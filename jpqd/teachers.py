@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from jpqd import artifact, data, evaluation, labels, model, plugins, ranks, sources, tables
@@ -34,12 +36,21 @@ class Teacher:
     def __init__(
         self, folder: Path, where: str, ctx: Context, tokens: PreTrainedTokenizerBase, found: Labels
     ) -> None:
-        self.folder, self.where = folder, where
+        self.folder, self.where, self.bf16 = folder, where, ctx.bf16
         self.network: PreTrainedModel = model.load(folder)
         self.network.requires_grad_(False)
         self.tokenizer = model.load_tokenizer(folder, ctx.task, ctx.cache)
         _check_tokens(self.tokenizer, tokens, ctx, where)
         self.order = _label_order(self.network, found, where)
+
+    @torch.no_grad()
+    def answer(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Logits of a batch, in the task's order of labels."""
+        known = self.tokenizer.model_input_names
+        with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=self.bf16):
+            out = self.network(**{name: batch[name] for name in known if name in batch})
+        logits: Tensor = out.logits.float()
+        return logits[:, self.order]
 
     def logits_of_train(self, prepared: Data, ctx: Context, name: str) -> np.ndarray:
         """In the split's order and the task's order of labels; computed once for all runs."""

@@ -26,7 +26,7 @@ def train(stage: Train, ctx: Context) -> dict[str, Any]:
     _quiet()
     start = stage.start()
     source = str(ctx.inputs[start]) if start else ctx.model
-    ctx = replace(ctx, model=source)
+    ctx = replace(ctx, model=source, bf16=_bf16(stage.precision))
     tokenizer = model.load_tokenizer(source, ctx.task, ctx.cache)
     prepared = data.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
     set_seed(ctx.seed)
@@ -85,7 +85,7 @@ def _fit(
     loop = Loop(
         model=network,
         args=_arguments(stage, ctx, len(prepared.splits["train"])),
-        bf16=_bf16(stage.precision),
+        bf16=ctx.bf16,
         data_collator=evaluation.collator(tokenizer),
         stage=stage,
         ctx=ctx,

@@ -37,6 +37,9 @@ class Distill(Method):
     """Softens what both predict. Without meaning for regression."""
     weight: Fraction = 0.9
     """The share of the teacher's predictions in the loss; the task's labels have the rest."""
+    augment: Annotated[Fraction, Field(lt=1)] = 0.0
+    """The share of tokens that are exchanged for others of the batch before both read the text:
+    more to learn than what a teacher says of its own train."""
     hidden: NonNegative = 0.0
     """How much the hidden states of each pair of layers count, as their mean squared difference."""
     attention: NonNegative = 0.0
@@ -61,11 +64,11 @@ class Distill(Method):
         remedy = "Such as dense, ./folder or textattack/bert-base-uncased-SST-2."
         raise mistake("neither a stage's name nor a path that exists nor a hub id", remedy)
 
-    @field_validator("hidden", "attention")
+    @field_validator("augment", "hidden", "attention")
     @classmethod
     def _needs_a_teacher(cls, weight: float, others: ValidationInfo) -> float:
         if weight and others.data.get("predictions") is not None:
-            raise mistake("predictions alone do not say what happens inside a teacher",
+            raise mistake("needs a teacher that can be asked, and `predictions` is a table of it",
                           "Leave it out, or give `teacher`.")  # fmt: skip
         return weight
 

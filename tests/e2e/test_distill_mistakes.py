@@ -71,7 +71,7 @@ def test_a_table_that_does_not_fit_is_refused(
         ("teacher: 7", "must be text"),
         ("teacher: 'a b'", "neither a stage's name nor a path that exists nor a hub id"),
         ("predictions: said.txt", "is no table"),
-        ("predictions: said.csv, hidden: 1.0", "do not say what happens inside a teacher"),
+        ("predictions: said.csv, hidden: 1.0", "needs a teacher that can be asked"),
         ("teacher: ./x, weight: 1.5", "must be at most 1"),
     ],
 )

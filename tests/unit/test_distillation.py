@@ -15,6 +15,7 @@ from jpqd.distillation import (
     Following,
     Inside,
     Recorder,
+    exchanged,
     mean_attention,
     softened_divergence,
 )
@@ -44,9 +45,12 @@ def network(family: str = "bert", **changes: Any) -> PreTrainedModel:
 
 
 def teacher(made: PreTrainedModel) -> Any:
-    names = ["input_ids", "attention_mask"]
-    tokenizer = SimpleNamespace(model_input_names=names)
-    return SimpleNamespace(network=made, tokenizer=tokenizer, order=[0, 1])
+    def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            logits: torch.Tensor = made(batch["input_ids"], batch["attention_mask"]).logits
+            return logits
+
+    return SimpleNamespace(network=made, answer=answer)
 
 
 def method(**settings: Any) -> Distill:
@@ -203,3 +207,14 @@ def test_another_width_is_bridged_by_a_projection_that_learns_and_goes() -> None
 def test_a_layer_map_that_does_not_fit_is_a_mistake(layers: list[int]) -> None:
     with pytest.raises(UserError, match="small: distill: layers needs 2 numbers from 1 to 4"):
         following(network(), network(num_hidden_layers=4), hidden=1.0, layers=layers)
+
+
+def test_exchanged_tokens_come_from_the_batch_and_leave_the_special_ones() -> None:
+    torch.manual_seed(0)
+    ids = torch.tensor([[2, *range(10, 40), 3], [2, *range(40, 60), 3, *[0] * 10]])
+    found = exchanged(ids, special=[0, 2, 3], share=0.3)
+    special = torch.isin(ids, torch.tensor([0, 2, 3]))
+    assert torch.equal(found[special], ids[special])
+    assert set(found[~special].tolist()) <= set(ids[~special].tolist())
+    assert 0.15 < (found != ids)[~special].float().mean() < 0.45
+    assert torch.equal(exchanged(ids, [0, 2, 3], 0.0), ids)
