@@ -116,6 +116,8 @@ class Train(Stage):
 
     def disk_bytes(self, weights_bytes: int) -> int:
         """Four checkpoints (newest two, best, the one being written) and the result."""
+        if not self.epochs:
+            return weights_bytes
         checkpoint = 3 + (self.average is not None)  # the weights, two moments, the average
         return weights_bytes * (4 * checkpoint + 1)
 
