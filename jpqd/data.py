@@ -68,13 +68,8 @@ def prepare(
     ranks.barrier()
     facts = _tuples(json.loads((folder / "data.json").read_text()))
     labels_found = Labels(**_tuples(facts["labels"]))
-    data = Data(
-        load_from_disk(str(folder)),
-        labels_found,
-        facts["rows"],
-        facts["of_train"],
-        held_out=facts["held_out"],
-    )
+    splits = load_from_disk(str(folder))
+    data = Data(splits, labels_found, facts["rows"], facts["of_train"], facts["held_out"])
     _tell(data, progress)
     return data
 
