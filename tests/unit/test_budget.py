@@ -61,7 +61,7 @@ def test_less_than_a_unit_of_the_budget_is_left(given_pools: list[Pool], share: 
     whole = extremes(given_pools)[1]
     left = share * whole - spent(given_pools, choose(given_pools, share * whole))
     largest = max(pool.cost * min(pool.block, len(pool.scores)) for pool in given_pools)
-    assert 0 <= left + 1e-9
+    assert left + 1e-9 >= 0
     assert left < largest or share == 1
 
 
