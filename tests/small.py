@@ -27,6 +27,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 Batch = dict[str, torch.Tensor]
+LABELS = torch.arange(8) % 2
 
 
 def model(family: str = "bert", seed: int = 0, **more: Any) -> PreTrainedModel:
@@ -79,15 +80,20 @@ def logits(model: PreTrainedModel, given: Batch) -> torch.Tensor:
     return found
 
 
-def train_step(model: PreTrainedModel, seed: int = 5) -> Any:
-    """One step of plain SGD; the loss before it."""
+def train_step(model: PreTrainedModel) -> None:
+    """One step of plain SGD, whose batch is always the same."""
     model.train()
-    given = batch(seed=seed)
-    loss = model(**given, labels=torch.arange(8) % 2).loss
-    loss.backward()
+    model(**batch(), labels=LABELS).loss.backward()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.grad is not None:
                 parameter -= 0.01 * parameter.grad
                 parameter.grad = None
-    return loss.item()
+
+
+@torch.no_grad()
+def loss(model: PreTrainedModel) -> float:
+    """Of that batch."""
+    model.train(False)
+    found: float = model(**batch(), labels=LABELS).loss.item()
+    return found

@@ -17,7 +17,6 @@ from tests import small
 HEAD = 8
 """Hidden size 32, four heads."""
 OUT = ("attention.output.dense", "output.dense")
-LABELS = torch.arange(8) % 2
 
 
 def masked_loss(model: Any, masks: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -27,7 +26,7 @@ def masked_loss(model: Any, masks: dict[str, torch.Tensor]) -> torch.Tensor:
         width = HEAD if "attention" in name else 1
         weights[name] = weights[name].detach() * mask.repeat_interleave(width, 1)
     out = functional_call(model, weights, kwargs=small.batch())
-    return nn.functional.cross_entropy(out.logits, LABELS)
+    return nn.functional.cross_entropy(out.logits, small.LABELS)
 
 
 def by_autograd() -> dict[str, torch.Tensor]:
@@ -50,7 +49,7 @@ def learnt(structure: str, score: str, steps: int = 1) -> Any:
     found = small.pruning(model, 0.5, structure=structure, score=score).structure
     model.train()
     for _ in range(steps):
-        loss = nn.functional.cross_entropy(model(**small.batch()).logits, LABELS)
+        loss = nn.functional.cross_entropy(model(**small.batch()).logits, small.LABELS)
         loss.backward()
     return found
 
