@@ -102,7 +102,7 @@ class Pruning(Hooks):
 
     def _cut(self) -> None:
         self.is_cut = True
-        self.slices = {**(self.slices or {}), **self.structure.cut()}
+        self.slices = {**self.structure.cut(), **(self.slices or {})}
 
     def resized(self) -> Slices | None:
         taken, self.slices = self.slices, None
