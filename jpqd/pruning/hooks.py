@@ -146,6 +146,8 @@ class Pruning(Hooks):
         self._start_again()
 
     def _reinit(self) -> None:
+        for _, weight in _weights(self.model):
+            weight._is_hf_initialized = False  # type: ignore[attr-defined] # or a loaded one stays
         with torch.random.fork_rng():
             torch.manual_seed(self.ctx.seed)
             self.model.apply(self.model._init_weights)
