@@ -140,7 +140,8 @@ class Pruning(Hooks):
             self.early = {name: weight.detach().clone() for name, weight in _weights(self.model)}
 
     def _rewind(self) -> None:
-        assert self.early is not None
+        if self.early is None:  # nothing has trained, so there is nothing to come back to
+            return
         for name, weight in _weights(self.model):
             weight.copy_(self.early[name])
         self._start_again()
