@@ -93,6 +93,9 @@ class Pruning(Hooks):
     @torch.no_grad()
     def _prune(self, done: float) -> None:
         self.done = done
+        for module in self.model.modules():
+            if isinstance(module, Gate):  # each process has learnt from rows of its own
+                ranks.share(module.score)
         self.structure.mask(1 - (1 - self.options.keep) * done)
         self.kept = self.structure.kept_share()
         if self.options.after == "rewind":
