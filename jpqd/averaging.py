@@ -24,9 +24,12 @@ class Average:
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.weights: dict[str, Tensor] = {}
+        self.live: dict[str, nn.Parameter] = {}
+        """By the same names. A cut may rename what it leaves: layers, quantizers."""
 
     def start(self, model: nn.Module) -> None:
-        self.weights = {name: weight.detach().clone() for name, weight in trained(model)}
+        self.live = dict(trained(model))
+        self.weights = {name: weight.detach().clone() for name, weight in self.live.items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
@@ -57,9 +60,10 @@ class Average:
 
     def resize(self, slices: Slices, model: nn.Module) -> None:
         """Follow parameters that became smaller, restart with those that did, forget the others."""
-        live = dict(trained(model))
-        self.weights = {name: self.weights[name] for name in live}
-        for name, weight in live.items():
+        was = {weight: self.weights[name] for name, weight in self.live.items()}
+        self.live = dict(trained(model))
+        self.weights = {name: was[weight] for name, weight in self.live.items()}
+        for name, weight in self.live.items():
             if weight in slices:
                 sliced = slices[weight]
                 kept = weight.detach().clone() if sliced is None else sliced(self.weights[name])
@@ -68,7 +72,9 @@ class Average:
     def save(self, path: Path) -> None:
         save_file(self.weights, path)
 
-    def load(self, path: Path, device: torch.device) -> None:
+    def load(self, path: Path, model: nn.Module) -> None:
+        self.live = dict(trained(model))
+        device = next(iter(self.live.values())).device
         self.weights = {name: weight.to(device) for name, weight in load_file(path).items()}
 
 

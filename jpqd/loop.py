@@ -151,7 +151,7 @@ class Loop(Trainer):
         """The weights of the checkpoint that was chosen become the model's."""
         folder = self.checkpoints.at(self.best["step"] or self.state.global_step)
         if self.average:
-            self.average.load(folder / _AVERAGE, self.args.device)
+            self.average.load(folder / _AVERAGE, self.network)
             self.average.swap(self.network)
         else:
             self._load_from_checkpoint(str(folder))
@@ -212,7 +212,7 @@ class Loop(Trainer):
         for index, hook in enumerate(self.hooks):
             hook.load_state_dict(load_file(folder / f"method-{index}.safetensors"), self.network)
         if self.average:
-            self.average.load(folder / _AVERAGE, self.args.device)
+            self.average.load(folder / _AVERAGE, self.network)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """The Trainer's own fails for several processes on CPUs: torch cannot load to `cpu:0`."""

@@ -68,7 +68,9 @@ def load_for_training(
         network = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         return network.float(), ["all weights"]
     if _is_uneven(source):
-        return _load_uneven(sources.local_model(str(source))), []
+        network = _load_uneven(sources.local_model(str(source)))
+        _check_labels(network.config, labels, source)
+        return network, []
     name, options = _where(source)
     try:
         model, facts = AutoModelForSequenceClassification.from_pretrained(
@@ -84,6 +86,21 @@ def load_for_training(
         raise SourceError(f"{source}: no model that can be loaded ({error})") from error
     fresh = [*facts["missing_keys"], *(key[0] for key in facts["mismatched_keys"])]
     return model, sorted(set(fresh))
+
+
+def _check_labels(config: Any, labels: Labels, source: str | Path) -> None:
+    """The head of a model that is compressed already is kept as it is."""
+    names = tuple(name for _, name in sorted(config.id2label.items()))
+    theirs = names if len(names) > 1 else ()
+    if theirs != labels.names:
+        raise SourceError(
+            f"{source}: its classes are {_some(theirs)}, and the task's are {_some(labels.names)}. "
+            "A pruned or quantized model is trained further for the same classes only."
+        )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names[:5])) or "none (a regression)"
 
 
 def _is_uneven(source: str | Path) -> bool:

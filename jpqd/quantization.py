@@ -19,7 +19,7 @@ from nncf.quantization.range_estimator import (
 )
 from nncf.torch.function_hook import get_hook_storage, wrap_model
 from nncf.torch.function_hook.hook_storage import decode_hook_name
-from nncf.torch.quantization.layers import AsymmetricQuantizer, SymmetricQuantizer
+from nncf.torch.quantization.layers import AsymmetricQuantizer, BaseQuantizer, SymmetricQuantizer
 from transformers import PreTrainedModel
 
 from jpqd import quantizers
@@ -33,6 +33,7 @@ Batch = dict[str, torch.Tensor]
 
 def place(model: PreTrainedModel, batches: list[Batch], options: Quantize) -> None:
     """Put fake-quantizers into the model itself, calibrated on these batches."""
+    _refuse_quantized(model)
     model.train(False)
     placed = _nncf_quantized(model, batches, options)
     wrap_model(model)
@@ -44,6 +45,15 @@ def place(model: PreTrainedModel, batches: list[Batch], options: Quantize) -> No
             target.insert_hook_by_name(name, _fast(name, hook))
     _share(model, batches[0])
     quantizers.connect(model)
+
+
+def _refuse_quantized(model: PreTrainedModel) -> None:
+    """NNCF would put quantizers around the quantizers."""
+    if any(isinstance(module, BaseQuantizer) for module in model.modules()):
+        raise UserError(
+            "quantize: the model is quantized already. Leave the method out: its scales train in "
+            "every stage; or start from a stage before quantization."
+        )
 
 
 def _nncf_quantized(model: PreTrainedModel, batches: list[Batch], options: Quantize) -> Any:

@@ -39,6 +39,14 @@ def agree(value: int) -> int:
     return int(largest.item())
 
 
+def share(values: torch.Tensor) -> None:
+    """What the first process holds becomes what all hold."""
+    if world_size() > 1:
+        import torch
+
+        torch.distributed.broadcast(values, 0)
+
+
 def device() -> torch.device:
     """Where this process computes."""
     found: torch.device = _state().device

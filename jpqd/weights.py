@@ -88,19 +88,23 @@ def rebuild(model: PreTrainedModel, folder: Path) -> None:
         if layers := structure.get("layers"):
             shrink.cut(model, [_first(layer) for layer in layers])
             shrink.remember_heads(model, [tuple(layer["heads"]) for layer in layers])
-        if hooks := structure.get("quantization"):
-            _put_hooks(model, hooks)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if "quantization" in structure:
+            _put_hooks(model, structure["quantization"])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise SourceError(f"{folder / STRUCTURE} is damaged: {error}") from error
     load_weights(model, folder)
 
 
 def _put_hooks(model: PreTrainedModel, hooks: dict[str, Any]) -> None:
+    from nncf import InternalError
     from nncf.torch import load_from_config
 
     from jpqd import quantizers
 
-    load_from_config(model, hooks, allowed_modules=_ALLOWED)
+    try:
+        load_from_config(model, hooks, allowed_modules=_ALLOWED)
+    except InternalError as error:  # a class that is not there, or from elsewhere
+        raise ValueError(str(error)) from error
     quantizers.connect(model)
 
 

@@ -64,10 +64,17 @@ def _units(index: int, pool: Pool) -> list[_Unit]:
 
 def extremes(pools: Sequence[Pool]) -> tuple[int, int]:
     """The least and the most that can be kept, in weights."""
-    least = sum(_in_blocks(pool, pool.least) * pool.cost for pool in pools)
-    most = sum((len(pool.scores) if pool.most is None else pool.most) * pool.cost for pool in pools)
+    least = sum(_least(pool) * pool.cost for pool in pools)
+    most = sum(_most(pool) * pool.cost for pool in pools)
     return least, most
 
 
-def _in_blocks(pool: Pool, count: int) -> int:
-    return min(len(pool.scores), -(-count // pool.block) * pool.block)
+def _least(pool: Pool) -> int:
+    """In whole blocks, of which the last may be a smaller one."""
+    return min(len(pool.scores), -(-pool.least // pool.block) * pool.block)
+
+
+def _most(pool: Pool) -> int:
+    if pool.most is None or pool.most >= len(pool.scores):
+        return len(pool.scores)
+    return max(_least(pool), pool.most // pool.block * pool.block)

@@ -69,6 +69,9 @@ class Pruning(Hooks):
     @torch.no_grad()
     def _prune(self, done: float) -> None:
         self.done = done
+        for module in self.model.modules():
+            if isinstance(module, Gate):  # each process has learnt from rows of its own
+                ranks.share(module.score)
         self.structure.mask(1 - (1 - (self.options.keep or 0)) * done)
         self.kept = self.structure.kept_share()
         if self.options.after == "rewind":
@@ -78,7 +81,7 @@ class Pruning(Hooks):
 
     def _cut(self) -> None:
         self.is_cut = True
-        self.slices = {**(self.slices or {}), **self.structure.cut()}
+        self.slices = {**self.structure.cut(), **(self.slices or {})}
 
     def resized(self) -> Slices | None:
         taken, self.slices = self.slices, None
@@ -116,12 +119,15 @@ class Pruning(Hooks):
             self.early = {name: weight.detach().clone() for name, weight in _weights(self.model)}
 
     def _rewind(self) -> None:
-        assert self.early is not None
+        if self.early is None:  # nothing has trained, so there is nothing to come back to
+            return
         for name, weight in _weights(self.model):
             weight.copy_(self.early[name])
         self._start_again()
 
     def _reinit(self) -> None:
+        for _, weight in _weights(self.model):
+            weight._is_hf_initialized = False  # type: ignore[attr-defined] # or a loaded one stays
         with torch.random.fork_rng():
             torch.manual_seed(self.ctx.seed)
             self.model.apply(self.model._init_weights)

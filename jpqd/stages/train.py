@@ -95,6 +95,17 @@ class Train(Stage):
             )
         return micro
 
+    @field_validator("methods")
+    @classmethod
+    def _each_once(cls, methods: tuple[AnyMethod, ...]) -> tuple[AnyMethod, ...]:
+        names = [method.use for method in methods]
+        for name in names:
+            if names.count(name) > 1:
+                raise mistake(
+                    f"{name!r} is listed twice", "Give the second one a stage of its own."
+                )
+        return methods
+
     @field_validator("student")
     @classmethod
     def _one_start(cls, student: Student | None, info: ValidationInfo) -> Student | None:

@@ -93,9 +93,11 @@ stages:
 def twisted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recipe.Recipe:
     plugins = tmp_path / "plugins"
     plugins.mkdir()
-    (plugins / "twist.py").write_text(TWIST)
     monkeypatch.setattr(jpqd.methods, "__path__", [*jpqd.methods.__path__, str(plugins)])
-    monkeypatch.delitem(sys.modules, "jpqd.methods.twist", raising=False)
+    for name in ("twist", "turn"):
+        text = TWIST.replace("class Twist(", f"class {name.title()}(")
+        (plugins / f"{name}.py").write_text(text.replace('["twist"]', f'["{name}"]'))
+        monkeypatch.delitem(sys.modules, f"jpqd.methods.{name}", raising=False)
     text = tiny.RECIPE[: tiny.RECIPE.index("stages:")] + STAGES
     return recipe.load(tiny.write_recipe(tmp_path, rows=160, text=text))
 
@@ -150,7 +152,7 @@ def test_a_method_without_epochs_is_applied_once_and_changes_no_prediction(
 def test_methods_attach_in_order_and_finish_in_reverse(
     twisted: recipe.Recipe, tmp_path: Path
 ) -> None:
-    two = [{"use": "twist", "tag": "inner"}, {"use": "twist", "tag": "outer"}]
+    two = [{"use": "twist", "tag": "inner"}, {"use": "turn", "tag": "outer"}]
     stage = {"use": "train", "needs": ["plain"], "epochs": 0, "methods": two}
     stages = {**twisted.plain()["stages"], "both": stage}
     both = recipe.Recipe.model_validate({**twisted.plain(), "stages": stages})

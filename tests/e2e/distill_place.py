@@ -78,7 +78,11 @@ def label_names(place: Place) -> list[str]:
 
 
 def change_labels(place: Place, names: list[str]) -> None:
-    path = place.teacher / "config.json"
+    set_labels(place.teacher, names)
+
+
+def set_labels(folder: Path, names: list[str]) -> None:
+    path = folder / "config.json"
     config = json.loads(path.read_text())
     config["id2label"] = dict(enumerate(names))
     config["label2id"] = {name: number for number, name in enumerate(names)}

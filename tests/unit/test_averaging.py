@@ -44,5 +44,5 @@ def test_frozen_weights_are_left_alone_and_the_rest_comes_back_from_disk(tmp_pat
     assert average.weights.keys() == {"weight"}
     average.save(tmp_path / "average.safetensors")
     other = Average(0.9)
-    other.load(tmp_path / "average.safetensors", torch.device("cpu"))
+    other.load(tmp_path / "average.safetensors", model)
     assert torch.equal(other.weights["weight"], average.weights["weight"])

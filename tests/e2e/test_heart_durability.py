@@ -1,0 +1,70 @@
+"""Kills around the ramp and the cut: what comes out is what would have come out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.e2e.distill_place import COMMON, Place, losses
+
+QUANTIZE = "{use: quantize, samples: 2}"
+JOINT = (
+    f"{{use: prune, keep: 0.25, end: 0.5}}, {QUANTIZE}, "
+    "{use: distill, teacher: dense, weight: 0.7, hidden: 0.1}"
+)
+LAYERS = (
+    "{use: prune, keep: 0.5, structure: layers, score: movement, schedule: iterative, "
+    f"rounds: 2, end: 0.5, after: rewind, rewind_to: 0.05}}, {QUANTIZE}"
+)
+BLOCK = "{use: prune, keep: 0.3, structure: block, score: taylor, end: 0.5}"
+WEIGHTS = "{use: prune, keep: 0.3, structure: unstructured, score: random, end: 0.5}"
+STEPS, CUT = 10, 5
+"""The cut comes before the step after the fifth."""
+
+
+def joint(place: Place, methods: str) -> Path:
+    """A recipe whose dense stage is sealed already, and that saves at every step."""
+    text = (place.folder / "tiny.yaml").read_text()
+    dense = text[text.index("  dense") :].splitlines()[0] + "\n"
+    stage = f"  joint: {{{COMMON}, average: 0.9, needs: [dense], methods: [{methods}]}}\n"
+    often = ("checkpoint_minutes: 60", "checkpoint_minutes: 0.0001")
+    return place.recipe(dense + stage, often, name="tiny")
+
+
+def outcome(place: Place, path: Path, steps: list[int]) -> tuple[object, list[float]]:
+    """The hashes of what was made, and every loss, after processes that died at these steps."""
+    made = place.folder / "runs" / "tiny" / "joint"
+    shutil.rmtree(made, ignore_errors=True)
+    done = subprocess.run(
+        [tiny.PYTHON, "-m", "tests.e2e.dying", path, place.folder / "runs", *map(str, steps)],
+        env=tiny.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    files = json.loads((made / "manifest.json").read_text())["files"]
+    names = ("model.safetensors", "predictions.safetensors", "structure.json", "config.json")
+    return [files.get(name, {}).get("sha256") for name in names], losses(made.parent, "joint")
+
+
+@pytest.mark.parametrize(
+    ("methods", "deaths"),
+    [
+        (JOINT, [3, CUT + 1, CUT + 3]),  # in the ramp, right after the cut, and later
+        (LAYERS, [CUT]),  # before the step that cuts
+        (BLOCK, [3, CUT + 1]),
+        (WEIGHTS, [3, CUT + 1]),
+    ],
+    ids=["joint", "layers", "block", "weights"],
+)
+def test_kills_around_the_cut_change_nothing(place: Place, methods: str, deaths: list[int]) -> None:
+    path = joint(place, methods)
+    killed = outcome(place, path, [*deaths, 0])
+    whole = outcome(place, path, [0])
+    assert killed == whole
+    assert len(whole[1]) == STEPS
