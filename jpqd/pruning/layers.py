@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 from transformers import PreTrainedModel
 
 from jpqd import architectures, shrink
@@ -75,8 +76,15 @@ class Layers:
 def _pass(layer: nn.Module, given: Any, out: Any) -> Any:
     gate = layer.get_submodule(_GATE)
     assert isinstance(gate, Gate)
+    if not gate.training and _is_open(gate):  # NNCF would quantize this sum, which goes at the cut
+        return out
     hidden = given[0]
     return hidden + gate.open()[0] * (out - hidden)
+
+
+def _is_open(gate: Gate) -> bool:
+    with DisableTorchFunction():  # and would take this for a part of the model
+        return bool(gate.mask.item() == 1)
 
 
 def _norm(layer: nn.Module, norm: str) -> float:

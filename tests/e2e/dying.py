@@ -1,8 +1,9 @@
 """Runs a recipe in one process after another, each of which kills itself at a step of its own.
 
-    python -m tests.e2e.dying recipe.yaml runs 4 9 0
+    python -m tests.e2e.dying recipe.yaml runs 4 9 0 0
 
-Forks, so that what takes seconds to import is imported once. 0 lives to the end.
+Forks, so that what takes seconds to import is imported once. 0 lives to the end, and its folder
+moves to `runs/0`, `runs/1` and so on, so that the next one starts anew.
 """
 
 import os
@@ -39,6 +40,8 @@ def main(path: Path, runs: Path, steps: list[int]) -> None:
         status = os.waitpid(child, 0)[1]
         expected = signal.SIGKILL if last else 0
         assert status == expected, f"step {last}: ended with {status}"
+        if not last:
+            (runs / path.stem / STAGE).rename(runs / str(len(list(runs.glob("[0-9]")))))
 
 
 if __name__ == "__main__":

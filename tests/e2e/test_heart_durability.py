@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -36,20 +35,24 @@ def joint(place: Place, methods: str) -> Path:
     return place.recipe(dense + stage, often, name="tiny")
 
 
-def outcome(place: Place, path: Path, steps: list[int]) -> tuple[object, list[float]]:
-    """The hashes of what was made, and every loss, after processes that died at these steps."""
-    made = place.folder / "runs" / "tiny" / "joint"
-    shutil.rmtree(made, ignore_errors=True)
+def outcomes(place: Place, path: Path, steps: list[int]) -> list[tuple[object, list[float]]]:
+    """What came out of processes that died at these steps, by the folders of those that did not."""
+    runs = place.folder / "runs"
     done = subprocess.run(
-        [tiny.PYTHON, "-m", "tests.e2e.dying", path, place.folder / "runs", *map(str, steps)],
+        [tiny.PYTHON, "-m", "tests.e2e.dying", path, runs, *map(str, steps)],
         env=tiny.environment(),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    return [outcome(folder) for folder in sorted(runs.glob("[0-9]"))]
+
+
+def outcome(made: Path) -> tuple[object, list[float]]:
+    """Hashes, and the loss of every step."""
     files = json.loads((made / "manifest.json").read_text())["files"]
     names = ("model.safetensors", "predictions.safetensors", "structure.json", "config.json")
-    return [files.get(name, {}).get("sha256") for name in names], losses(made.parent, "joint")
+    return [files.get(name, {}).get("sha256") for name in names], losses(made.parent, made.name)
 
 
 @pytest.mark.parametrize(
@@ -57,14 +60,13 @@ def outcome(place: Place, path: Path, steps: list[int]) -> tuple[object, list[fl
     [
         (JOINT, [3, CUT + 1, CUT + 3]),  # in the ramp, right after the cut, and later
         (LAYERS, [CUT]),  # before the step that cuts
-        (BLOCK, [3, CUT + 1]),
-        (WEIGHTS, [3, CUT + 1]),
+        (BLOCK, [CUT + 1]),
+        (WEIGHTS, [3]),
     ],
     ids=["joint", "layers", "block", "weights"],
 )
 def test_kills_around_the_cut_change_nothing(place: Place, methods: str, deaths: list[int]) -> None:
     path = joint(place, methods)
-    killed = outcome(place, path, [*deaths, 0])
-    whole = outcome(place, path, [0])
+    killed, whole = outcomes(place, path, [*deaths, 0, 0])
     assert killed == whole
     assert len(whole[1]) == STEPS

@@ -81,19 +81,21 @@ def test_the_scales_of_the_rows_that_stay_are_the_same(family: str) -> None:
     assert columns.scale.shape == (32, 1)
 
 
-def test_hooks_are_called_as_often_as_before(family: str) -> None:
-    """None is left that no operation of the smaller model calls."""
-    _, cut = pair(family, quantized=True)
-    called = set()
-    hooks = dict(get_hook_storage(cut).named_hooks())
+def called_hooks(cut: PreTrainedModel) -> set[str]:
+    called: set[str] = set()
     handles = [
         hook.register_forward_hook(lambda *_, name=name: called.add(name))
-        for name, hook in hooks.items()
+        for name, hook in get_hook_storage(cut).named_hooks()
     ]
     small.logits(cut, small.batch())
     for handle in handles:
         handle.remove()
-    assert called == set(hooks)
+    return called
+
+
+def test_no_hook_is_left_that_the_smaller_model_does_not_call(family: str) -> None:
+    _, cut = pair(family, quantized=True)
+    assert called_hooks(cut) == set(dict(get_hook_storage(cut).named_hooks()))
 
 
 @pytest.mark.parametrize("quantized", [False, True])
@@ -163,3 +165,18 @@ def test_its_ir_says_the_same(family: str) -> None:
     assert wrong <= 2
     assert max(gaps) < 0.02
     assert any(isinstance(hook, Symmetric) for hook in getattr(cut, HOOKS).modules())
+
+
+def test_gated_layers_leave_no_quantizer_that_nobody_calls(tmp_path: Path) -> None:
+    """Gates between layers compute too, and what they compute is quantized until they go."""
+    cut = small.model()
+    structure: Any = small.pruning(cut, 0.5, structure="layers", score="magnitude").structure
+    small.quantize(cut)
+    structure.mask(0.67)
+    masked = small.logits(cut, small.batch())
+    structure.cut()
+    assert called_hooks(cut) == set(dict(get_hook_storage(cut).named_hooks()))
+    found = small.logits(cut, small.batch())
+    assert (found - masked).abs().max() < 0.05 * masked.abs().max()
+    weights.save(cut, tmp_path)
+    assert torch.equal(small.logits(model.load(tmp_path), small.batch()), found)
