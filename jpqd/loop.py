@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from jpqd import artifact, data, evaluation, interrupts, metrics, ranks, resize, weights
+from jpqd import artifact, data, evaluation, interrupts, metrics, ranks, resize, shrink, weights
 from jpqd.averaging import Average
 from jpqd.batching import LengthGrouped
 from jpqd.checkpoints import Checkpoints
@@ -78,6 +78,11 @@ class Loop(Trainer):
             self.train(resume_from_checkpoint=str(folder) if folder else None)
         finally:
             self.conductor.close()
+
+    def get_decay_parameter_names(self, model: Any) -> list[str]:
+        """Decay would pull the range of a quantizer together, whatever it holds."""
+        found: list[str] = super().get_decay_parameter_names(model)
+        return [name for name in found if shrink.HOOKS not in name]
 
     # The order of rows, the loss.
 
@@ -191,13 +196,9 @@ class Loop(Trainer):
         ranks.barrier()
 
     def _commit(self, written: Path) -> None:
-        facts = {
-            "best": self.best,
-            "samples": self.samples,
-            "seconds": self.seconds,
-            "order": resize.order(self.optimizer, self.network),
-        }
-        artifact.write_json(written / _LOOP, facts)
+        order = resize.order(self.optimizer, self.network)
+        progress = {"best": self.best, "samples": self.samples, "seconds": self.seconds}
+        artifact.write_json(written / _LOOP, {**progress, "order": order})
         if self.average:
             self.average.save(written / _AVERAGE)
         for index, hook in enumerate(self.hooks):

@@ -232,7 +232,7 @@ class Still(nn.Module):
 
 def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
     """Remove whole layers; what is left is a model with fewer of them."""
-    setattr(model, _LAYERS, layers_before(model))
+    remember_layers(model, layers_before(model))
     remember_heads(model, [heads_kept(model)[index] for index in kept])
     found, calls = architectures.layers(model), Calls(model)
     for index in reversed(range(len(found))):
@@ -240,6 +240,10 @@ def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
             del found[index]
     model.config.num_hidden_layers = len(found)
     calls.renumber([""], list(range(len(calls.before))), list(kept))
+
+
+def remember_layers(model: PreTrainedModel, before: int) -> None:
+    setattr(model, _LAYERS, before)
 
 
 def layers_before(model: PreTrainedModel) -> int:

@@ -66,6 +66,8 @@ def _structure(model: PreTrainedModel) -> dict[str, Any] | None:
             {"heads": list(heads), "neurons": width}
             for heads, width in zip(shrink.heads_kept(model), neurons, strict=True)
         ]
+    if (before := shrink.layers_before(model)) != model.config.num_hidden_layers:
+        found["layers_before"] = before
     if any(name.startswith(shrink.HOOKS) for name in model.state_dict()):
         from nncf.torch import get_config  # seconds, which other models need not wait for
 
@@ -85,6 +87,8 @@ def rebuild(model: PreTrainedModel, folder: Path) -> None:
     """Give a model that was made from the config alone its structure, then its weights."""
     structure = read(folder)
     try:
+        if before := structure.get("layers_before"):
+            shrink.remember_layers(model, int(before))
         if layers := structure.get("layers"):
             shrink.cut(model, [_first(layer) for layer in layers])
             shrink.remember_heads(model, [tuple(layer["heads"]) for layer in layers])
