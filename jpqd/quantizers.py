@@ -24,25 +24,27 @@ Bounds = tuple[int, int]
 
 
 class Signed(torch.autograd.Function):
-    """`step * clamp(round(x / step))`, a step for each row or one for all, with its gradient."""
+    """`step * clamp(round(x / step))`, a step for each row or one for all, with its gradient.
+
+    Backward computes the levels again: a pass costs less than memory that lives that long.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: Tensor, bounds: Bounds) -> Tensor:
-        exact = x.float() * (1 / step)
-        level = exact.round().clamp_(*bounds)
-        ctx.save_for_backward(exact, level)
-        ctx.bounds, ctx.step, ctx.dtype = bounds, step, x.dtype
-        return (level * step).to(_compute_dtype(x))
+        ctx.save_for_backward(x, step)
+        ctx.bounds = bounds
+        level = (x.float() * (1 / step)).round_().clamp_(*bounds)
+        return level.mul_(step).to(_compute_dtype(x))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        exact, level = ctx.saved_tensors
-        grad = grads[0].float()
+        x, step = ctx.saved_tensors
+        grad, exact = grads[0].float(), x.float() * (1 / step)
         inside = _inside(grad, exact, ctx.bounds)
+        dot = _dot if step.numel() == 1 else torch.linalg.vecdot
         # With the step moves the rounding error, or the bound where x is beyond it.
-        dot = _dot if ctx.step.numel() == 1 else torch.linalg.vecdot
-        step = dot(grad, level) - dot(inside, exact)
-        return inside.to(ctx.dtype), step.view_as(ctx.step), None
+        moved = -dot(inside, exact) + dot(grad, exact.round_().clamp_(*ctx.bounds))
+        return inside.to(x.dtype), moved.view_as(step), None
 
 
 class Shifted(torch.autograd.Function):
@@ -50,26 +52,22 @@ class Shifted(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: Tensor, span: Tensor, grid: Grid) -> Tensor:
-        exact = x.float() * (1 / grid.step)
-        exact += grid.zero
-        level = exact.round().clamp_(*grid.bounds)
-        level -= grid.zero
-        ctx.save_for_backward(exact, level)
-        ctx.grid, ctx.dtype = grid, x.dtype
-        return (level * grid.step).to(_compute_dtype(x))
+        ctx.save_for_backward(x)
+        ctx.grid = grid
+        level = grid.places(x).round_().clamp_(*grid.bounds)
+        return level.sub_(grid.zero).mul_(grid.step).to(_compute_dtype(x))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         """`span` is top minus low: inside it moves the rounding error, above the range the top."""
-        exact, level = ctx.saved_tensors
-        grid, grad = ctx.grid, grads[0].float()
+        (x,), grid, grad = ctx.saved_tensors, ctx.grid, grads[0].float()
+        exact = grid.places(x)
         inside = _inside(grad, exact, grid.bounds)
-        kept = inside.sum()
-        outside = grad.sum() - kept
-        step = _dot(grad, level) - _dot(inside, exact) + grid.zero * kept
-        levels = grid.bounds[1] - grid.bounds[0]
-        span = (step + (grid.zero - grid.bounds[0]) * outside) / levels
-        return inside.to(ctx.dtype), outside.view(1), span.view(1), None
+        kept, whole = inside.sum(), grad.sum()
+        step = -_dot(inside, exact) + _dot(grad, exact.round_().clamp_(*grid.bounds))
+        step += grid.zero * (kept - whole)
+        span = (step + (grid.zero - grid.bounds[0]) * (whole - kept)) / grid.count
+        return inside.to(x.dtype), (whole - kept).view(1), span.view(1), None
 
 
 class Grid:
@@ -77,6 +75,11 @@ class Grid:
 
     def __init__(self, step: float, zero: int, bounds: Bounds) -> None:
         self.step, self.zero, self.bounds = step, zero, bounds
+        self.count = bounds[1] - bounds[0]
+
+    def places(self, x: Tensor) -> Tensor:
+        """In levels, not yet rounded."""
+        return (x.float() * (1 / self.step)).add_(self.zero)
 
 
 def _inside(grad: Tensor, exact: Tensor, bounds: Bounds) -> Tensor:

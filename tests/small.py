@@ -12,7 +12,7 @@ from jpqd import quantization
 from jpqd.methods.prune import Prune
 from jpqd.methods.quantize import Quantize
 from jpqd.progress import Progress
-from jpqd.pruning import hooks
+from jpqd.pruning.attach import attach
 from jpqd.stage import Context
 from jpqd.task import NewModel, Task
 
@@ -70,7 +70,7 @@ def context(folder: Path = Path()) -> Context:
 
 
 def pruning(model: PreTrainedModel, keep: float, **options: Any) -> hooks.Pruning:
-    return hooks.attach(model, Prune(use="prune", keep=keep, **options), context())
+    return attach(model, Prune(use="prune", keep=keep, **options), context())
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from pathlib import Path
 from jpqd import quantization, recipe, runner  # noqa: F401 - before the fork, because it is slow
 from jpqd.loop import Loop
 from jpqd.progress import Progress
-from jpqd.pruning import hooks  # noqa: F401
+from jpqd.pruning import attach  # noqa: F401
 
 STAGE = "joint"
 

@@ -178,7 +178,7 @@ def test_what_is_sealed_needs_no_hub(sealed: tuple[Path, Path], tmp_path: Path) 
         artifact.close(step.folder, {**facts, **rest, "environment": {}})
     done = jpqd("run", "recipes/bert_sst2.yaml", "--runs", tmp_path, "--offline")
     assert done.exit_code == 0, done.stderr
-    assert done.stderr.count("sealed already") == 2
+    assert done.stderr.count("sealed already") == len(loaded.stages)
 
 
 def test_a_hub_that_never_answers_is_given_up_within_ten_seconds(tmp_path: Path) -> None:
