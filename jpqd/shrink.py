@@ -6,6 +6,7 @@ the same index.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ Slices = dict[nn.Parameter, Callable[[Tensor], Tensor] | None]
 """How each parameter that became smaller was sliced."""
 
 
+_PLAIN = re.compile(r"(.*/)(\d+)(__\d+)")
+_IN_A_HOOK = re.compile(r"(.*_hook__.*-)(\d+)(__\d+\[\d+\]/.+)")
+"""On an operation of another hook, which has the call in its own name."""
 _HEADS, _LAYERS = "heads_kept", "layers_before"
 HOOKS = "__nncf_hooks"
 """Where NNCF keeps its modules, if a model has any."""
@@ -121,8 +125,8 @@ class _Cutter:
         if linear.bias is not None:
             self._slice(linear.bias, 0, rows)
         linear.out_features = len(rows)
-        quantizer = self.calls.weight_quantizer(path, index)
-        if quantizer is not None:
+        quantizer = self.calls.hook(path, index, 1, "_scale_param_storage")
+        if quantizer is not None and quantizer.per_channel:
             self._slice(quantizer._scale_param_storage, 0, rows)
             quantizer._scale_shape = (len(rows), 1)
             quantizer._qspec.scale_shape = (len(rows), 1)
@@ -132,6 +136,9 @@ class _Cutter:
         assert isinstance(linear, nn.Linear)
         self._slice(linear.weight, 1, columns)
         linear.in_features = len(columns)
+        smoothing = self.calls.hook(path, index, 0, "_scale_value")
+        if smoothing is not None:
+            self._slice(smoothing._scale_value, -1, columns)
 
     def _slice(self, parameter: Any, dim: int, kept: Tensor) -> None:
         def select(tensor: Tensor) -> Tensor:
@@ -164,17 +171,17 @@ class Calls:
         self.before = sizes(model)
         self.arch = architectures.of(model)
 
-    def weight_quantizer(self, path: str, index: int) -> Any:
-        """Of a Linear in this layer; its call is counted among the layers that have one."""
+    def hook(self, path: str, index: int, port: int, holds: str) -> Any:
+        """On an input of a Linear in this layer: 1 is its weight. Calls are counted among the
+        layers that have the Linear."""
         if self.storage is None:
             return None
-        place = 0 if path in (self.arch.query, self.arch.key, self.arch.value) else 1
+        place = 1 if path in (self.arch.ffn_in, self.arch.ffn_out) else 0
         call = sum(1 for size in self.before[:index] if size[place])
-        key = f"{self.prefix}{path.replace('.', '/')}/linear/{call}__1"
+        key = f"{self.prefix}{path.replace('.', '/')}/linear/{call}__{port}"
         if key not in self.storage.pre_hooks:
             return None
-        hooks = self.storage.pre_hooks[key].values()
-        return next((hook for hook in hooks if getattr(hook, "per_channel", False)), None)
+        return next((h for h in self.storage.pre_hooks[key].values() if hasattr(h, holds)), None)
 
     def renumber(self, parts: Sequence[str], was: list[int], alive: list[int]) -> None:
         """The hooks of some parts of the layers, given the layers that call them."""
@@ -186,12 +193,19 @@ class Calls:
             for key in [key for key in kind if key.startswith(starts)]:
                 hooks = kind[key]
                 del kind[key]
-                operation, tail = key.rsplit("/", 1)
-                call, port = tail.split("__")
-                layer = was[int(call)]
+                head, call, tail = _call(key)
+                layer = was[call]
                 if layer in alive:
-                    moved[f"{operation}/{alive.index(layer)}__{port}"] = hooks
+                    moved[f"{head}{alive.index(layer)}{tail}"] = hooks
             kind.update(moved)
+
+
+def _call(key: str) -> tuple[str, int, str]:
+    """The number of the call in a hook's name, with what is around it."""
+    found = _IN_A_HOOK.fullmatch(key) or _PLAIN.fullmatch(key)
+    assert found, key
+    head, call, tail = found.groups()
+    return head, int(call), tail
 
 
 def _stand_still(layer: nn.Module, core: str, out: str, *, pair: bool) -> None:

@@ -13,6 +13,7 @@ from jpqd.methods.prune import Prune
 from jpqd.methods.quantize import Quantize
 from jpqd.progress import Progress
 from jpqd.pruning.attach import attach
+from jpqd.pruning.hooks import Pruning
 from jpqd.stage import Context
 from jpqd.task import NewModel, Task
 
@@ -69,7 +70,7 @@ def context(folder: Path = Path()) -> Context:
     return Context("small", new, task, 3, (), 5.0, {}, folder, folder, folder, Progress(quiet=True))
 
 
-def pruning(model: PreTrainedModel, keep: float, **options: Any) -> hooks.Pruning:
+def pruning(model: PreTrainedModel, keep: float, **options: Any) -> Pruning:
     return attach(model, Prune(use="prune", keep=keep, **options), context())
 
 

@@ -25,12 +25,14 @@ SHAPE = [(0, 5), (2, 0), (3, 7)]
 
 
 @functools.cache
-def pair(family: str, quantized: bool) -> tuple[PreTrainedModel, PreTrainedModel]:
+def pair(
+    family: str, quantized: bool, smooth: float = 0.0
+) -> tuple[PreTrainedModel, PreTrainedModel]:
     """The same model with closed gates, and cut."""
     whole = small.model(family)
     structure: Any = small.pruning(whole, 0.5).structure
     if quantized:
-        small.quantize(whole)
+        small.quantize(whole, smooth_quant=smooth)
     arch = architectures.of(whole)
     for index, (heads, neurons) in enumerate(KEPT):
         for path, members in ((arch.attention_out, heads), (arch.ffn_out, neurons)):
@@ -58,9 +60,10 @@ def test_the_cut_model_says_what_the_masked_one_said(family: str) -> None:
     assert expected.std(0).min() > 0.05  # logits that differ from row to row
 
 
-def test_with_quantizers_it_says_the_same_but_for_ties(family: str) -> None:
+@pytest.mark.parametrize("smooth", [0.0, 0.8])
+def test_with_quantizers_it_says_the_same_but_for_ties(family: str, smooth: float) -> None:
     """What a closed gate leaves in a row of zeros, its quantizer leaves too."""
-    masked, cut = pair(family, quantized=True)
+    masked, cut = pair(family, quantized=True, smooth=smooth)
     given = small.batch(64)
     expected, found = small.logits(masked, given), small.logits(cut, given)
     assert torch.equal(found.argmax(1), expected.argmax(1))
@@ -74,10 +77,10 @@ def test_the_scales_of_the_rows_that_stay_are_the_same(family: str) -> None:
     head = architectures.head_size(cut)
     rows = [head * number + row for number in KEPT[2][0] for row in range(head)]
     for path, kept in ((arch.query, rows), (arch.value, rows), (arch.ffn_in, list(KEPT[2][1]))):
-        whole, part = (calls.weight_quantizer(path, 2) for calls in (before, after))
+        whole, part = (calls.hook(path, 2, 1, "scale") for calls in (before, after))
         assert part.scale.shape == (len(kept), 1)
         assert torch.equal(part.scale, whole.scale[kept])
-    columns = after.weight_quantizer(arch.ffn_out, 2)
+    columns = after.hook(arch.ffn_out, 2, 1, "scale")
     assert columns.scale.shape == (32, 1)
 
 
@@ -127,11 +130,11 @@ def test_a_second_cut_numbers_heads_as_the_first_model_did(family: str, tmp_path
 
 def test_layers_that_go_take_their_quantizers_along(tmp_path: Path) -> None:
     cut = small.quantize(small.model())
-    scales = [shrink.Calls(cut).weight_quantizer("output.dense", n).scale.clone() for n in (0, 2)]
+    scales = [shrink.Calls(cut).hook("output.dense", n, 1, "scale").scale.clone() for n in (0, 2)]
     shrink.drop_layers(cut, [0, 2])
     after = shrink.Calls(cut)
     for number, scale in enumerate(scales):
-        assert torch.equal(after.weight_quantizer("output.dense", number).scale, scale)
+        assert torch.equal(after.hook("output.dense", number, 1, "scale").scale, scale)
     weights.save(cut, tmp_path)
     given = small.batch(16)
     assert torch.equal(small.logits(model.load(tmp_path), given), small.logits(cut, given))
