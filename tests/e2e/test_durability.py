@@ -75,7 +75,7 @@ def test_kills_at_random_moments_do_not_change_the_weights(
             wait_for_checkpoint(process, tmp_path, least=reached + moments.randint(1, 9))
             time.sleep(moments.uniform(0, 0.05))
         else:  # any moment of the start: imports, data, tokenizer, the first steps
-            time.sleep(moments.uniform(0.1, 0.6) * SECONDS["uninterrupted"])
+            time.sleep(moments.uniform(0.1, 0.35) * SECONDS["uninterrupted"])
         assert process.poll() is None, f"it ended by itself: {process.communicate()}"
         process.send_signal(signal.SIGKILL)
         continued += "goes on from checkpoint" in process.communicate()[1]
