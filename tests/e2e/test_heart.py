@@ -21,6 +21,7 @@ WAYS = {
     "weights": "keep: 0.5, structure: unstructured, score: magnitude, schedule: iterative",
     "random": "keep: 0.5, score: random, scope: layer, round_ffn_to: 4",
 }
+ORIGINAL = "target: threshold, structure: block, score: movement, regularization: 2.0, start: 0.1"
 QUANTIZE = "{use: quantize, samples: 8}"
 HEAVY = "keep: 0.15, score: movement, schedule: iterative"
 """So little that parts stand still."""
@@ -41,6 +42,8 @@ def chain() -> str:
         prune = f"{{use: prune, {way}}}"
         text += stages_of(name, COMMON, prune)
         text += stages_of(f"{name}-q", averaged, f"{prune}, {QUANTIZE}")
+    follow = "{use: distill, teacher: dense, augment: 0.2}"
+    text += stages_of("original", averaged, f"{{use: prune, {ORIGINAL}}}, {QUANTIZE}, {follow}")
     text += stages_of("turned", averaged, f"{QUANTIZE}, {{use: prune, {HEAVY}}}")
     text += stages_of("then-q", COMMON, QUANTIZE, "heads")
     text += stages_of("then-p", averaged, "{use: prune, keep: 0.3}", "heads")
@@ -67,7 +70,7 @@ def metrics(run: Path, stage: str) -> dict[str, Any]:
 
 def names() -> list[str]:
     joint = [name + end for name in WAYS for end in ("", "-q")]
-    return [*joint, "turned", "then-q", "then-p", "last", "shot", "ptq"]
+    return [*joint, "original", "turned", "then-q", "then-p", "last", "shot", "ptq"]
 
 
 @pytest.mark.parametrize("name", names())
@@ -78,7 +81,7 @@ def test_its_folder_says_the_same_again(ran: Path, name: str) -> None:
         for stage in (name, f"{name}-again")
     )
     np.testing.assert_allclose(first, again, atol=1e-6)
-    quantized = name.endswith("-q") or name in ("turned", "last", "shot", "ptq")
+    quantized = name.endswith("-q") or name in ("original", "turned", "last", "shot", "ptq")
     assert metrics(ran, name)["model"]["precision"] == ("INT8" if quantized else "FP32")
 
 
@@ -88,6 +91,13 @@ def test_as_much_stays_as_was_asked(ran: Path, name: str) -> None:
     share = "nonzero_share" if name == "weights" else "encoder_share"
     unit = {"layers": 0.01, "weights": 0.002, "random": 0.1}.get(name, 0.13)
     assert 0.5 - unit < metrics(ran, name)["model"][share] <= 0.5 + 0.002
+
+
+def test_what_stays_of_the_original_results_from_its_threshold(ran: Path) -> None:
+    assert 0 < metrics(ran, "original")["model"]["encoder_share"] < 1
+    history = json.loads((ran / "original" / "history.json").read_text())
+    penalties = [entry["penalty"] for entry in history if "penalty" in entry]
+    assert max(penalties) > 0 == penalties[-1]  # grows with the ramp, and ends with it
 
 
 def test_a_quantizer_changes_no_size(ran: Path) -> None:

@@ -22,6 +22,7 @@ LAYERS = (
 )
 BLOCK = "{use: prune, keep: 0.3, structure: block, score: taylor, end: 0.5}"
 WEIGHTS = "{use: prune, keep: 0.3, structure: unstructured, score: random, end: 0.5}"
+ORIGINAL = "{use: prune, target: threshold, structure: block, score: movement, end: 0.5}"
 STEPS, CUT = 10, 5
 """The cut comes before the step after the fifth."""
 
@@ -62,8 +63,9 @@ def outcome(made: Path) -> tuple[object, list[float]]:
         (LAYERS, [CUT]),  # before the step that cuts
         (BLOCK, [CUT + 1]),
         (WEIGHTS, [3]),
+        (ORIGINAL, [3]),
     ],
-    ids=["joint", "layers", "block", "weights"],
+    ids=["joint", "layers", "block", "weights", "original"],
 )
 def test_kills_around_the_cut_change_nothing(place: Place, methods: str, deaths: list[int]) -> None:
     path = joint(place, methods)
