@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, StrictFloat, ValidationInfo, field_validator
 
 from jpqd.schedules import Schedule
-from jpqd.schema import Count, Fraction, NonNegative, Share, mistake
+from jpqd.schema import Count, Fraction, NonNegative, mistake
 from jpqd.stage import Context, Hooks, Method
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Prune(Method):
     use: Literal["prune"]
     target: Literal["keep", "threshold"] = "keep"
     """A share that is reached exactly, or the original's threshold, from which a share results."""
-    keep: Annotated[Share | None, Field(validate_default=True)] = None
+    keep: Annotated[StrictFloat | None, Field(validate_default=True)] = None
     """Of the encoder's weights, embeddings excluded."""
     threshold: float = 0.0
     """With `target: threshold`: what a block's score must be above, in the end."""
@@ -64,6 +64,8 @@ class Prune(Method):
             raise mistake("is missing", "How much of the encoder stays, such as keep: 0.3.")
         if target == "threshold" and keep is not None:
             raise mistake("with target: threshold the share results", "Leave keep out.")
+        if keep is not None and not 0 < keep < 1:
+            raise mistake("must lie between 0 and 1", "The share that stays, such as keep: 0.3.")
         return keep
 
     @field_validator("structure")

@@ -45,8 +45,8 @@ def refused(place: Place, path: Path) -> str:
 @pytest.mark.parametrize(
     ("methods", "expected"),
     [
-        ("{use: prune, keep: 0}", "must be greater than 0"),
-        ("{use: prune, keep: 1.0}", "must be less than 1"),
+        ("{use: prune, keep: 0}", "must lie between 0 and 1"),
+        ("{use: prune, keep: 1.0}", "must lie between 0 and 1"),
         ("{use: prune, keep: 0.5, start: 0.5, end: 0.3}", "is before start 0.5"),
         ("{use: prune, keep: 0.5, after: rewind}", "needs pruning in rounds"),
         ("{use: prune, keep: 0.5, floor: 0.5, ceiling: 0.4}", "is below floor 0.5"),
