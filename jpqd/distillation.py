@@ -12,6 +12,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from jpqd import data, model, ranks, teachers
+from jpqd.architectures import head_size
 from jpqd.errors import UserError
 from jpqd.labels import Labels
 from jpqd.progress import Progress
@@ -130,7 +131,7 @@ class Inside:
     ) -> None:
         self.method, self.teacher = method, teacher
         self.pairs = _pairs(method, network, teacher, stage)
-        self.head_sizes = [_head_size(one) for one in (network, teacher.network)]
+        self.head_sizes = [head_size(one) for one in (network, teacher.network)]
         self.ours, self.theirs = Recorder(), Recorder()
         widths = [one.config.hidden_size for one in (network, teacher.network)]
         if method.hidden and widths[0] != widths[1]:
@@ -261,11 +262,6 @@ def mean_attention(query: Tensor, key: Tensor, mask: Tensor, head_size: int) -> 
 def row_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Over the real tokens of each row, then over the rows, however these are shared out."""
     return ((values * mask).sum(1) / mask.sum(1)).mean()
-
-
-def _head_size(network: PreTrainedModel) -> int:
-    config = network.config
-    return int(config.hidden_size) // int(config.num_attention_heads)
 
 
 def _pairs(

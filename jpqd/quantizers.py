@@ -1,8 +1,8 @@
 """NNCF's fake-quantizers, fast enough to train with and with the levels that an INT8 IR has.
 
-NNCF's own take twenty elementwise passes over a tensor, and under autocast they compute in bf16,
-whose 8 bits of mantissa cannot tell 256 levels apart. These take seven, in f32, with the same
-parameters, so that NNCF saves, loads and exports them as its own.
+NNCF's own pass over a tensor many more times, and under autocast they compute in bf16, whose 8 bits
+of mantissa cannot tell 256 levels apart. These compute in f32, with the same parameters, so that
+NNCF saves, loads and exports them as its own.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from nncf.torch.function_hook import get_hook_storage
 from nncf.torch.function_hook.pruning.magnitude.modules import apply_magnitude_binary_mask
 from nncf.torch.layer_utils import StatefulModuleInterface
 from torch import Tensor, nn
@@ -66,6 +68,14 @@ def on(weight: Tensor, block: Shape, score: str, kind: type[Gate] | None = None)
         1 if size == ALL else whole // size for whole, size in zip(weight.shape, block, strict=True)
     )
     return (kind or Gate)((rows, columns), block, score).to(weight.device)
+
+
+def remove(model: nn.Module, gates: Iterable[Gate]) -> None:
+    """Take gates off the weights that they are hooks of."""
+    ours, storage = set(gates), get_hook_storage(model)
+    for name, hook in list(storage.named_hooks()):
+        if hook in ours:
+            storage.delete_hook(name)
 
 
 def change(kind: str, gradient: Tensor) -> Tensor:

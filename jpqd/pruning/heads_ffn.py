@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from nncf.torch.function_hook import (
-    get_hook_storage,
     register_post_function_hook,
     wrap_model,
 )
@@ -16,7 +15,7 @@ from transformers import PreTrainedModel
 from jpqd import architectures, shrink
 from jpqd.pruning import budget
 from jpqd.pruning.budget import Pool
-from jpqd.pruning.gates import ALL, LEARNT, Gate, Shape, on
+from jpqd.pruning.gates import ALL, LEARNT, Gate, Shape, on, remove
 from jpqd.shrink import Kept, Slices
 
 if TYPE_CHECKING:
@@ -175,11 +174,7 @@ class HeadsFfn:
     def cut(self) -> Slices:
         """Make the masks real. The gates are gone afterwards."""
         kept = [self._kept(index) for index in range(len(self.layers))]
-        storage = get_hook_storage(self.model)
-        ours = {id(gate) for gate in self._gate_hooks()}
-        for name, hook in list(storage.named_hooks()):
-            if id(hook) in ours:
-                storage.delete_hook(name)
+        remove(self.model, self._gate_hooks())
         return shrink.cut(self.model, kept)
 
     def _gate_hooks(self) -> list[Gate]:

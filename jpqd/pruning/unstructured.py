@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from nncf.torch.function_hook import get_hook_storage, register_post_function_hook, wrap_model
+from nncf.torch.function_hook import register_post_function_hook, wrap_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from jpqd import architectures
-from jpqd.pruning.gates import LEARNT, on
+from jpqd.pruning.gates import LEARNT, on, remove
 from jpqd.shrink import Slices
 
 if TYPE_CHECKING:
@@ -75,11 +75,7 @@ class Unstructured:
         """The zeros become the weights' own."""
         for name, gate in self.gates.items():
             self.weights[name].mul_(gate.mask)
-        ours = {id(gate) for gate in self.gates.values()}
-        storage = get_hook_storage(self.model)
-        for name, hook in list(storage.named_hooks()):
-            if id(hook) in ours:
-                storage.delete_hook(name)
+        remove(self.model, self.gates.values())
         return {}
 
     def masks(self) -> dict[str, Tensor]:
