@@ -1,16 +1,12 @@
 """The command line: reads arguments, calls the library, prints. Heavy imports stay inside."""
 
-import contextlib
-import json
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jpqd import __version__
+from jpqd.console import errors, prepare, print_table, show
 from jpqd.errors import JpqdError, RecipeError
 
 if TYPE_CHECKING:
@@ -54,12 +50,12 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run a recipe to its end. Run it again to continue, or to do nothing when all is sealed."""
-    with _errors(debug, as_json):
+    with errors(debug, as_json):
         from jpqd import interrupts, ranks, report, runner
         from jpqd import recipe as recipes
         from jpqd.progress import Progress
 
-        _prepare(offline)
+        prepare(offline)
         interrupts.install()
         loaded = recipes.load(recipe, tuple(overrides or ()))
         progress = Progress(quiet=not ranks.is_main())
@@ -67,7 +63,7 @@ def run(
         sealed = [step.manifest for step in steps if step.manifest]
         if ranks.is_main():
             folder = runs / loaded.name
-            _show(as_json, _described(steps), report.stage_table(str(folder), sealed))
+            show(as_json, _described(steps), report.stage_table(str(folder), sealed))
             progress.say(f"Stages with their weights and manifests lie in {folder}/<stage>/.")
 
 
@@ -80,14 +76,14 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """What would run and why, what is sealed already, what each stage needs. Touches nothing."""
-    with _errors(debug, as_json):
+    with errors(debug, as_json):
         from jpqd import plan as plans
         from jpqd import recipe as recipes
         from jpqd import report
 
         loaded = recipes.load(recipe, tuple(overrides or ()))
         steps = plans.plan(loaded, runs / loaded.name)
-        _show(as_json, _described(steps), report.plan_table(str(runs / loaded.name), steps))
+        show(as_json, _described(steps), report.plan_table(str(runs / loaded.name), steps))
 
 
 @app.command(epilog="Example: `jpqd validate recipes/*.yaml`")
@@ -98,7 +94,7 @@ def validate(
     debug: Debug = False,
 ) -> None:
     """Check recipes without reading models or data. Names every problem of every file."""
-    with _errors(debug, as_json):
+    with errors(debug, as_json):
         from jpqd.recipe import load
 
         problems = []
@@ -109,7 +105,7 @@ def validate(
                 problems += error.problems
         if problems:
             raise RecipeError(problems)
-        _show(as_json, [{"recipe": str(path), "valid": True} for path in recipes], None)
+        show(as_json, [{"recipe": str(path), "valid": True} for path in recipes], None)
         if not as_json:
             typer.echo(f"{len(recipes)} valid")
 
@@ -119,14 +115,14 @@ def ls(
     name: RunName = None, runs: Runs = DEFAULT_RUNS, as_json: Json = False, debug: Debug = False
 ) -> None:
     """List runs with their stages and metrics."""
-    with _errors(debug, as_json):
+    with errors(debug, as_json):
         from jpqd import report
 
         found = [report.choose(runs, name)] if name else report.runs(runs)
         for entry in () if as_json else found:
-            _print(report.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
+            print_table(report.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
         if as_json:
-            _show(True, [_listed(entry) for entry in found], None)
+            show(True, [_listed(entry) for entry in found], None)
         elif not found:
             typer.echo(f"no runs in {runs}", err=True)
 
@@ -136,12 +132,12 @@ def verify(
     name: RunName = None, runs: Runs = DEFAULT_RUNS, as_json: Json = False, debug: Debug = False
 ) -> None:
     """Hash a run's files again and name each one that differs from its manifest."""
-    with _errors(debug, as_json):
+    with errors(debug, as_json):
         from jpqd import report
 
         chosen = report.choose(runs, name)
         broken = report.damage(chosen)
-        _show(as_json, {"run": str(chosen.folder), "damage": broken}, None)
+        show(as_json, {"run": str(chosen.folder), "damage": broken}, None)
         if broken:
             raise JpqdError(f"{chosen.folder}: {len(broken)} differ\n" + "\n".join(broken))
         if not as_json:
@@ -166,7 +162,7 @@ def compare(
     debug: Debug = False,
 ) -> None:
     """Set stages against their baseline on the same rows, with intervals and tests."""
-    with _errors(debug, as_json):
+    with errors(debug, as_json):
         from jpqd import compare as comparing
 
         wanted = [name.strip() for name in stages.split(",")] if stages else None
@@ -176,7 +172,7 @@ def compare(
         if markdown and not as_json:
             typer.echo(comparing.markdown(found))
         else:
-            _show(as_json, found.plain(), comparing.table(found))
+            show(as_json, found.plain(), comparing.table(found))
 
 
 def _version(wanted: bool) -> None:
@@ -192,47 +188,6 @@ def main(
     ] = False,
 ) -> None:
     """Make transformers small and fast on Intel CPUs and GPUs."""
-
-
-@contextlib.contextmanager
-def _errors(debug: bool, as_json: bool) -> Iterator[None]:
-    """Every error becomes a message and an exit code; a traceback only with --debug."""
-    try:
-        yield
-    except (typer.Exit, SystemExit):
-        raise
-    except BaseException as error:
-        if debug:
-            raise
-        known = isinstance(error, JpqdError)
-        message = str(error) if known else f"{type(error).__name__}: {error}\nMore with --debug."
-        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
-        if as_json:
-            typer.echo(json.dumps({"error": message, "exit_code": code}))
-        typer.echo(f"error: {message}", err=True)
-        raise typer.Exit(code) from None
-
-
-def _prepare(offline: bool) -> None:
-    from jpqd import sources
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    if offline:
-        sources.go_offline()
-
-
-def _show(as_json: bool, value: Any, table: Any) -> None:
-    if as_json:
-        typer.echo(json.dumps(value, indent=2, default=str))
-    elif table is not None:
-        _print(table)
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width, highlight=False).print(table)
 
 
 def _described(steps: "list[Step]") -> list[dict[str, Any]]:
