@@ -20,31 +20,36 @@ from torch import Tensor, nn
 from torch._C import DisableTorchFunction
 from transformers import PreTrainedModel
 
+from jpqd import hooked
+
 Bounds = tuple[int, int]
 
 
 class Signed(torch.autograd.Function):
     """`step * clamp(round(x / step))`, a step for each row or one for all, with its gradient.
 
-    Backward computes the levels again: a pass costs less than memory that lives that long.
+    The step is `(|scale| + eps) / top`. Backward computes the levels again: a pass costs less than
+    memory that lives that long.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, bounds: Bounds) -> Tensor:
-        ctx.save_for_backward(x, step)
-        ctx.bounds = bounds
-        level = (x.float() * (1 / step)).round_().clamp_(*bounds)
+    def forward(ctx: Any, x: Tensor, scale: Tensor, eps: float, top: int, bounds: Bounds) -> Tensor:
+        step = scale.abs().add_(eps).div_(top)
+        ctx.save_for_backward(x, scale, step)
+        ctx.top, ctx.bounds = top, bounds
+        level = (x.float() * step.reciprocal()).round_().clamp_(*bounds)
         return level.mul_(step).to(_compute_dtype(x))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, step = ctx.saved_tensors
-        grad, exact = grads[0].float(), x.float() * (1 / step)
+        x, scale, step = ctx.saved_tensors
+        grad, exact = grads[0].float(), x.float() * step.reciprocal()
         inside = _inside(grad, exact, ctx.bounds)
         dot = _dot if step.numel() == 1 else torch.linalg.vecdot
         # With the step moves the rounding error, or the bound where x is beyond it.
         moved = -dot(inside, exact) + dot(grad, exact.round_().clamp_(*ctx.bounds))
-        return inside.to(x.dtype), moved.view_as(step), None
+        moved = moved.view_as(scale).div_(ctx.top).mul_(scale.sgn())
+        return inside.to(x.dtype), moved, None, None, None
 
 
 class Shifted(torch.autograd.Function):
@@ -100,6 +105,8 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
 class Symmetric(SymmetricQuantizer):  # type: ignore[misc]
     """Of a weight, with a step for each row, or of what enters a product, around zero."""
 
+    calls_no_functions = True
+
     def forward(self, x: Tensor) -> Tensor:
         if is_tracing_state():
             return super().forward(x)  # type: ignore[no-any-return]
@@ -108,7 +115,7 @@ class Symmetric(SymmetricQuantizer):  # type: ignore[misc]
 
     def fake(self, x: Tensor, scale: Tensor) -> Tensor:
         top, bounds = self.levels_used()
-        out: Tensor = Signed.apply(x, (scale.abs() + self.eps) / top, bounds)  # type: ignore[no-untyped-call]
+        out: Tensor = Signed.apply(x, scale, self.eps, top, bounds)  # type: ignore[no-untyped-call]
         return out
 
     def set_levels(self) -> None:
@@ -141,6 +148,8 @@ class Embedding(Symmetric):
 
 class Asymmetric(AsymmetricQuantizer):  # type: ignore[misc]
     """Of what enters a product. Several readers of one tensor share the work."""
+
+    calls_no_functions = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -184,6 +193,7 @@ class Asymmetric(AsymmetricQuantizer):  # type: ignore[misc]
 
 def connect(model: PreTrainedModel) -> None:
     """What the hooks' own state does not say: who reads what. After placing and after loading."""
+    hooked.quicken(model)
     storage = get_hook_storage(model)
     readers: dict[Any, int] = defaultdict(int)
     for name, hook in storage.named_hooks(remove_duplicate=False):

@@ -126,7 +126,7 @@ def test_the_gradients_of_signed_are_those_of_a_straight_through_round(rows: int
     step = torch.rand(shape) * 0.01 + 0.01
     grads = []
     for function in (
-        lambda x, step: Signed.apply(x, step, (-128, 127)),
+        lambda x, step: Signed.apply(x, step * 127, 0.0, 127, (-128, 127)),
         lambda x, step: signed_reference(x, step, -128, 127),
     ):
         one, other = x.clone().requires_grad_(), step.clone().requires_grad_()
