@@ -18,6 +18,7 @@ MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 REPLACED = ".replaced"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NATIVE = ("no space left", "file too large", "writing file", "os error 28", "iostream error")
 
 
 class FileEntry(BaseModel):
@@ -162,6 +163,13 @@ def _is_full(error: BaseException, folder: Path) -> bool:
         return True
     text = str(error).lower()
     native = any(
-        mark in text for mark in ("no space left", "file too large", "writing file", "os error 28")
+        mark in text
+        for mark in (
+            "no space left",
+            "file too large",
+            "writing file",
+            "os error 28",
+            "iostream error",
+        )
     )
     return native or shutil.disk_usage(folder).free < 1_000_000

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 from transformers.models.bert.tokenization_bert import BertTokenizer
+from transformers.utils import logging
 
 from jpqd import data, sources, weights
 from jpqd.errors import SourceError
@@ -22,6 +23,12 @@ from jpqd.task import NewModel, Task, looks_local
 
 _SAFE: dict[str, Any] = {"trust_remote_code": False}
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def quiet() -> None:
+    """What is worth saying is said by us, in one place."""
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def load(folder: str | Path) -> PreTrainedModel:
@@ -49,6 +56,10 @@ def load_tokenizer(
 ) -> PreTrainedTokenizerBase:
     if isinstance(source, NewModel):
         return _new_tokenizer(source, task, cache)
+    return tokenizer_from(source)
+
+
+def tokenizer_from(source: str | Path) -> PreTrainedTokenizerBase:
     name, options = _where(source)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, **options)

@@ -177,6 +177,18 @@ def _input_problems(recipe: Recipe, document: Document) -> Iterator[Problem]:
             if name not in _before(stage, recipe.stages):
                 path = next(_paths_to(name, raw), ())
                 yield _not_earlier(document, name, ("stages", stage, *path))
+        yield from _use_problems(recipe, document, stage)
+
+
+def _use_problems(recipe: Recipe, document: Document, stage: str) -> Iterator[Problem]:
+    """An evaluation, for one, leaves no model that a stage could start from."""
+    config = recipe.stages[stage]
+    for index, name in enumerate(config.needs):
+        use = recipe.stages[name].use if name in _before(stage, recipe.stages) else None
+        if use is not None and use not in config.needs_use:
+            message = f"{shown(name)} is a stage of `use: {use}`, which leaves no model"
+            remedy = f"Name one of `use: {' or '.join(config.needs_use)}`."
+            yield document.problem(("stages", stage, "needs", index), message, remedy)
 
 
 def _before(stage: str, stages: Mapping[str, Any]) -> list[str]:

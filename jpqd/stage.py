@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jpqd.progress import Progress
 from jpqd.schema import Spec, StageId
@@ -47,6 +47,9 @@ class Context:
 
 class Stage(Spec):
     """One step of a recipe: its fields are what can be written there, `run` is what it does."""
+
+    needs_use: ClassVar[tuple[str, ...]] = ("train",)
+    """The kinds of stages that `needs` may name."""
 
     use: str
     needs: tuple[StageId, ...] = ()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
-from transformers.utils import logging
 
 from jpqd import artifact, data, evaluation, interrupts, metrics, model, ranks, size, student
 from jpqd.data import Data
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def train(stage: Train, ctx: Context) -> dict[str, Any]:
     """Train, keep the checkpoint that `select_on` prefers, report on a split that chose nothing."""
-    _quiet()
+    model.quiet()
     start = stage.start()
     source = str(ctx.inputs[start]) if start else ctx.model
     ctx = replace(ctx, model=source, bf16=_bf16(stage.precision))
@@ -47,12 +46,6 @@ def train(stage: Train, ctx: Context) -> dict[str, Any]:
         ctx.progress.say(f"    {size.told(found)}")
     report = _report(ctx, network, prepared, tokenizer)
     return {**report, **facts, "model": found, "data": prepared.facts()}
-
-
-def _quiet() -> None:
-    """What is worth saying is said by us, in one place."""
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _set_dropout(network: PreTrainedModel, dropout: float | None) -> None:

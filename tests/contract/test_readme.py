@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli import app
+from export.stages.ov_ir import OvIr
 from jpqd import plugins, recipe
 from jpqd.recipe import Recipe
 from jpqd.schema import Spec
@@ -25,7 +26,7 @@ def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
     assert list(recipe.load(path).stages) == ["teacher", "check"]
 
 
-@pytest.mark.parametrize("spec", [Recipe, Task, Train, Evaluate])
+@pytest.mark.parametrize("spec", [Recipe, Task, Train, Evaluate, OvIr])
 def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
     section = README[README.index("## A recipe") : README.index("## Your own model")]
     missing = [key for key in spec.model_fields if not re.search(rf"\b{key}\b", section)]

@@ -288,7 +288,7 @@ def test_runs_that_are_not_there_are_a_users_mistake(tmp_path: Path) -> None:
 
 def test_version_and_help_of_every_command_with_an_example() -> None:
     assert jpqd("--version").stdout.startswith("jpqd 0.")
-    for command in ("run", "plan", "validate", "ls", "verify", "compare"):
+    for command in ("run", "plan", "validate", "ls", "verify", "compare", "export", "predict"):
         assert f"jpqd {command}" in jpqd(command, "--help").stdout
 
 

@@ -1,0 +1,207 @@
+"""The model card: README.md and `.eval_results`, as model hubs read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from huggingface_hub import (
+    EvalResult,
+    EvalResultEntry,
+    ModelCard,
+    ModelCardData,
+    eval_result_entries_to_yaml,
+)
+
+from export import names
+from export.origin import Origin
+from jpqd import host
+from jpqd.task import Task, looks_local
+
+if TYPE_CHECKING:
+    from export.stages.ov_ir import OvIr
+
+_PACKAGES = ("jpqd", "openvino", "optimum-intel", "nncf", "torch", "transformers")
+
+
+def write(out: Path, origin: Origin, spec: OvIr, metrics: dict[str, Any]) -> None:
+    """Everything in it was measured; what was not is not in it."""
+    split, figures = _measured(origin, metrics)
+    card = ModelCard(f"---\n{_header(origin, split, figures).to_yaml()}\n---\n\n" + _text(
+        origin, spec, metrics, split, figures
+    ))  # fmt: skip
+    card.save(out / "README.md")
+    if figures and origin.task:
+        _write_results(out, origin.task, figures)
+
+
+def _measured(origin: Origin, metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    split = next((name for name, value in metrics.items() if _is_score(value)), "")
+    return split, metrics.get(split, {})
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, dict) and "n" in value and "pytorch" in value
+
+
+def _numbers(figures: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if isinstance(value, float)}
+
+
+def _header(origin: Origin, split: str, figures: dict[str, Any]) -> ModelCardData:
+    results = None
+    if origin.task and figures:
+        results = [
+            EvalResult(
+                task_type="text-classification",
+                dataset_type=_dataset(origin.task),
+                dataset_name=origin.task.name,
+                dataset_split=split,
+                metric_type=name,
+                metric_value=round(value, 4),
+            )
+            for name, value in _numbers(figures).items()
+        ]
+    return ModelCardData(
+        library_name="openvino",
+        pipeline_tag="text-classification",
+        tags=["openvino", "jpqd"],
+        model_name=origin.folder.name,
+        eval_results=results,
+        ignore_metadata_errors=True,
+    )
+
+
+def _dataset(task: Task) -> str:
+    """A hub's id, or the task's name where the rows are files of one's own."""
+    hub = isinstance(task.dataset, str) and not looks_local(task.dataset)
+    return (
+        str(task.dataset).partition("@")[0] if hub and ":" not in str(task.dataset) else task.name
+    )
+
+
+def _write_results(out: Path, task: Task, figures: dict[str, Any]) -> None:
+    folder = out / ".eval_results"
+    folder.mkdir(exist_ok=True)
+    entries = [
+        EvalResultEntry(
+            dataset_id=_dataset(task),
+            task_id=task.subset or task.name,
+            value=round(value, 4),
+            notes=f"{name}, n={figures['n']}",
+        )
+        for name, value in _numbers(figures).items()
+    ]
+    text = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+    (folder / f"{task.name}.yaml").write_text(text)
+
+
+def _text(
+    origin: Origin, spec: OvIr, metrics: dict[str, Any], split: str, figures: dict[str, Any]
+) -> str:
+    parts = [
+        f"# {_plain(origin.folder.name)}",
+        f"A text classifier as OpenVINO IR, made by jpqd. {_what(metrics['model'])}",
+        _figures(split, figures) if figures else "Not measured on labelled rows.",
+        _sizes(metrics),
+        "## Use" + _usage(spec, origin),
+    ]
+    if origin.recipe:
+        recipe = yaml.safe_dump(_public(origin.recipe), sort_keys=False, allow_unicode=True)
+        parts.append(
+            f"## Recipe\n\nThe stage is `{origin.folder.name}`.\n\n{_fenced(recipe, 'yaml')}"
+        )
+    versions = ", ".join(f"{package} {host.installed(package)}" for package in _PACKAGES)
+    parts.append(f"## Made with\n\n{versions}; {_machine()}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _machine() -> str:
+    facts = host.environment()
+    return f"{facts['processor']}, {facts['cores']} cores"
+
+
+def _what(model: dict[str, Any]) -> str:
+    words = [f"{model['parameters']:,} parameters, {model['precision']}"]
+    share = model.get("encoder_share", 1.0)
+    if share < 1:
+        words.append(
+            f"{share:.1%} of the encoder's weights are left (heads and neurons of each layer: "
+            + ", ".join(f"{heads}/{neurons}" for heads, neurons in model["layers"])
+            + ")"
+        )
+    return "; ".join(words) + "."
+
+
+def _figures(split: str, figures: dict[str, Any]) -> str:
+    numbers, before = _numbers(figures), _numbers(figures["pytorch"])
+    lines = ["| | this IR | the PyTorch model |", "|---|---:|---:|"]
+    lines += [f"| {name} | {value:.4f} | {before[name]:.4f} |" for name, value in numbers.items()]
+    of = "" if figures["of"] == figures["n"] else f", a seeded sample of {figures['of']}"
+    return f"On {_plain(split)}, n = {figures['n']}{of}:\n\n" + "\n".join(lines)
+
+
+def _sizes(metrics: dict[str, Any]) -> str:
+    lines = [f"- `{name}`: {size / 1e6:.1f} MB" for name, size in sorted(metrics["ir"].items())]
+    check = metrics["check"]
+    if check is None:
+        return "\n".join([*lines, "", "It was **not** compared with the PyTorch model."])
+    facts = next(iter(check.values()))
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Compared with the PyTorch model on {facts['rows']} rows, in f32: {facts['same']:.2%} "
+            f"get the same prediction, logits differ by {facts['mean_difference']:.1e} on average.",
+        ]
+    )
+
+
+def _usage(spec: OvIr, origin: Origin) -> str:
+    if spec.layout == "ovms":
+        return "\n\n    ovms --config_path config.json --rest_port 8000"
+    two = origin.task is not None and len(origin.task.text) == 2
+    asked = '{"text": "a text", "text_pair": "another"}' if two else '"a text"'
+    code = f"""\
+from optimum.intel import OVModelForSequenceClassification
+from transformers import AutoTokenizer, pipeline
+
+folder = "."  # this one
+model = OVModelForSequenceClassification.from_pretrained(folder)
+tokenizer = AutoTokenizer.from_pretrained(folder)
+classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
+print(classify({asked}))
+"""
+    fused = (
+        f"\n\n`{names.FUSED}` takes texts: `import openvino_tokenizers`, compile it with "
+        "openvino, and give it a list of strings."
+    )
+    return f"\n\n{_fenced(code, 'python')}" + (fused if spec.fuse_tokenizer else "")
+
+
+def _public(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Without the folders of the machine that made it: their last names only."""
+    task = {**recipe["task"], "dataset": _last_names(recipe["task"]["dataset"])}
+    return {**recipe, "model": _last_names(recipe["model"]), "task": task}
+
+
+def _last_names(source: Any) -> Any:
+    if isinstance(source, dict):
+        return {key: _last_names(value) for key, value in source.items()}
+    return Path(source).name if isinstance(source, str) and looks_local(source) else source
+
+
+def _fenced(text: str, kind: str) -> str:
+    """A fence that nothing inside can close."""
+    fence = "`" * max(3, 1 + max(len(run) for run in ["", *_ticks(text)]))
+    return f"{fence}{kind}\n{text.rstrip()}\n{fence}"
+
+
+def _ticks(text: str) -> list[str]:
+    return "".join(letter if letter == "`" else " " for letter in text).split()
+
+
+def _plain(name: str) -> str:
+    """Names of stages and splits hold nothing that Markdown reads but underscores."""
+    return name.replace("_", "\\_")

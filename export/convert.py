@@ -1,0 +1,113 @@
+"""From a PyTorch model to OpenVINO IR: the only code that converts."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import torch
+from openvino import opset13 as opset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from export.names import TEXTS
+from export.shapes import Shape
+from jpqd import __version__
+from jpqd.errors import RunError, UserError
+
+
+def convert(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, shape: Shape) -> ov.Model:
+    """Quantizers become FakeQuantize operations, which the plugins turn into INT8."""
+    config = _export_config(network)
+    example = _example(tokenizer, list(config.inputs))
+    with torch.no_grad(), warnings.catch_warnings(), config.patch_model_for_export(network):
+        warnings.simplefilter("ignore")
+        found = ov.convert_model(network, example_input=example)
+    rows = -1 if shape.batch is None else shape.batch
+    tokens = ov.Dimension(1, shape.most or -1) if shape.length is None else shape.length
+    found.reshape({port: ov.PartialShape([rows, tokens]) for port in found.inputs})
+    found.set_rt_info(__version__, ["jpqd", "version"])
+    return found
+
+
+def _export_config(network: PreTrainedModel) -> Any:
+    import optimum.exporters.openvino  # noqa: F401 - registers the exporters
+    from optimum.exporters.tasks import TasksManager
+
+    family = network.config.model_type
+    try:
+        constructor = TasksManager.get_exporter_config_constructor(
+            model=network,
+            exporter="openvino",
+            task="text-classification",
+            library_name="transformers",
+        )
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"models of the family {family!r} cannot be exported as text classifiers: {error}"
+        ) from error
+    return constructor(network.config)
+
+
+def _example(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> dict[str, torch.Tensor]:
+    found = tokenizer(["an example", "one of another length"], return_tensors="pt", padding=True)
+    zeros = torch.zeros_like(found["input_ids"])
+    return {name: found.get(name, zeros) for name in names}
+
+
+def save(found: ov.Model, path: Path, *, f16: bool = False) -> None:
+    """Weights behind a FakeQuantize are stored as INT8 by this."""
+    ov.save_model(found, path, compress_to_fp16=f16)
+
+
+def read(path: Path) -> ov.Model:
+    try:
+        return ov.Core().read_model(path)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1]
+        raise RunError(f"{path} cannot be read back: {first}") from error
+
+
+def tokenizer_ir(
+    tokenizer: PreTrainedTokenizerBase, texts: int, shape: Shape, longest: int
+) -> ov.Model:
+    """Cuts at the longest text that the model takes; pads to the longest of a request, or to the
+    one length that there is."""
+    from openvino_tokenizers import convert_tokenizer
+
+    found = convert_tokenizer(
+        tokenizer,
+        number_of_inputs=texts,
+        truncation=True,
+        max_length=shape.length or shape.most or longest,
+        use_max_padding=shape.length is not None,
+    )
+    for port, name in zip(found.inputs, TEXTS, strict=False):
+        port.set_names({name})
+    return found
+
+
+def fuse(tokens: ov.Model, network: ov.Model) -> ov.Model:
+    """Texts in, logits out. `connect_models` loses the tokenizer's sinks, which it needs."""
+    from openvino_tokenizers import connect_models
+
+    sinks = tokens.get_sinks()
+    given = [port.get_any_name() for port in tokens.outputs]
+    network = _with_zeros_for_others(network, given)
+    wanted = {port.get_any_name() for port in network.inputs}
+    fused = connect_models(tokens, network, name_map=[(n, n) for n in given if n in wanted])
+    fused.add_sinks(sinks)
+    return fused
+
+
+def _with_zeros_for_others(network: ov.Model, given: list[str]) -> ov.Model:
+    """Inputs that this tokenizer does not fill, such as token types, read zeros."""
+    kept = [port.get_node() for port in network.inputs if port.get_any_name() in given]
+    for port in network.inputs:
+        if port.get_any_name() not in given:
+            zeros = opset.multiply(kept[0], np.int64(0))
+            for target in port.get_target_inputs():
+                target.replace_source_output(zeros.output(0))
+    return ov.Model(network.outputs, kept, network.get_name())

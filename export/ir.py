@@ -1,0 +1,207 @@
+"""Writes the folder of an IR: convert, package, read back, compare. What differs is not kept."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from export import card, check, convert, names, rows, shapes
+from export.check import Parity
+from export.origin import Origin
+from export.rows import Rows
+from export.shapes import Shape
+from jpqd import artifact, model, size, weights
+from jpqd.errors import RunError, UserError
+from jpqd.progress import Progress
+
+if TYPE_CHECKING:
+    from export.stages.ov_ir import OvIr
+
+_NO_TEXTS = "its tokenizer cannot be converted to OpenVINO"
+
+
+@dataclass(frozen=True)
+class _Export:
+    """One export while it is made."""
+
+    spec: OvIr
+    origin: Origin
+    out: Path
+    progress: Progress
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    shape: Shape
+    facts: dict[str, Any]
+    """Of the PyTorch model."""
+
+    @property
+    def place(self) -> Path:
+        """Where the IRs go."""
+        if self.spec.layout == "folder":
+            return self.out
+        return self.out / "models" / self.name / "1"
+
+    @property
+    def name(self) -> str:
+        return re.sub(r"[^A-Za-z0-9_-]", "_", self.origin.folder.name) or "model"
+
+    @property
+    def longest(self) -> int:
+        """Tokens that the PyTorch model takes."""
+        return _longest(self.network, self.tokenizer)
+
+    @property
+    def texts(self) -> int:
+        """How many the model reads for a row."""
+        return len(self.origin.task.text) if self.origin.task else 1
+
+    @property
+    def quantized(self) -> bool:
+        return bool(self.facts["precision"] == "INT8")
+
+
+def write(spec: OvIr, origin: Origin, out: Path, progress: Progress) -> dict[str, Any]:
+    """The metrics of what lies in `out` afterwards."""
+    origin.refuse_unusable()
+    model.quiet()
+    network = model.load(origin.folder)
+    tokenizer = model.tokenizer_from(origin.folder)
+    longest = _longest(network, tokenizer)
+    shape = shapes.parse(
+        spec.shape, min(longest, origin.task.max_length if origin.task else longest)
+    )
+    _refuse_too_long(spec.shape, shape, longest)
+    facts = origin.model_facts or size.facts(network)
+    export = _Export(spec, origin, out, progress, network, tokenizer, shape, facts)
+    _write_files(export)
+    metrics = {
+        **_checked(export),
+        "model": facts,
+        "ir": _sizes(export.place),
+        "texts": export.texts,
+    }
+    card.write(out, origin, spec, metrics)
+    return metrics
+
+
+def _longest(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    positions: int = network.config.max_position_embeddings
+    first = getattr(getattr(network.base_model, "embeddings", None), "padding_idx", -1) + 1
+    return min(positions - first, tokenizer.model_max_length)  # RoBERTa counts from behind padding
+
+
+def _refuse_too_long(text: str, shape: Shape, longest: int) -> None:
+    if (shape.length or shape.most or 0) > longest:
+        raise UserError(f"shape {text!r}: the model takes at most {longest} tokens.")
+
+
+def _write_files(export: _Export) -> None:
+    export.place.mkdir(parents=True, exist_ok=True)
+    export.progress.say(f"    converting {export.origin.folder.name}")
+    f16 = export.spec.precision == "f16"
+    network_ir = convert.convert(export.network, export.tokenizer, export.shape)
+    convert.save(network_ir, export.place / names.MODEL, f16=f16)
+    tokens = _tokenizer_ir(export)
+    if export.spec.layout == "folder":
+        _beside(export)
+        if tokens:
+            convert.save(tokens, export.place / names.TOKENIZER)
+    if tokens and export.spec.fuse_tokenizer:
+        fused = convert.fuse(tokens, convert.read(export.place / names.MODEL))
+        convert.save(fused, export.place / names.FUSED, f16=f16)
+    if export.spec.layout == "ovms":
+        _server(export)
+
+
+def _tokenizer_ir(export: _Export) -> Any:
+    """None where OpenVINO does not know this kind, which matters only if it was asked for."""
+    try:
+        return convert.tokenizer_ir(export.tokenizer, export.texts, export.shape, export.longest)
+    except Exception as error:
+        if export.spec.fuse_tokenizer:
+            raise UserError(f"{export.origin.folder}: {_NO_TEXTS}: {error}") from error
+        export.progress.warn(f"{_NO_TEXTS}, so there is no {names.TOKENIZER}: {error}")
+        return None
+
+
+def _beside(export: _Export) -> None:
+    """What `from_pretrained` of optimum-intel and of transformers read."""
+    export.network.config.save_pretrained(export.out)
+    export.tokenizer.save_pretrained(export.out)
+    structure = export.origin.folder / weights.STRUCTURE
+    if structure.is_file():
+        shutil.copyfile(structure, export.out / weights.STRUCTURE)
+    if export.quantized:
+        from optimum.intel import OVConfig, OVQuantizationConfig
+
+        quantization = OVQuantizationConfig(bits=8, sym=False)
+        OVConfig(quantization_config=quantization).save_pretrained(export.out)
+
+
+def _server(export: _Export) -> None:
+    """A server reads one model from a version's folder: the one that takes texts, if asked for."""
+    if export.spec.fuse_tokenizer:
+        for path in (export.place / names.MODEL, _bin(export.place / names.MODEL)):
+            path.unlink()
+    entry = {"name": export.name, "base_path": f"models/{export.name}"}
+    artifact.write_json(export.out / "config.json", {"model_config_list": [{"config": entry}]})
+
+
+def _bin(xml: Path) -> Path:
+    return xml.with_suffix(".bin")
+
+
+def _sizes(place: Path) -> dict[str, int]:
+    """Bytes on disk of each IR with its weights."""
+    return {xml.stem: xml.stat().st_size + _bin(xml).stat().st_size for xml in place.glob("*.xml")}
+
+
+def _checked(export: _Export) -> dict[str, Any]:
+    """What is compared is what was written, read back from disk."""
+    if not export.spec.check:
+        export.progress.warn("the IR was not compared with the PyTorch model")
+        return {"check": None}
+    found = _rows(export)
+    exact = not export.quantized and export.spec.precision == "f32"
+    asked = check.EXACT if exact else check.ROUNDED
+    predict = check.pytorch(export.network, found, export.shape)
+    expected = check.predictions(predict, found, export.shape)
+    facts: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
+    for path in sorted(export.place.glob("*.xml")):
+        if path.name != names.TOKENIZER:
+            parity, products = _compared(export, path, found, expected, asked)
+            facts[path.name] = {**parity.facts(), "matmuls": products}
+            measured = check.scores(found, parity)
+    return {"check": facts, **measured}
+
+
+def _compared(
+    export: _Export, path: Path, found: Rows, expected: np.ndarray, asked: float
+) -> tuple[Parity, dict[str, int]]:
+    compiled = check.compiled(path)
+    products = check.matmuls(compiled)
+    if export.quantized and not any("8" in precision for precision in products):
+        raise RunError(f"{path.name}: the stage is INT8, but its IR multiplies in {products}.")
+    if path.name == names.FUSED:
+        predict = check.on_texts(compiled, found)
+    else:
+        predict = check.on_tokens(compiled, found, export.shape)
+    parity = Parity(expected, check.predictions(predict, found, export.shape), asked)
+    parity.refuse_other(found, path.name)
+    export.progress.say(f"    {path.name}: {parity.told()}")
+    return parity, products
+
+
+def _rows(export: _Export) -> Rows:
+    origin, tokenizer = export.origin, export.tokenizer
+    if origin.task is not None:
+        return rows.of_task(origin, origin.task, tokenizer, export.shape, export.progress)
+    export.progress.say("    no recipe beside it: compared on random words, without accuracy")
+    return rows.at_random(tokenizer, export.longest, export.shape)

@@ -1,0 +1,127 @@
+"""Label and probability of texts, from an exported folder: no PyTorch, no transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from tokenizers import Tokenizer
+
+from export.names import MODEL
+from jpqd.errors import UserError
+
+_ROWS = 32
+"""Texts in a request, where the IR takes any number."""
+
+Row = tuple[str, ...]
+"""One text, or two."""
+
+
+class Predictor:
+    """A folder that `jpqd export` wrote, compiled for the CPU."""
+
+    def __init__(self, folder: Path) -> None:
+        _refuse_other(folder)
+        self.config = _json(folder / "config.json")
+        self.pairs = _json(folder / "manifest.json")["metrics"].get("texts") == 2
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            self.model = ov.Core().compile_model(folder / MODEL, "CPU")
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"{folder / MODEL} cannot be used: {reason}") from error
+        self.names = [port.get_any_name() for port in self.model.inputs]
+        rows, tokens = self.model.input("input_ids").get_partial_shape()
+        self.rows = rows.get_length() if rows.is_static else None
+        self._set_length(tokens, _json(folder / "tokenizer_config.json"))
+
+    def _set_length(self, tokens: ov.Dimension, settings: dict[str, Any]) -> None:
+        """Cut where the IR ends, and padded with what the tokenizer pads with."""
+        pad = settings.get("pad_token", "[PAD]")
+        pad = pad["content"] if isinstance(pad, dict) else pad
+        fixed = tokens.get_length() if tokens.is_static else None
+        self.tokenizer.enable_padding(
+            pad_id=self.tokenizer.token_to_id(pad) or 0, pad_token=pad, length=fixed
+        )
+        longest = fixed or tokens.get_max_length()
+        if longest <= 0:
+            longest = min(settings.get("model_max_length", 512), self._positions())
+        self.tokenizer.enable_truncation(int(longest))
+
+    def _positions(self) -> int:
+        return int(self.config.get("max_position_embeddings", 512))
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+        """Answers in the order of the rows, as soon as a request is full."""
+        left = iter(rows)
+        while request := list(islice(left, self.rows or _ROWS)):
+            yield from map(self._answer, request, self._request(request))
+
+    def arguments(self, texts: Sequence[str]) -> list[Row]:
+        """One by one; for a model of two texts, two by two."""
+        if not self.pairs:
+            return [(text,) for text in texts]
+        if len(texts) % 2:
+            raise UserError(f"this model reads two texts at a time, and {len(texts)} were given.")
+        return list(zip(texts[::2], texts[1::2], strict=True))
+
+    def lines(self, given: Iterable[str]) -> Iterator[Row]:
+        """For a model of two texts with a tab between them."""
+        for line in given:
+            row = tuple(line.rstrip("\n").split("\t")) if self.pairs else (line.rstrip("\n"),)
+            if self.pairs and len(row) != 2:
+                raise UserError(f"this model reads two texts with a tab between, not {line!r}.")
+            if any(row):
+                yield row
+
+    def _request(self, rows: Sequence[Row]) -> np.ndarray:
+        filled = [rows[index % len(rows)] for index in range(self.rows or len(rows))]
+        encoded = self.tokenizer.encode_batch([row if len(row) > 1 else row[0] for row in filled])
+        given = {
+            "input_ids": [one.ids for one in encoded],
+            "attention_mask": [one.attention_mask for one in encoded],
+            "token_type_ids": [one.type_ids for one in encoded],
+        }
+        logits = self.model({name: np.array(given[name], dtype=np.int64) for name in self.names})
+        found: np.ndarray = logits["logits"][: len(rows)].copy()
+        return found
+
+    def _answer(self, row: Row, logits: np.ndarray) -> dict[str, Any]:
+        text = list(row) if len(row) > 1 else row[0]
+        if len(logits) == 1:
+            return {"text": text, "value": float(logits[0])}
+        shares = np.exp(logits - logits.max())
+        shares /= shares.sum()
+        best = int(shares.argmax())
+        label = self.config["id2label"][str(best)]
+        return {"text": text, "label": label, "probability": float(shares[best])}
+
+
+def _refuse_other(folder: Path) -> None:
+    for name in (MODEL, "config.json", "tokenizer.json", "tokenizer_config.json", "manifest.json"):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder}: there is no {name}, so it is not a folder that `jpqd export --ir` "
+                "wrote (with the layout `folder`)."
+            )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    return found
+
+
+def shown(answer: dict[str, Any]) -> str:
+    """For a person: what the model says, then the text."""
+    text = answer["text"] if isinstance(answer["text"], str) else " / ".join(answer["text"])
+    if "value" in answer:
+        return f"{answer['value']:.4f}\t{text}"
+    return f"{answer['label']}\t{answer['probability']:.4f}\t{text}"

@@ -1,0 +1,159 @@
+"""`jpqd export --ir` and `jpqd predict`: what lies there, who opens it, and what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+import openvino_tokenizers  # noqa: F401 - its operations, for an IR that takes texts
+import pytest
+from safetensors.numpy import load_file
+
+from export.names import FUSED, MODEL
+from jpqd import artifact
+from tests import tiny
+from tests.e2e.export.place import REVIEWS, jpqd, manifest, other_data
+
+
+def test_a_stage_of_a_recipe_is_sealed_with_the_figures_of_what_it_exported(trained: Path) -> None:
+    runs = trained / "runs"
+    ir, stage = manifest(runs / "tiny" / "ir"), manifest(runs / "tiny" / "jpqd")
+    assert ir["metrics"]["validation"]["n"] == 64
+    assert ir["metrics"]["validation"]["pytorch"] == stage["metrics"]["validation"]
+    check = ir["metrics"]["check"][MODEL]
+    assert (check["rows"], check["same"]) == (64, 1.0)
+    assert any("8" in precision for precision in check["matmuls"])
+    assert ir["metrics"]["model"] == stage["metrics"]["model"]
+    again = jpqd("run", trained / "tiny.yaml", "--runs", runs)
+    assert again.stderr.count("sealed already") == 4
+    assert jpqd("verify", "tiny", "--runs", runs).exit_code == 0
+
+
+def test_without_a_name_the_last_trained_stage_of_the_newest_run_is_exported(runs: Path) -> None:
+    done = jpqd("export", "--ir", "--runs", runs, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    folder = runs.resolve() / "tiny" / "jpqd_ir"
+    assert told["folder"] == str(folder)
+    sealed = artifact.read(folder)
+    assert sealed
+    assert list(artifact.damage(folder, sealed.files, thorough=True)) == []
+    assert set(told["files"]) >= {
+        "README.md", "config.json", "openvino_config.json", "openvino_model.bin", MODEL,
+        "openvino_tokenizer.xml", "structure.json", "tokenizer.json",
+    }  # fmt: skip
+    assert re.search(r"│ jpqd_ir │ ov_ir +│", jpqd("ls", "tiny", "--runs", runs).stdout)
+
+    refused = jpqd("export", "--runs", runs)
+    assert refused.exit_code == 2
+    assert "jpqd_ir exists. Replace it with --force" in refused.stderr
+    again = jpqd(
+        "export", "--runs", runs, "--force", "--precision", "f16", "--shape", "static:1,16"
+    )
+    assert again.exit_code == 0, again.stderr
+    assert str(ov.Core().read_model(folder / MODEL).input("input_ids").shape) == "[1,16]"
+
+
+def test_the_card_says_what_was_measured_and_its_snippet_runs(exported: Path) -> None:
+    card = (exported / "README.md").read_text()
+    accuracy = manifest(exported)["metrics"]["validation"]["accuracy"]
+    assert f"| accuracy | {accuracy:.4f} | {accuracy:.4f} |" in card
+    assert "n = 64" in card
+    assert "of the encoder's weights are left" in card
+    assert str(exported.parent) not in card  # nobody's folders
+    (snippet,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", snippet], cwd=exported, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout.replace("'", '"'))
+    assert answer["label"] in {"0", "1"}
+
+
+def test_benchmark_app_runs_it(exported: Path) -> None:
+    app_path = Path(sysconfig.get_path("scripts")) / "benchmark_app"
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    shapes = ",".join(f"{name}[1,16]" for name in names)
+    done = subprocess.run(
+        [app_path, "-m", exported / MODEL, "-d", "CPU", "-niter", "4", "-data_shape", shapes],
+        capture_output=True, text=True, env=tiny.environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "Throughput" in done.stdout
+
+
+def test_predictions_are_those_of_the_stage(trained: Path, exported: Path) -> None:
+    told = jpqd("predict", exported, *REVIEWS, "--json")
+    assert told.exit_code == 0, told.output
+    answers = [json.loads(line) for line in told.stdout.splitlines()]
+    logits = load_file(trained / "runs" / "tiny" / "jpqd" / "predictions.safetensors")["logits"]
+    assert [answer["label"] for answer in answers] == [str(row.argmax()) for row in logits[:5]]
+    assert all(0.5 <= answer["probability"] <= 1 for answer in answers)
+    lines = jpqd("predict", exported, text="\n".join([*REVIEWS, ""]))
+    assert [line.split("\t")[0] for line in lines.stdout.splitlines()] == [
+        answer["label"] for answer in answers
+    ]
+    fused = ov.compile_model(exported / FUSED, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert [str(row.argmax()) for row in fused({0: REVIEWS})["logits"]] == [
+        answer["label"] for answer in answers
+    ]
+
+
+def test_predict_imports_neither_torch_nor_transformers(exported: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['jpqd', 'predict', sys.argv[1], 'a film']\n"
+        "from cli import app\n"
+        "try:\n    app()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(exported)], check=True)
+
+
+@pytest.mark.parametrize("more", [(), ("--fuse-tokenizer",)])
+def test_a_repository_for_the_model_server(trained: Path, tmp_path: Path, more: Any) -> None:
+    out = tmp_path / "repository"
+    done = jpqd(
+        "export", "jpqd", "--runs", trained / "runs", "--layout", "ovms", "--out", out, *more
+    )
+    assert done.exit_code == 0, done.output
+    (entry,) = json.loads((out / "config.json").read_text())["model_config_list"]
+    base = out / entry["config"]["base_path"]
+    assert entry["config"]["name"] == base.name == "jpqd"
+    (version,) = base.iterdir()
+    assert version.name == "1"
+    (xml,) = version.glob("*.xml")  # a server wants one model in a version's folder
+    compiled = ov.compile_model(xml, "CPU")
+    inputs = {port.get_any_name() for port in compiled.inputs}
+    assert inputs == ({"text"} if more else {"input_ids", "attention_mask", "token_type_ids"})
+
+
+def test_a_regression_of_two_texts(tmp_path: Path) -> None:
+    rows = [f"alpha {i % 7}\tbeta {i % 5}\t{(i % 7 + i % 5) / 2}" for i in range(120)]
+    settings = ("task.text=[one, two]", "task.label=score")
+    folder = other_data(tmp_path, ["one\ttwo\tscore", *rows], *settings)
+    assert manifest(folder)["metrics"]["validation"].keys() >= {"pearson", "mse", "pytorch"}
+    fused = ov.compile_model(folder / FUSED, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert [port.get_any_name() for port in fused.inputs] == ["text", "text_pair"]
+    (expected,) = fused({"text": ["alpha 3"], "text_pair": ["beta 1"]})["logits"][0]
+    told = json.loads(jpqd("predict", folder, "alpha 3", "beta 1", "--json").stdout)
+    assert told["value"] == pytest.approx(float(expected), abs=0.05)
+    assert told["text"] == ["alpha 3", "beta 1"]
+    assert jpqd("predict", folder, text="alpha 3\tbeta 1\n").stdout.endswith("alpha 3 / beta 1\n")
+    assert "two texts at a time" in jpqd("predict", folder, "alone").stderr
+    assert "a tab between" in jpqd("predict", folder, text="alone\n").stderr
+
+
+def test_six_classes_with_names(tmp_path: Path) -> None:
+    rows = [f"text number {i} of class {i % 6}\tclass {i % 6}" for i in range(120)]
+    folder = other_data(tmp_path, ["text\tlabel", *rows])
+    told = json.loads(jpqd("predict", folder, "text number 3 of class 3", "--json").stdout)
+    assert told["label"] in {f"class {i}" for i in range(6)}
+    assert "matthews" in (folder / "README.md").read_text()
