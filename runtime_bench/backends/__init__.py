@@ -1,0 +1,1 @@
+"""One runtime each: `use: eager` is eager.py, class Eager."""
