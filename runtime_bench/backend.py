@@ -1,7 +1,7 @@
 """The contract of a backend: its settings, and the session that answers requests in a worker."""
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +34,11 @@ class Backend(Spec):
         """For the table."""
 
     @abstractmethod
-    def files(self) -> list[str]:
-        """The weights and the graph, relative to `path`."""
-
-    @abstractmethod
     def open(self) -> "Session":
         """Inside the worker: nothing is loaded yet."""
 
 
-class Session(ABC):
+class Session:
     """A model inside its worker."""
 
     @abstractmethod
@@ -54,7 +50,7 @@ class Session(ABC):
         return False
 
     def compile_cached(self) -> float | None:
-        """Seconds to compile from a cache that an earlier compilation filled, where there is one."""
+        """Seconds to compile from a cache that holds the model, where there is one."""
         return None
 
     @abstractmethod
@@ -80,6 +76,10 @@ class Session(ABC):
     def crowded(self) -> Compiled:
         """For as many requests in flight as the runtime likes; after `open_queue`."""
         return self.compiled()
+
+    @abstractmethod
+    def bytes(self) -> int:
+        """Of the weights' and the graph's files."""
 
     def parameters(self) -> int | None:
         return None

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from runtime_bench.statistics import FEWEST_BLOCKS
+
 Run = Callable[[str, list[int]], np.ndarray]
 """An arm's name and its requests: the time of each, or of all, in milliseconds."""
 
@@ -41,14 +43,18 @@ class Measured:
     complete: bool = True
 
 
-def plan(milliseconds: Sequence[float], seconds: float, blocks: int) -> Plan:
-    """As many requests as fit the time; every block has an even number for each arm, two at least.
+def plan(milliseconds: Sequence[float], seconds: float, blocks: int, least: int = 2) -> Plan:
+    """As many requests as fit the time: an even number for each arm in a block, `least` at least.
 
-    Each of an arm's two turns in a block begins with a request that is not counted.
+    Where not even that fits there are fewer blocks, but enough for an interval. Each of an arm's
+    two turns in a block begins with a request that is not counted.
     """
     each = sum(milliseconds) / 1e3
-    fitting = int(seconds / blocks / each) - 2
-    requests = max(2, fitting - fitting % 2)
+    requests = int(seconds / blocks / each) - 2
+    if requests < least:
+        requests = least
+        blocks = min(blocks, max(FEWEST_BLOCKS, int(seconds / each / (least + 2))))
+    requests -= requests % 2
     return Plan(blocks, requests, blocks * (requests + 2) * each)
 
 

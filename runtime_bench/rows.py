@@ -10,7 +10,7 @@ import numpy as np
 from jpqd.errors import SourceError, UserError
 from jpqd.progress import Progress
 from jpqd.task import Task
-from runtime_bench.workload import Rows
+from runtime_bench.workload import Rows, Truth
 
 RANDOM_ROWS = 256
 _LONGEST = 512
@@ -21,15 +21,16 @@ def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
     from jpqd import data, model
 
     tokenizer = model.load_tokenizer(folder, task, cache)
-    split = data.prepare(task, tokenizer, cache, progress).split(task.report_on)
+    prepared = data.prepare(task, tokenizer, cache, progress)
+    split = prepared.split(task.report_on)
     table = split.with_format("numpy")
     ids = [np.asarray(row, np.int64) for row in table["input_ids"]]
     paired = "token_type_ids" in split.column_names
     types = (
         [np.asarray(row, np.int64) for row in table["token_type_ids"]] if paired else _zeros(ids)
     )
-    source = f"{task.name}, split {task.report_on}"
-    return Rows(ids, types, int(tokenizer.pad_token_id), source, data.column(split, "labels"))
+    truth = Truth(prepared.labels, data.column(split, "labels"))
+    return Rows(ids, types, int(tokenizer.pad_token_id), f"{task.name}, {task.report_on}", truth)
 
 
 def of_texts(texts: Path, folder: Path) -> Rows:

@@ -22,7 +22,7 @@ from runtime_bench.result import Estimate, Latency
 RESAMPLES, SEED = 2_000, 0
 FEWEST_BLOCKS = 5
 MARGIN = 0.02
-"""Processes that run the same model differ by a percent or so, by where their memory came to lie."""
+"""Processes that run the same model differ by a percent or so, by where their memory lies."""
 
 
 def needed(share: float) -> int:
@@ -71,7 +71,7 @@ def middle(values: np.ndarray) -> Estimate:
 def paired_ratio(over: list[np.ndarray], under: list[np.ndarray]) -> Estimate:
     """How many times as large `over` is: blocks side by side, and in them the same requests.
 
-    A block's ratio is the median of its requests' ratios, so one that was interrupted counts little.
+    A block's ratio is the median of its requests' ratios: one that was interrupted counts little.
     """
     logs = [np.median(np.log(a / b)) for a, b in zip(over, under, strict=True)]
     found = middle(np.array(logs))

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class Inside:
             "precision": effective(matmuls),
             "matmuls": matmuls,
             "compiled": {"latency": self.session.compiled()},
+            "bytes": self.session.bytes(),
             "parameters": self.session.parameters(),
             "compile_cached_seconds": self.session.compile_cached(),
         }
@@ -165,10 +167,8 @@ class Worker:
         self._answer()
 
     def ask(self, name: str, *arguments: Any) -> Any:
-        try:
+        with suppress(OSError):  # it has died: what follows says so
             self.connection.send((name, arguments))
-        except OSError:
-            pass  # it has died: what follows says so
         return self._answer()
 
     def _answer(self) -> Any:

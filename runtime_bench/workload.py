@@ -10,10 +10,19 @@ import numpy as np
 from runtime_bench.result import Workload
 
 if TYPE_CHECKING:
+    from jpqd.labels import Labels
     from runtime_bench.backend import Request
 
 Policy = Literal["exact", "multiple8", "buckets"]
 BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the rows' answers are held against."""
+
+    labels: Labels
+    values: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Rows:
     """Which of two texts a token belongs to."""
     padding: int
     source: str
-    labels: np.ndarray | None = None
+    truth: Truth | None = None
 
 
 def padded(length: int, policy: Policy) -> int:
@@ -40,7 +49,7 @@ def padded(length: int, policy: Policy) -> int:
 def of_length(rows: Rows, length: int) -> Rows:
     """Real tokens, cut or repeated."""
     ids, types = ([np.resize(row, length) for row in part] for part in (rows.ids, rows.types))
-    return Rows(ids, types, rows.padding, rows.source, rows.labels)
+    return Rows(ids, types, rows.padding, rows.source, rows.truth)
 
 
 def build(

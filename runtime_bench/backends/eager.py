@@ -30,10 +30,6 @@ class Eager(Backend):
     def title(self) -> str:
         return "PyTorch compiled" if self.compiled else "PyTorch"
 
-    def files(self) -> list[str]:
-        return sorted(path.name for path in Path(self.path).glob("*.safetensors")
-                      if path.name != "predictions.safetensors")  # fmt: skip
-
     def open(self) -> EagerSession:
         return EagerSession(self)
 
@@ -44,7 +40,7 @@ class EagerSession(Session):
         from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         torch.set_num_threads(backend.threads)
         self.backend, self.torch, self.plain = backend, torch, AutoModelForSequenceClassification
 
@@ -109,6 +105,10 @@ class EagerSession(Session):
     def compiled(self) -> Compiled:
         threads = self.torch.get_num_threads()
         return Compiled(streams=None, requests=1, threads=threads, properties={})
+
+    def bytes(self) -> int:
+        files = Path(self.backend.path).glob("model*.safetensors")
+        return sum(path.stat().st_size for path in files)
 
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())

@@ -41,9 +41,6 @@ class OpenvinoIr(Backend):
     def title(self) -> str:
         return "OpenVINO" if self.device == "CPU" else f"OpenVINO {self.device}"
 
-    def files(self) -> list[str]:
-        return [XML, BIN]
-
     def open(self) -> IrSession:
         return IrSession(self)
 
@@ -69,7 +66,7 @@ class IrSession(Session):
 
     def load(self) -> None:
         folder = Path(self.backend.path)
-        for name in self.backend.files():
+        for name in (XML, BIN):
             if not (folder / name).is_file():
                 raise UserError(f"{folder / name} is missing. Export the IR again.")
         try:
@@ -166,6 +163,9 @@ class IrSession(Session):
             threads=int(shown.get("INFERENCE_NUM_THREADS", self.backend.threads)),
             properties=shown,
         )
+
+    def bytes(self) -> int:
+        return sum((Path(self.backend.path) / name).stat().st_size for name in (XML, BIN))
 
     def parameters(self) -> int:
         """Elements of the constants that are not just a shape or an axis."""
