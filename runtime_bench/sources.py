@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jpqd import report
+from jpqd.artifact import Manifest
 from jpqd.errors import UserError
 from jpqd.task import Task
 
@@ -60,9 +61,19 @@ def _of_run(run: report.Run, baseline: str | None) -> Source:
         raise UserError(
             f"--baseline {chosen}: {run.folder} has no such stage: {', '.join(sealed)}."
         )
-    irs = [stage.stage for stage in run.stages if stage.use == "ov_ir"]
-    names = dict.fromkeys([chosen, *irs])
+    names = dict.fromkeys([chosen, *_irs(run)])
     return Source({name: run.folder / name for name in names}, baseline or chosen, run.folder, True)
+
+
+def _irs(run: report.Run) -> list[str]:
+    """In the order of the stages that they were made of, so that the last is what a run is for."""
+    order = list(json.loads((run.folder / "recipe.json").read_text())["stages"])
+
+    def place(stage: Manifest) -> int:
+        made_of = stage.inputs.get("stage", {}).get("needs", ())
+        return max((order.index(name) for name in made_of if name in order), default=len(order))
+
+    return [stage.stage for stage in sorted(run.stages, key=place) if stage.use == "ov_ir"]
 
 
 def _short(folder: Path, taken: dict[str, Path]) -> str:

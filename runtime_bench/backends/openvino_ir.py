@@ -84,7 +84,8 @@ class IrSession(Session):
             wanted = ", ".join(f"{p.any_name} ({p.element_type})" for p in self.model.inputs)
             raise UserError(
                 f"{Path(self.backend.path) / XML}: its inputs are {wanted}, and the benchmark "
-                f"feeds {', '.join(INPUTS)} (int64). Export the model without its tokenizer."
+                f"feeds {', '.join(INPUTS)} (int64). Export the model without its tokenizer, or "
+                "leave it out with --arms."
             )
 
     def compile(self) -> bool:
