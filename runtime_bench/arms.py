@@ -1,5 +1,6 @@
 """Which arms a run or some folders have. An arm is a stage, and how it is run: `teacher:bf16`."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,21 @@ def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> 
     int8 = onnx.model_copy(update={"precision": "int8"})
     yield Arm(f"{name}:onnx", name, onnx, usual=False)
     yield Arm(f"{name}:onnx_int8", name, int8, usual=False)
+
+
+def check_room(arms: Sequence[Arm], longest: int) -> None:
+    """OpenVINO reads past the table of positions without a word, and PyTorch stops in the middle."""
+    for arm in arms:
+        try:
+            config = json.loads((Path(arm.backend.path) / "config.json").read_text())
+            room = int(config["max_position_embeddings"])
+        except (OSError, ValueError, KeyError):
+            continue
+        if longest > room:
+            raise UserError(
+                f"{arm.backend.path}: the model takes {room} tokens, and the requests have "
+                f"{longest}. Give a smaller --length, or --policy exact."
+            )
 
 
 def choose(arms: Sequence[Arm], wanted: Sequence[str], baseline: str) -> list[Arm]:

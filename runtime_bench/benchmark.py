@@ -14,7 +14,7 @@ from jpqd import interrupts
 from jpqd.errors import Interrupted, UserError
 from jpqd.progress import Progress
 from runtime_bench import accuracy, figures, host, measure, result, workload
-from runtime_bench.arms import Arm
+from runtime_bench.arms import Arm, check_room
 from runtime_bench.crew import Crew
 from runtime_bench.measure import Measured, Run
 from runtime_bench.result import Bench, Measurement, Mode, Workload
@@ -53,6 +53,7 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
         workload.build(job.rows, batch, asked.length, asked.policy, asked.seed)
         for batch in asked.batch
     ]
+    check_room(job.arms, max(r["input_ids"].shape[1] for _, requests in built for r in requests))
     total = asked.seconds + _START_SECONDS * len(job.arms)
     progress.say(f"{len(job.arms)} arms with {job.threads} threads: about {total / 60:.1f} minutes")
     with Crew() as crew:

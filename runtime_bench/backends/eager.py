@@ -77,13 +77,6 @@ class EagerSession(Session):
             {name: self.torch.from_numpy(array) for name, array in request.items() if name in taken}
             for request in requests
         ]
-        longest = max(int(request["input_ids"].shape[1]) for request in requests)
-        room = getattr(self.model.config, "max_position_embeddings", longest)
-        if longest > room:
-            raise UserError(
-                f"{self.backend.path}: the model takes {room} tokens, and the requests have "
-                f"{longest}. Give a smaller --length."
-            )
 
     def call(self, index: int) -> Any:
         with self.torch.inference_mode():
