@@ -66,7 +66,7 @@ def _ir(
     name: str, folder: Path, manifest: Manifest | None, device: str, threads: int, dense: bool
 ) -> Iterator[Arm]:
     """In f32 as well where it is the baseline's: bf16 is what the device would make of it."""
-    default = OpenvinoIr(use="openvino_ir", path=str(folder), threads=threads, device=device)
+    default = OpenvinoIr(path=str(folder), threads=threads, device=device)
     f32 = default.model_copy(update={"precision": "f32"})
     yield Arm(f"{name}:f32", name, f32, usual=dense)
     yield Arm(name, name, default, manifest=manifest)
@@ -74,7 +74,7 @@ def _ir(
 
 def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> Iterator[Arm]:
     """A pruned or quantized model is for an IR: PyTorch would only simulate its arithmetic."""
-    f32 = Eager(use="eager", path=str(folder), threads=threads)
+    f32 = Eager(path=str(folder), threads=threads)
     yield Arm(f"{name}:f32", name, f32, manifest=manifest)
     if (folder / "structure.json").is_file():
         return
@@ -82,14 +82,14 @@ def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> 
     compiled = f32.model_copy(update={"compiled": True})
     yield Arm(f"{name}:bf16", name, bf16, usual=host.computes_bf16())
     yield Arm(f"{name}:compile", name, compiled, usual=False)
-    onnx = OnnxRuntime(use="onnx_runtime", path=str(folder), threads=threads)
+    onnx = OnnxRuntime(path=str(folder), threads=threads)
     int8 = onnx.model_copy(update={"precision": "int8"})
     yield Arm(f"{name}:onnx", name, onnx, usual=False)
     yield Arm(f"{name}:onnx_int8", name, int8, usual=False)
 
 
 def check_room(arms: Sequence[Arm], longest: int) -> None:
-    """OpenVINO reads past the table of positions without a word, and PyTorch stops in the middle."""
+    """OpenVINO reads past the table of positions without a word."""
     for arm in arms:
         try:
             config = json.loads((Path(arm.backend.path) / "config.json").read_text())

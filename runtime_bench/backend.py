@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     Request = Mapping[str, np.ndarray]
     """What a model may be fed by the name of the input; int64, rows by tokens."""
 
-BACKENDS = ("runtime_bench.backends",)
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """All that a request holds."""
 _SLEEP_NS = 200_000
@@ -22,9 +21,8 @@ _SLEEP_NS = 200_000
 
 
 class Backend(Spec):
-    """How one arm runs. It travels to the arm's worker as JSON."""
+    """How one arm runs. It travels to the arm's worker; the session is opened there."""
 
-    use: str
     path: Text
     threads: Count
 

@@ -7,13 +7,13 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpqd import plugins
 from jpqd.errors import JpqdError, RunError, UserError
-from runtime_bench.backend import BACKENDS, Backend, effective
+from runtime_bench.backend import Backend, effective
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,10 +121,11 @@ def _peak_rss_mb() -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
-def _serve(connection: Connection, use: dict[str, Any]) -> None:
+def _serve(connection: Connection, backend: Backend) -> None:
     """The worker's whole life: answer until the parent goes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        inside = Inside(plugins.build(use, BACKENDS, Backend))
+        inside = Inside(backend)
     except Exception as error:
         connection.send(_failed(error))
         return
@@ -154,10 +155,10 @@ class Worker:
         spawn = multiprocessing.get_context("spawn")
         self.arm = arm
         self.connection, theirs = spawn.Pipe()
-        self.process = spawn.Process(
-            target=_serve, args=(theirs, backend.plain()), name=arm, daemon=True
-        )
-        # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
+        self.process = spawn.Process(target=_serve, args=(theirs, backend), name=arm, daemon=True)
+        # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means. The
+        # tracker that multiprocessing starts at its first process would lift the block again.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()

@@ -1,1 +1,1 @@
-"""One runtime each: `use: eager` is eager.py, class Eager."""
+"""One runtime in each file: its settings, a Backend, and its Session. Arms are in arms.py."""

@@ -21,7 +21,6 @@ _NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 class Eager(Backend):
     """bf16 holds weights and activations in it: faster than autocast, which converts each time."""
 
-    use: Literal["eager"]
     precision: Literal["f32", "bf16"] = "f32"
     compiled: bool = False
     """With torch.compile, which takes a C++ compiler."""

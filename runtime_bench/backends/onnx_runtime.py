@@ -29,7 +29,6 @@ _PRODUCTS = {
 class OnnxRuntime(Backend):
     """A dense model, exported anew; `int8` quantizes weights now and activations while it runs."""
 
-    use: Literal["onnx_runtime"]
     precision: Literal["f32", "int8"] = "f32"
 
     @property

@@ -33,7 +33,6 @@ _PRODUCTS = ("FullyConnected", "MatMul")
 class OpenvinoIr(Backend):
     """`default` leaves the precision to the device; `f32` holds it to what PyTorch computes."""
 
-    use: Literal["openvino_ir"]
     device: Text = "CPU"
     precision: Literal["default", "f32"] = "default"
 

@@ -34,7 +34,7 @@ def test_a_driver_is_no_help_for_a_third_gpu_or_a_slip_of_the_pen() -> None:
 
 def test_threads_are_set_on_the_processor_alone() -> None:
     def made(device: str) -> dict[str, object]:
-        arm = OpenvinoIr(use="openvino_ir", path="ir", threads=2, device=device, precision="f32")
+        arm = OpenvinoIr(path="ir", threads=2, device=device, precision="f32")
         return arm.properties("LATENCY")
 
     assert made("CPU")["INFERENCE_NUM_THREADS"] == 2

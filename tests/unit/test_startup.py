@@ -18,6 +18,7 @@ COMMANDS = {
     "help": ["--help"],
     "help of run": ["run", "--help"],
     "help of compare": ["compare", "--help"],
+    "help of bench": ["bench", "--help"],
     "version": ["--version"],
     "validate": ["validate", *RECIPES],
     "ls": ["ls", "--runs", "no-such-folder"],
