@@ -110,9 +110,11 @@ def trials(given: argparse.Namespace) -> None:
         called[name] = 0
         for number in range(given.trials):
             ratio = _trial(given.folder, kind, requests, given.seconds, number)
-            called[name] += statistics.differs(ratio)
-            typer.echo(f"{name} {number + 1}: {ratio.value:.4f} [{ratio.low:.4f}, {ratio.high:.4f}] "
-                  f"{'different' if statistics.differs(ratio) else 'same'}")  # fmt: skip
+            differs = statistics.differs(ratio)
+            called[name] += differs
+            bounds = f"[{ratio.low:.4f}, {ratio.high:.4f}]"
+            verdict = "different" if differs else "same"
+            typer.echo(f"{name} {number + 1}: {ratio.value:.4f} {bounds} {verdict}")
     hits, alarms = called.values()
     typer.echo(f"hits {hits} of {given.trials}, false alarms {alarms} of {given.trials}")
     sys.exit(0 if hits >= 0.95 * given.trials and alarms <= 0.05 * given.trials else 1)
