@@ -74,7 +74,7 @@ def measure(
     begun = clock()
     for number, turns in enumerate(schedule(arms, requests, plan, seed)):
         started, parts = clock() - begun, {arm: list[np.ndarray]() for arm in arms}
-        if started > 1.5 * plan.seconds and number >= plan.blocks // 2:
+        if started > 1.5 * plan.seconds and number >= max(FEWEST_BLOCKS, plan.blocks // 2):
             break  # the machine became slower than the estimate: fewer blocks, no broken promise
         watch.begin()
         for arm, indices in turns:

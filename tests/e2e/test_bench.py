@@ -127,8 +127,18 @@ def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
     assert 0 < made.measurements[0].blocks < 600
     assert made.measurements[0].arms["small_ir"].latency_ms is not None
     assert "interrupted: these are the blocks until then" in err
-    with pytest.raises(ProcessLookupError):  # no worker is left
-        os.killpg(process.pid, 0)
+    assert nobody_left(process.pid)
+
+
+def nobody_left(group: int) -> bool:
+    """Within ten seconds: multiprocessing's own helper ends after its parent."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_a_device_that_is_not_there(ir: Path, tmp_path: Path) -> None:
