@@ -28,8 +28,8 @@ Samples = dict[str, np.ndarray]
 
 _START_SECONDS = 6
 """About what an arm takes to load, compile and warm up."""
-_LEAST = {"latency": 4, "throughput": 32, "open_loop": 100}
-"""Requests of an arm in a block: a queue has to fill."""
+_LEAST = {"latency": 2, "throughput": 8, "open_loop": 40}
+"""Requests of an arm in a block, however slow it is: a queue has to fill."""
 _SERVE_BLOCKS = 6
 NO_COUNTERS = "not measurable here: no energy counters"
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from runtime_bench.backend import Request
 
-_PILOT = 16
-"""Requests by which the time for all of them is estimated."""
+_PILOT, _PILOT_SECONDS = 16, 1.0
+"""Requests by which the time for all of them is estimated, and the time for them."""
 
 
 class Inside:
@@ -44,8 +44,15 @@ class Inside:
         shapes = {request["input_ids"].shape: index for index, request in enumerate(requests)}
         for index in [*shapes.values()] * 2:
             self.session.call(index)
-        spans, _ = self.run([index * len(requests) // _PILOT for index in range(_PILOT)])
-        return float(spans.mean())
+        return self._pace(len(requests))
+
+    def _pace(self, requests: int) -> float:
+        begun = time.perf_counter()
+        for number in range(_PILOT):
+            self.session.call(number * requests // _PILOT)
+            if (spent := time.perf_counter() - begun) > _PILOT_SECONDS:
+                break
+        return 1e3 * spent / (number + 1)
 
     def facts(self) -> dict[str, Any]:
         """After the first requests; the memory before anything else is tried."""

@@ -44,7 +44,7 @@ class OnnxSession(Session):
         if missing := [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]:
             raise UserError(
                 f"{' and '.join(missing)} is not installed. Install the extra: "
-                "pip install 'jpqd[onnx]', or leave this arm out with --arms."
+                "pip install '.[onnx]', or leave this arm out with --arms."
             )
         import onnxruntime
 
