@@ -43,6 +43,8 @@ class Wanted:
 class Done:
     bench: Bench
     folder: Path
+    unlike: list[str]
+    """Why an earlier result may not be comparable."""
     slower: list[str]
     failed: list[str]
 
@@ -64,7 +66,8 @@ def bench(wanted: Wanted, settings: Settings, progress: Progress) -> Done:
         found, samples = benchmark.run(job, progress)
         store.seal(found, samples, folder)
     slower = list(gates.slower(found, old)) if old else []
-    return Done(found, folder, slower, gates.failures(found, parsed, len(slower)))
+    unlike = list(gates.unlike(found, old)) if old else []
+    return Done(found, folder, unlike, slower, gates.failures(found, parsed, len(slower)))
 
 
 def _folder(wanted: Wanted, source: Source) -> Path:
@@ -87,6 +90,8 @@ def show(done: Done, progress: Progress, as_json: bool) -> None:
         console.print_table(table)
     for note in tables.notes(done.bench):
         progress.say(note)
+    for line in done.unlike:
+        progress.warn(f"--against: {line}")
     for line in done.slower:
         progress.say(f"slower: {line}")
     progress.say(f"{done.folder}/{result.FILE} holds every figure, {result.SAMPLES} the raw times.")

@@ -105,6 +105,22 @@ def slower(new: Bench, old: Bench) -> Iterator[str]:
                                    earlier.arms[name], now)  # fmt: skip
 
 
+def unlike(new: Bench, old: Bench) -> Iterator[str]:
+    """What was not the same when the earlier result was measured."""
+    pairs = {
+        "processor": (old.host.processor, new.host.processor),
+        "device": (old.asked.device, new.asked.device),
+        "threads": (old.asked.threads, new.asked.threads),
+        "policy": (old.asked.policy, new.asked.policy),
+    }
+    for what, (then, now) in pairs.items():
+        if then != now:
+            yield f"{what} was {then}, and is {now}"
+    both = {w.name for w in old.workloads} & {w.name for w in new.workloads}
+    if not both or not {arm.name for arm in old.arms} & {arm.name for arm in new.arms}:
+        yield "the two have no workload or no arm in common: nothing was compared"
+
+
 def _slower(what: str, old: Figures, new: Figures) -> Iterator[str]:
     margin = 1 + statistics.MARGIN
     if old.speedup and new.speedup:

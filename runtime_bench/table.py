@@ -54,13 +54,12 @@ def _open(title: str, bench: Bench, found: list[Measurement]) -> Table:
 
 def notes(bench: Bench) -> Iterator[str]:
     """What a reader of the table has to know."""
-    for measurement in bench.measurements:
-        if measurement.disturbed:
-            yield (
-                f"{measurement.mode}, {measurement.workload}: in {len(measurement.disturbed)} of "
-                f"{measurement.blocks} blocks other programs had the processors; measure again on "
-                "a quiet machine"
-            )
+    disturbed = sum(len(measurement.disturbed) for measurement in bench.measurements)
+    if disturbed:
+        yield (
+            f"in {disturbed} of {sum(m.blocks for m in bench.measurements)} blocks other programs "
+            "had the processors; measure again on a quiet machine"
+        )
     for arm in bench.arms:
         if arm.energy_note:
             yield f"energy: {arm.energy_note}"
@@ -72,7 +71,10 @@ def notes(bench: Bench) -> Iterator[str]:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, justify="right" if column in _RIGHT else "left", overflow="fold")
+        right, whole = column in _RIGHT, column == "speedup"
+        table.add_column(
+            column, justify="right" if right else "left", overflow="fold", no_wrap=whole
+        )
     return table
 
 

@@ -82,6 +82,17 @@ def test_another_machine_changes_the_baseline_and_not_the_ratios(bench: Bench) -
     assert line.startswith("teacher:f32") and "p50 10 ms" in line
 
 
+def test_results_that_were_made_differently_say_so(bench: Bench) -> None:
+    asked = bench.asked.model_copy(update={"threads": 4, "policy": "buckets"})
+    other = made_bench.bench({"other": 1.0}).model_copy(update={"asked": asked})
+    assert list(gates.unlike(bench, bench)) == []
+    assert list(gates.unlike(other, bench)) == [
+        "threads was 1, and is 4",
+        "policy was exact, and is buckets",
+        "the two have no workload or no arm in common: nothing was compared",
+    ]
+
+
 def test_what_is_no_result_is_refused(tmp_path: Path, bench: Bench) -> None:
     path = tmp_path / "bench.json"
     path.write_text(bench.model_dump_json())
