@@ -16,7 +16,7 @@ from jpqd.progress import Progress
 from runtime_bench import accuracy, figures, host, measure, result, workload
 from runtime_bench.arms import Arm, check_room
 from runtime_bench.crew import Crew
-from runtime_bench.measure import Measured, Run
+from runtime_bench.measure import Measured, Plan, Run
 from runtime_bench.result import Bench, Measurement, Mode, Workload
 from runtime_bench.settings import Settings
 from runtime_bench.workload import Rows
@@ -142,9 +142,7 @@ class Session:
         rate: float | None = None,
         offered: dict[str, float] | None = None,
     ) -> None:
-        asked = self.job.settings
-        blocks = min(asked.blocks, _SERVE_BLOCKS) if mode == "open_loop" else asked.blocks
-        plan = measure.plan([*paces.values()], asked.share(), blocks, _LEAST[mode])
+        plan = self._plan(mode, paces)
         self.progress.say(
             f"{_words(mode, rate)}, {described.name}: {plan.blocks} blocks of {plan.requests} "
             f"requests for each arm, about {plan.seconds:.0f} s"
@@ -155,31 +153,31 @@ class Session:
             described.requests,
             plan,
             run,
-            seed=asked.seed + len(self.measurements),
+            seed=self.job.settings.seed + len(self.measurements),
             watch=host.Watch(),
             stop=interrupts.pending,
         )
         self.stopped = 0 if found.complete else interrupts.pending()
-        if found.started:
-            self.measured.append(found)
-            self.measurements.append(
-                Measurement(
-                    mode=mode,
-                    workload=described.name,
-                    rate=rate,
-                    blocks=len(found.started),
-                    requests_per_block=plan.requests,
-                    disturbed=found.disturbed,
-                    arms=figures.of(
-                        mode,
-                        found,
-                        self.names[0],
-                        described.batch,
-                        self.crew.overhead(),
-                        offered or {},
-                    ),
-                )
+        if not found.started:
+            return
+        batch, overhead = described.batch, self.crew.overhead()
+        self.measured.append(found)
+        self.measurements.append(
+            Measurement(
+                mode=mode,
+                workload=described.name,
+                rate=rate,
+                blocks=len(found.started),
+                requests_per_block=plan.requests,
+                disturbed=found.disturbed,
+                arms=figures.of(mode, found, self.names[0], batch, overhead, offered or {}),
             )
+        )
+
+    def _plan(self, mode: Mode, paces: dict[str, float]) -> Plan:
+        asked = self.job.settings
+        blocks = min(asked.blocks, _SERVE_BLOCKS) if mode == "open_loop" else asked.blocks
+        return measure.plan([*paces.values()], asked.share(), blocks, _LEAST[mode])
 
     def described(self, arm: Arm) -> result.Arm:
         joules = self.crew.joules.get(arm.name)
