@@ -72,7 +72,7 @@ def app(given: argparse.Namespace) -> None:
 
 def _static(folder: Path, length: int, out: Path) -> Path:
     model = ov.Core().read_model(folder / "openvino_model.xml")
-    model.reshape([1, length])
+    model.reshape({port.any_name: [1, length] for port in model.inputs})
     out.mkdir()
     ov.save_model(model, out / "openvino_model.xml", compress_to_fp16=False)
     shutil.copy(folder / "config.json", out)

@@ -131,7 +131,7 @@ def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
 
 
 def nobody_left(group: int) -> bool:
-    """Within ten seconds: multiprocessing's own helper ends after its parent."""
+    """Within ten seconds: multiprocessing's own tracker ends after its parent."""
     for _ in range(100):
         try:
             os.killpg(group, 0)
