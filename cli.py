@@ -1,15 +1,26 @@
 """The command line: reads arguments, calls the library, prints. Heavy imports stay inside."""
 
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from export import cli as export_cli
 from jpqd import __version__
-from jpqd.console import errors, prepare, print_table, show
+from jpqd.console import (
+    DEFAULT_RUNS,
+    Debug,
+    Json,
+    Offline,
+    RunName,
+    Runs,
+    errors,
+    prepare,
+    print_table,
+    show,
+)
 from jpqd.errors import JpqdError, RecipeError
+from runtime_bench import cli as bench_cli
 
 if TYPE_CHECKING:
     from jpqd.plan import Step
@@ -33,13 +44,6 @@ Override = Annotated[
         "--set", metavar="KEY=VALUE", help="Change the recipe: --set stages.teacher.epochs=1"
     ),
 ]
-Runs = Annotated[Path, typer.Option("--runs", help="Where runs lie.", envvar="JPQD_RUNS")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never ask a hub; use what is cached.")]
-RunName = Annotated[str | None, typer.Argument(help="A run; the newest one when not given.")]
-
-DEFAULT_RUNS = Path("runs")
 
 
 @app.command(epilog="Example: `jpqd run recipes/demo.yaml --set seed=7`")
@@ -177,76 +181,11 @@ def compare(
             show(as_json, found.plain(), comparing.table(found))
 
 
-@app.command(epilog="Example: `jpqd export --ir` or `jpqd export --ir ptq --shape static:1,128`")
-def export(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[STAGE|DIR]",
-            help="A stage of the run, or a model folder; the newest run's last trained stage.",
-            show_default=False,
-        ),
-    ] = None,
-    ir: Annotated[bool, typer.Option("--ir", help="OpenVINO IR: the one format.")] = True,
-    run: Annotated[str | None, typer.Option("--run", help="Another run than the newest.")] = None,
-    shape: Annotated[
-        str, typer.Option(help="dynamic, bounded, bounded:LENGTH or static:BATCH,LENGTH")
-    ] = "bounded",
-    precision: Annotated[
-        Literal["f32", "f16"], typer.Option(help="Of the weights that are not quantized.")
-    ] = "f32",
-    fuse_tokenizer: Annotated[
-        bool, typer.Option("--fuse-tokenizer", help="Write an IR that takes texts, too.")
-    ] = False,
-    layout: Annotated[
-        Literal["folder", "ovms"], typer.Option(help="ovms: for OpenVINO Model Server.")
-    ] = "folder",
-    out: Annotated[
-        Path | None, typer.Option(help="Where to; beside the stage if not given.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
-    check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Compare with the PyTorch model.")
-    ] = True,
-    runs: Runs = DEFAULT_RUNS,
-    as_json: Json = False,
-    offline: Offline = False,
-    debug: Debug = False,
-) -> None:
-    """Export a trained stage to OpenVINO IR, checked row by row against the PyTorch model."""
-    with errors(debug, as_json):
-        from export import command, origin
-        from jpqd import report
-        from jpqd.progress import Progress
-
-        prepare(offline)
-        found = origin.find(runs, name, run)
-        asked = command.spec(found, shape=shape, precision=precision, layout=layout,
-                             fuse_tokenizer=fuse_tokenizer, check=check)  # fmt: skip
-        progress = Progress()
-        sealed, place = command.export(found, asked, out, force, progress)
-        show(as_json, {"folder": str(place), **sealed.model_dump(mode="json")},
-             report.stage_table(str(place), [sealed]))  # fmt: skip
-
-
-@app.command(epilog='Example: `jpqd predict runs/demo/jpqd_ir "what a film"`')
-def predict(
-    folder: Annotated[Path, typer.Argument(help="What `jpqd export --ir` wrote.")],
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="Lines of standard input when not given."),
-    ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Label and probability of texts, from an exported folder. Two texts at a time for pairs."""
-    with errors(debug, as_json):
-        from export.predict import Predictor, shown
-
-        predictor = Predictor(folder)
-        given = predictor.arguments(texts) if texts else predictor.lines(sys.stdin)
-        for answer in predictor(given):
-            typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else shown(answer))
+app.command(epilog="Example: `jpqd export --ir` or `jpqd export --ir ptq --shape static:1,128`")(
+    export_cli.export
+)
+app.command(epilog='Example: `jpqd predict runs/demo/jpqd_ir "what a film"`')(export_cli.predict)
+app.command(epilog="Example: `jpqd bench --device CPU --gate 'speedup>=4'`")(bench_cli.bench)
 
 
 def _version(wanted: bool) -> None:

@@ -1,15 +1,24 @@
-"""What every command shares: errors become exit codes, results become JSON or a table."""
+"""What commands share: common options, errors as exit codes, results as JSON or a table."""
 
 import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from jpqd.errors import JpqdError
+
+Runs = Annotated[Path, typer.Option("--runs", help="Where runs lie.", envvar="JPQD_RUNS")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never ask a hub; use what is cached.")]
+RunName = Annotated[str | None, typer.Argument(help="A run; the newest one when not given.")]
+
+DEFAULT_RUNS = Path("runs")
 
 
 @contextlib.contextmanager

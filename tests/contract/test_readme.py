@@ -14,6 +14,7 @@ from jpqd.stage import METHODS, Method
 from jpqd.stages.evaluate import Evaluate
 from jpqd.stages.train import Train
 from jpqd.task import Task
+from runtime_bench.stages.bench import Bench
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 METHODS_PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
@@ -26,7 +27,7 @@ def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
     assert list(recipe.load(path).stages) == ["teacher", "check"]
 
 
-@pytest.mark.parametrize("spec", [Recipe, Task, Train, Evaluate, OvIr])
+@pytest.mark.parametrize("spec", [Recipe, Task, Train, Evaluate, OvIr, Bench])
 def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
     section = README[README.index("## A recipe") : README.index("## Your own model")]
     missing = [key for key in spec.model_fields if not re.search(rf"\b{key}\b", section)]

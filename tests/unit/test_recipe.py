@@ -81,7 +81,11 @@ def test_a_recipe_survives_json(recipe: Path) -> None:
         ("[second]", "[first, second]", "check.needs: takes at most 1 (got ['first', 'second'])"),
         ("use: train", "use: trian", "first.use: no stage has this name (got 'trian')\n    Did y"),
         ("use: train", "use: [train]", "first.use: must be the name of a stage (got ['train'])"),
-        ("use: train, ", "", "mine.yaml:4: stages.first.use: is missing\n    Known: evaluate"),
+        (
+            "use: train, ",
+            "",
+            "mine.yaml:4: stages.first.use: is missing\n    Known: bench, evaluate",
+        ),
         ("{use: train, epochs: 1}", "train", "first: a stage is a map such as {use: name} (got"),
         ("epochs: 1", "methods: [{use: nothing}]", "methods.0.use: no method has this name (got"),
         ("epochs: 1", "methods: [5]", "methods.0: a method is a map such as {use: name} (got 5)"),

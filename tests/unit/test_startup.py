@@ -19,6 +19,7 @@ COMMANDS = {
     "help of run": ["run", "--help"],
     "help of compare": ["compare", "--help"],
     "help of export": ["export", "--help"],
+    "help of bench": ["bench", "--help"],
     "version": ["--version"],
     "validate": ["validate", *RECIPES],
     "ls": ["ls", "--runs", "no-such-folder"],

@@ -1,0 +1,80 @@
+"""`jpqd export` and `jpqd predict`: arguments in, the library called, results printed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from jpqd.console import DEFAULT_RUNS, Debug, Json, Offline, Runs, errors, prepare, show
+
+
+def export(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STAGE|DIR]",
+            help="A stage of the run, or a model folder; the newest run's last trained stage.",
+            show_default=False,
+        ),
+    ] = None,
+    ir: Annotated[bool, typer.Option("--ir", help="OpenVINO IR: the one format.")] = True,
+    run: Annotated[str | None, typer.Option("--run", help="Another run than the newest.")] = None,
+    shape: Annotated[
+        str, typer.Option(help="dynamic, bounded, bounded:LENGTH or static:BATCH,LENGTH")
+    ] = "bounded",
+    precision: Annotated[
+        Literal["f32", "f16"], typer.Option(help="Of the weights that are not quantized.")
+    ] = "f32",
+    fuse_tokenizer: Annotated[
+        bool, typer.Option("--fuse-tokenizer", help="Write an IR that takes texts, too.")
+    ] = False,
+    layout: Annotated[
+        Literal["folder", "ovms"], typer.Option(help="ovms: for OpenVINO Model Server.")
+    ] = "folder",
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; beside the stage if not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Compare with the PyTorch model.")
+    ] = True,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    offline: Offline = False,
+    debug: Debug = False,
+) -> None:
+    """Export a trained stage to OpenVINO IR, checked row by row against the PyTorch model."""
+    with errors(debug, as_json):
+        from export import command, origin
+        from jpqd import report
+        from jpqd.progress import Progress
+
+        prepare(offline)
+        found = origin.find(runs, name, run)
+        asked = command.spec(found, shape=shape, precision=precision, layout=layout,
+                             fuse_tokenizer=fuse_tokenizer, check=check)  # fmt: skip
+        progress = Progress()
+        sealed, place = command.export(found, asked, out, force, progress)
+        show(as_json, {"folder": str(place), **sealed.model_dump(mode="json")},
+             report.stage_table(str(place), [sealed]))  # fmt: skip
+
+
+def predict(
+    folder: Annotated[Path, typer.Argument(help="What `jpqd export --ir` wrote.")],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="Lines of standard input when not given."),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Label and probability of texts, from an exported folder. Two texts at a time for pairs."""
+    with errors(debug, as_json):
+        from export.predict import Predictor, shown
+
+        predictor = Predictor(folder)
+        given = predictor.arguments(texts) if texts else predictor.lines(sys.stdin)
+        for answer in predictor(given):
+            typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else shown(answer))

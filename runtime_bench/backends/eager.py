@@ -1,0 +1,106 @@
+"""PyTorch: a stage or a `transformers` folder, in f32, in bf16 or compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from jpqd.errors import UserError
+from runtime_bench.backend import Backend, Session
+from runtime_bench.result import Compiled
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from runtime_bench.backend import Request
+
+_NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class Eager(Backend):
+    """bf16 holds weights and activations in it: faster than autocast, which converts each time."""
+
+    precision: Literal["f32", "bf16"] = "f32"
+    compiled: bool = False
+    """With torch.compile, which takes a C++ compiler."""
+
+    @property
+    def title(self) -> str:
+        return "PyTorch compiled" if self.compiled else "PyTorch"
+
+    def open(self) -> EagerSession:
+        return EagerSession(self)
+
+
+class EagerSession(Session):
+    def __init__(self, backend: Eager) -> None:
+        import torch
+        from transformers import AutoModelForSequenceClassification
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        torch.set_num_threads(backend.threads)
+        self.backend, self.torch, self.plain = backend, torch, AutoModelForSequenceClassification
+
+    def load(self) -> None:
+        dtype = self.torch.bfloat16 if self.backend.precision == "bf16" else self.torch.float32
+        self.model: Any = self._read().to(dtype).eval()
+        self.run: Any = self.model
+
+    def _read(self) -> Any:
+        """An even model as any user reads it: our own libraries would count as its memory."""
+        folder = self.backend.path
+        if (Path(folder) / "structure.json").is_file():
+            from jpqd import model
+
+            return model.load(folder)
+        try:
+            return self.plain.from_pretrained(
+                folder, dtype=self.torch.float32, use_safetensors=True, local_files_only=True
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{folder}: no model that can be loaded ({error})") from error
+
+    def compile(self) -> bool:
+        """Dynamic shapes: one compilation serves all lengths. The work is done at first calls."""
+        if self.backend.compiled:
+            self.run = self.torch.compile(self.model, dynamic=True)
+        return False
+
+    def prepare(self, requests: Sequence[Request]) -> None:
+        import inspect
+
+        taken = inspect.signature(self.model.forward).parameters
+        self.inputs = [
+            {name: self.torch.from_numpy(array) for name, array in request.items() if name in taken}
+            for request in requests
+        ]
+
+    def call(self, index: int) -> Any:
+        with self.torch.inference_mode():
+            return self.run(**self.inputs[index])
+
+    def logits(self, index: int) -> np.ndarray:
+        found: np.ndarray = self.call(index).logits.float().numpy()
+        return found
+
+    def matmuls(self) -> dict[str, int]:
+        """Of the layers' weights; a quantized model computes in f32 what it only simulates."""
+        found: dict[str, int] = {}
+        for module in self.model.modules():
+            if isinstance(module, self.torch.nn.Linear):
+                name = str(module.weight.dtype).removeprefix("torch.")
+                found[_NAMES.get(name, name)] = found.get(_NAMES.get(name, name), 0) + 1
+        return found
+
+    def compiled(self) -> Compiled:
+        threads = self.torch.get_num_threads()
+        return Compiled(streams=None, requests=1, threads=threads, properties={})
+
+    def bytes(self) -> int:
+        files = Path(self.backend.path).glob("model*.safetensors")
+        return sum(path.stat().st_size for path in files)
+
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())

@@ -1,0 +1,103 @@
+"""ONNX Runtime in f32 or with dynamic INT8: what a user would pick instead. Extra `[onnx]`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+from jpqd.errors import RunError, UserError
+from runtime_bench.backend import Backend, Session
+from runtime_bench.result import Compiled
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from runtime_bench.backend import Request
+
+_PRODUCTS = {
+    "MatMul": "f32", "Gemm": "f32", "FusedMatMul": "f32", "FusedGemm": "f32",
+    "MatMulInteger": "int8", "DynamicQuantizeMatMul": "int8", "MatMulIntegerToFloat": "int8",
+}  # fmt: skip
+
+
+class OnnxRuntime(Backend):
+    """A dense model, exported anew; `int8` quantizes weights now and activations while it runs."""
+
+    precision: Literal["f32", "int8"] = "f32"
+
+    @property
+    def title(self) -> str:
+        return "ONNX Runtime"
+
+    def open(self) -> OnnxSession:
+        return OnnxSession(self)
+
+
+class OnnxSession(Session):
+    def __init__(self, backend: OnnxRuntime) -> None:
+        if missing := [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]:
+            raise UserError(
+                f"{' and '.join(missing)} is not installed. Install the extra: "
+                "pip install '.[onnx]', or leave this arm out with --arms."
+            )
+        import onnxruntime
+
+        self.backend, self.ort = backend, onnxruntime
+        self.folder = TemporaryDirectory()
+        self.file = Path(self.folder.name) / "model.onnx"
+        arguments = [backend.path, self.folder.name, backend.precision]
+        made = subprocess.run(  # noqa: S603 (our own module, without a shell)
+            [sys.executable, "-m", "runtime_bench.onnx_export", *arguments],
+            capture_output=True,
+            text=True,
+        )
+        if made.returncode:
+            reason = made.stderr.strip().splitlines()[-1:] or ["no reason given"]
+            raise RunError(f"{backend.path} cannot be exported to ONNX: {reason[0]}")
+
+    def load(self) -> None:
+        """Reading and optimizing the graph is one step here."""
+        self.model = self._open(self._options())
+        self.names = [given.name for given in self.model.get_inputs()]
+
+    def _options(self) -> Any:
+        options = self.ort.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = self.backend.threads, 3
+        return options
+
+    def _open(self, options: Any) -> Any:
+        return self.ort.InferenceSession(
+            str(self.file), options, providers=["CPUExecutionProvider"]
+        )
+
+    def prepare(self, requests: Sequence[Request]) -> None:
+        self.inputs = [{name: request[name] for name in self.names} for request in requests]
+
+    def call(self, index: int) -> Any:
+        return self.model.run(None, self.inputs[index])
+
+    def logits(self, index: int) -> np.ndarray:
+        found: np.ndarray = self.call(index)[0]
+        return found
+
+    def bytes(self) -> int:
+        return self.file.stat().st_size
+
+    def matmuls(self) -> dict[str, int]:
+        """Of the graph as the runtime has optimized it."""
+        import onnx
+
+        options, path = self._options(), self.file.with_name("optimized.onnx")
+        options.optimized_model_filepath = str(path)
+        self._open(options)
+        nodes = onnx.load(path, load_external_data=False).graph.node
+        return dict(Counter(_PRODUCTS[n.op_type] for n in nodes if n.op_type in _PRODUCTS))
+
+    def compiled(self) -> Compiled:
+        return Compiled(streams=None, requests=1, threads=self.backend.threads, properties={})

@@ -1,0 +1,226 @@
+"""An IR on any device that OpenVINO lists."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+from jpqd.errors import UserError
+from jpqd.schema import Text
+from runtime_bench.backend import INPUTS, Backend, Session, wait_until
+from runtime_bench.result import Compiled
+
+if TYPE_CHECKING:
+    import numpy as np
+    import openvino as ov
+
+    from runtime_bench.backend import Request
+
+XML, BIN = "openvino_model.xml", "openvino_model.bin"
+_SHOWN = (
+    "INFERENCE_PRECISION_HINT", "EXECUTION_MODE_HINT", "PERFORMANCE_HINT",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE", "NUM_STREAMS", "INFERENCE_NUM_THREADS",
+    "OPTIMAL_NUMBER_OF_INFER_REQUESTS", "ENABLE_CPU_PINNING", "EXECUTION_DEVICES",
+)  # fmt: skip
+_PRODUCTS = ("FullyConnected", "MatMul")
+
+
+class OpenvinoIr(Backend):
+    """`default` leaves the precision to the device; `f32` holds it to what PyTorch computes."""
+
+    device: Text = "CPU"
+    precision: Literal["default", "f32"] = "default"
+
+    @property
+    def title(self) -> str:
+        return "OpenVINO" if self.device == "CPU" else f"OpenVINO {self.device}"
+
+    def open(self) -> IrSession:
+        return IrSession(self)
+
+    def properties(self, hint: str) -> dict[str, Any]:
+        """Threads are the processor's business; what the device does not know is not set."""
+        found: dict[str, Any] = {"PERFORMANCE_HINT": hint}
+        if self.device == "CPU":
+            found["INFERENCE_NUM_THREADS"] = self.threads
+        if self.precision == "f32":
+            found["INFERENCE_PRECISION_HINT"] = "f32"
+            if self.device == "CPU":
+                # f32 alone leaves weights of 8 bits multiplied with activations of 8 bits
+                found["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
+        return found
+
+
+class IrSession(Session):
+    def __init__(self, backend: OpenvinoIr) -> None:
+        import openvino as ov
+
+        self.backend, self.core = backend, ov.Core()
+        self.queue: ov.AsyncInferQueue | None = None
+
+    def load(self) -> None:
+        folder = Path(self.backend.path)
+        for name in (XML, BIN):
+            if not (folder / name).is_file():
+                raise UserError(f"{folder / name} is missing. Export the IR again.")
+        try:
+            self.model = self.core.read_model(folder / XML)
+        except RuntimeError as error:
+            raise UserError(
+                f"{folder / XML} cannot be read with its .bin: {_reason(error)}. Export it again."
+            ) from error
+        self._check_inputs()
+
+    def _check_inputs(self) -> None:
+        self.inputs = [port.any_name for port in self.model.inputs]
+        types = {port.element_type.get_type_name() for port in self.model.inputs}
+        if not {*self.inputs} <= {*INPUTS} or "input_ids" not in self.inputs or types - {"i64"}:
+            wanted = ", ".join(f"{p.any_name} ({p.element_type})" for p in self.model.inputs)
+            raise UserError(
+                f"{Path(self.backend.path) / XML}: its inputs are {wanted}, and the benchmark "
+                f"feeds {', '.join(INPUTS)} (int64). Export the model without its tokenizer, or "
+                "leave it out with --arms."
+            )
+
+    def compile(self) -> bool:
+        self.latency = self._compile("LATENCY")
+        self.request = self.latency.create_infer_request()
+        return True
+
+    def _compile(self, hint: str, **more: Any) -> ov.CompiledModel:
+        options = {**self.backend.properties(hint), **more}
+        return self.core.compile_model(self.model, self.backend.device, options)
+
+    def compile_cached(self) -> float | None:
+        with TemporaryDirectory() as folder:
+            self._compile("LATENCY", CACHE_DIR=folder)
+            begun = time.perf_counter()
+            compiled = self._compile("LATENCY", CACHE_DIR=folder)
+            seconds = time.perf_counter() - begun
+        return seconds if compiled.get_property("LOADED_FROM_CACHE") else None
+
+    def prepare(self, requests: Sequence[Request]) -> None:
+        import openvino as ov
+
+        for request in requests:
+            self._check_shape(request)
+        self.tensors = [
+            {name: ov.Tensor(request[name], shared_memory=True) for name in self.inputs}
+            for request in requests
+        ]
+        self.items = [list(tensors.items()) for tensors in self.tensors]
+
+    def _check_shape(self, request: Request) -> None:
+        import openvino as ov
+
+        for port in self.model.inputs:
+            given = request[port.any_name].shape
+            if not port.partial_shape.compatible(ov.PartialShape(list(given))):
+                raise UserError(
+                    f"{Path(self.backend.path) / XML}: its {port.any_name} is "
+                    f"{port.partial_shape}, and the requests are {list(given)}. "
+                    "Give --length and --batch that fit, or export it with dynamic shapes."
+                )
+
+    def call(self, index: int) -> None:
+        request = self.request
+        for name, tensor in self.items[index]:
+            request.set_tensor(name, tensor)
+        request.infer()
+
+    def logits(self, index: int) -> np.ndarray:
+        self.call(index)
+        found: np.ndarray = self.request.get_output_tensor(0).data.copy()
+        return found
+
+    def matmuls(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for node in self.latency.get_runtime_model().get_ops():
+            facts = node.get_rt_info()
+            if _text(facts, "layerType") in _PRODUCTS:
+                found[_text(facts, "runtimePrecision")] += 1
+        return dict(found)
+
+    def compiled(self) -> Compiled:
+        return self._described(self.latency, 1)
+
+    def crowded(self) -> Compiled:
+        assert self.queue is not None
+        return self._described(self.throughput, len(self.queue))
+
+    def _described(self, compiled: ov.CompiledModel, requests: int) -> Compiled:
+        known = compiled.get_property("SUPPORTED_PROPERTIES")
+        shown = {name: _plain(compiled.get_property(name)) for name in _SHOWN if name in known}
+        streams = shown.get("NUM_STREAMS", "")
+        return Compiled(
+            streams=int(streams) if streams.isdigit() else None,
+            requests=requests,
+            threads=int(shown.get("INFERENCE_NUM_THREADS", self.backend.threads)),
+            properties=shown,
+        )
+
+    def bytes(self) -> int:
+        return sum((Path(self.backend.path) / name).stat().st_size for name in (XML, BIN))
+
+    def parameters(self) -> int:
+        """Elements of the constants that are not just a shape or an axis."""
+        constants = (op for op in self.model.get_ops() if op.get_type_name() == "Constant")
+        found = [op.output(0) for op in constants]
+        return sum(
+            math.prod(port.get_shape()) for port in found if port.get_element_type() in _weights()
+        )
+
+    def open_queue(self) -> None:
+        import openvino as ov
+
+        if self.queue is None:
+            self.throughput = self._compile("THROUGHPUT")
+            self.queue = ov.AsyncInferQueue(
+                self.throughput, self.throughput.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            )
+
+    def burst(self, indices: Sequence[int]) -> None:
+        assert self.queue is not None
+        for index in indices:
+            self.queue.start_async(self.tensors[index], share_inputs=True)
+        self.queue.wait_all()
+
+    def serve(self, indices: Sequence[int], due: Sequence[int], done: list[int]) -> None:
+        assert self.queue is not None
+
+        def note(_: Any, slot: int) -> None:
+            done[slot] = time.perf_counter_ns()
+
+        self.queue.set_callback(note)
+        for slot, index in enumerate(indices):
+            wait_until(due[slot])
+            self.queue.start_async(self.tensors[index], slot, share_inputs=True)
+        self.queue.wait_all()
+        self.queue.set_callback(lambda *_: None)
+
+
+def _weights() -> list[Any]:
+    import openvino as ov
+
+    types = ov.Type
+    return [types.f32, types.f16, types.bf16, types.i8, types.u8, types.i4, types.u4]
+
+
+def _text(facts: Any, name: str) -> str:
+    return str(facts[name].astype(str)) if name in facts else ""
+
+
+def _plain(value: Any) -> str:
+    text = value.get_type_name() if hasattr(value, "get_type_name") else str(value)
+    return str(text).rpartition(".")[2] if text.startswith("ExecutionMode.") else str(text)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of OpenVINO's: those before it are places in its own source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,69 @@
+"""`jpqd bench`: arguments in, the library called, results printed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jpqd.console import DEFAULT_RUNS, Debug, Json, Offline, Runs, errors, prepare
+
+
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN|DIR...]", help="A run (the newest one), or folders."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="CPU, GPU, GPU.0, NPU, AUTO, HETERO:GPU,CPU.")
+    ] = "CPU",
+    arms: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Names, `default` or `all`.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="A stage or an arm; `teacher`, or the first trained stage.")
+    ] = None,
+    length: Annotated[int | None, typer.Option(help="Tokens of every row; else real ones.")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="1,8", help="Rows of a request.")] = None,
+    policy: Annotated[str | None, typer.Option(help="exact, multiple8 or buckets.")] = None,
+    texts: Annotated[Path | None, typer.Option(help="Rows for folders: a text a line.")] = None,
+    mode: Annotated[str | None, typer.Option(help="latency,throughput")] = None,
+    rate: Annotated[
+        bool, typer.Option("--rate", help="Also random arrivals: 50, 70, 90%.")
+    ] = False,
+    seconds: Annotated[float | None, typer.Option(help="Time to measure in: 120.")] = None,
+    blocks: Annotated[int | None, typer.Option(help="Of interleaved requests: 30.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Of every arm; all that are there.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the order of rows and arms.")] = None,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", help="Measure it, arm by arm, on the reported split.")
+    ] = False,
+    gate: Annotated[
+        list[str] | None, typer.Option(help="speedup>=4, jpqd_ir.p95_ms<=10; exit 1 if not.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="OLD.json", help="Name what became slower.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of RUN/bench.")] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    offline: Offline = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a run's models, or any folders, side by side: latency, throughput, memory."""
+    with errors(debug, as_json):
+        from jpqd import interrupts
+        from jpqd.progress import Progress
+        from runtime_bench import command
+
+        prepare(offline)
+        interrupts.install()
+        progress = Progress()
+        settings = command.settings(
+            device=device, arms=arms, length=length, batch=batch, policy=policy, modes=mode,
+            rate=rate, seconds=seconds, blocks=blocks, threads=threads, seed=seed,
+            accuracy=accuracy,
+        )  # fmt: skip
+        wanted = command.Wanted(names or [], runs, baseline, texts, out, gate or [], against)
+        done = command.bench(wanted, settings, progress)
+        command.show(done, progress, as_json)
+        command.conclude(done)

@@ -1,0 +1,129 @@
+"""`jpqd bench` on a run, and `use: bench` in a recipe: stages, IRs, accuracy, ONNX Runtime."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jpqd import artifact, recipe, runner
+from jpqd.progress import Progress
+from runtime_bench import result
+from tests import irs, tiny
+
+TRAIN = "use: train, epochs: 1, batch_size: 16, learning_rate: 3.0e-3, precision: f32"
+RECIPE = tiny.RECIPE[: tiny.RECIPE.index("stages:")] + (
+    "stages:\n"
+    f"  teacher: {{{TRAIN}}}\n"
+    "  small: {use: train, needs: [teacher], epochs: 0, methods: [{use: prune, keep: 0.5}]}\n"
+)
+STAGE = """\
+  bench: {use: bench, needs: [teacher, small], arms: ["teacher:f32", "small:f32"], seconds: 1.0,
+          blocks: 5, threads: 1, modes: [latency], batch: [2]}
+"""
+QUICK = ("--seconds", "2", "--blocks", "5", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a teacher, a pruned stage, and an IR of each."""
+    folder = tmp_path_factory.mktemp("bench")
+    path = tiny.write_recipe(folder, rows=160, text=RECIPE)
+    runner.execute(recipe.load(path), folder / "runs", Progress(quiet=True))
+    for stage in ("small", "teacher"):
+        irs.of_stage(folder / "runs" / "tiny" / stage, f"{stage}_ir")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(trained: Path) -> result.Bench:
+    done = tiny.run("bench", "--runs", trained / "runs", "--accuracy", *QUICK, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert "about" in done.stderr and "minutes" in done.stderr
+    return result.read(trained / "runs" / "tiny" / "bench")
+
+
+def test_a_run_is_its_baseline_and_every_ir(measured: result.Bench) -> None:
+    """In the recipe's order: the last is what the run was for, and what a gate is held against."""
+    names = [arm.name for arm in measured.arms if not arm.name.endswith(":bf16")]
+    assert names == ["teacher:f32", "teacher_ir:f32", "teacher_ir", "small_ir"]
+    assert measured.baseline == "teacher:f32"
+    assert [arm.backend for arm in measured.arms][-1] == "OpenVINO"
+    latency = measured.measurements[0]
+    assert latency.arms["teacher:f32"].speedup is None
+    over = latency.arms["small_ir"].speedup_over
+    assert over.keys() == {arm.name for arm in measured.arms} - {"small_ir"}
+
+
+def test_accuracy_is_measured_through_each_arm(trained: Path, measured: result.Bench) -> None:
+    manifests = {s: tiny.manifest(trained / "runs", s)["metrics"] for s in ("teacher", "small")}
+    for arm in measured.arms:
+        assert arm.accuracy is not None
+        assert (arm.accuracy.n, arm.accuracy.split) == (64, "validation")
+        assert arm.accuracy.source == "measured"
+    known = manifests["teacher"]["validation"]["accuracy"]
+    for name in ("teacher:f32", "teacher_ir:f32"):
+        found = measured.arm(name).accuracy
+        assert found is not None and found.value == known
+
+
+def test_real_lengths_and_their_source(measured: result.Bench) -> None:
+    (workload,) = measured.workloads
+    assert workload.name == "real lengths, batch 1"
+    assert workload.source == "tiny, validation"
+    assert (workload.rows, workload.padding) == (64, 0.0)
+
+
+def test_the_result_is_sealed_in_the_run(trained: Path, measured: result.Bench) -> None:
+    manifest = artifact.read(trained / "runs" / "tiny" / "bench")
+    assert manifest is not None and manifest.use == "bench"
+    assert set(manifest.files) == {"bench.json", "samples.npz"}
+    assert "latency, real lengths, batch 1" in manifest.metrics
+    assert tiny.run("verify", "--runs", trained / "runs").returncode == 0
+
+
+def test_accuracy_comes_from_the_manifests_otherwise(trained: Path, tmp_path: Path) -> None:
+    run = trained / "runs" / "tiny"
+    done = tiny.run(
+        "bench", run / "teacher", run / "small_ir", "--arms", "teacher:f32,small_ir", *QUICK,
+        "--batch", "4", "--policy", "buckets", "--json", "--out", tmp_path / "out", timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [arm["accuracy"]["source"] for arm in found["arms"]] == ["manifest", "manifest"]
+    assert found["workloads"][0]["padding"] > 0
+    assert found["run"] == str(run)
+
+
+def test_a_stage_measures_what_it_needs_and_is_not_run_again(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    path = trained / "tiny.yaml"
+    path.write_text(RECIPE.replace("DATA", str(trained / "data")) + STAGE)
+    shutil.rmtree(tmp_path / "runs" / "tiny" / "bench", ignore_errors=True)
+    done = tiny.run("run", path, "--runs", tmp_path / "runs", timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = result.read(tmp_path / "runs" / "tiny" / "bench")
+    assert [arm.name for arm in found.arms] == ["teacher:f32", "small:f32"]
+    assert found.asked.batches == [2]
+    again = tiny.run("run", path, "--runs", tmp_path / "runs")
+    assert "bench: sealed already" in again.stderr
+    refused = tiny.run(
+        "run", path, "--runs", tmp_path / "runs", "--set", "stages.bench.arms=[teached]"
+    )
+    assert refused.returncode == 2
+    assert "there is no such arm" in refused.stderr
+
+
+def test_onnx_runtime_states_what_it_computes_in(trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    done = tiny.run(
+        "bench", "--runs", trained / "runs", "--arms", "teacher:onnx,teacher:onnx_int8", *QUICK,
+        "--accuracy", "--mode", "latency", "--out", tmp_path / "out", timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = result.read(tmp_path / "out")
+    precisions = {arm.name: arm.precision for arm in found.arms}
+    assert precisions["teacher:onnx"] == "f32"
+    assert precisions["teacher:onnx_int8"].startswith("int8")
+    base, onnx = (found.arm(name).accuracy for name in ("teacher:f32", "teacher:onnx"))
+    assert base and onnx and base.value == onnx.value

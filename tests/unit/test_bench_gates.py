@@ -1,0 +1,104 @@
+"""Gates say which arm failed by how much; slower is only what the intervals cannot explain."""
+
+from pathlib import Path
+
+import pytest
+
+from jpqd.errors import UserError
+from runtime_bench import gates, result
+from runtime_bench.result import Bench
+from tests import made_bench
+
+ARMS = {"teacher:f32": 10.0, "ptq_ir": 4.0, "jpqd_ir": 2.0}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return made_bench.bench(ARMS, {"teacher:f32": 0.90, "ptq_ir": 0.895, "jpqd_ir": 0.88})
+
+
+def failed(bench: Bench, *texts: str, slower: int = 0) -> list[str]:
+    return gates.failures(bench, [gates.parse(text) for text in texts], slower)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["speedup>=4", "ptq_ir.speedup >= 2.4", "p95_ms<=2.7", "ptq_ir.accuracy_drop<=1.0",
+     "rows_per_second>=400", "size_mb<=5", "teacher:f32.p50_ms>=9", "rss_mb<=100", "slower<=0"],
+)  # fmt: skip
+def test_what_holds_passes(bench: Bench, text: str) -> None:
+    assert failed(bench, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("speedup>=6", "speedup>=6: jpqd_ir: 5 [4.90, 5.10]"),
+        ("ptq_ir.p95_ms<=5", "ptq_ir.p95_ms<=5: ptq_ir: 5.2 [5.10, 5.30]"),
+        ("accuracy_drop<=1.0", "accuracy_drop<=1.0: jpqd_ir: 2"),
+        ("p99_ms<=100", "p99_ms<=100: jpqd_ir: not known (needs n 299)"),
+    ],
+)
+def test_a_failure_names_arm_value_and_interval(bench: Bench, text: str, said: str) -> None:
+    assert failed(bench, text, "speedup>=1") == [said]
+
+
+def test_accuracy_that_nobody_measured_passes_no_gate() -> None:
+    assert failed(made_bench.bench(ARMS), "accuracy_drop<=1") == [
+        "accuracy_drop<=1: jpqd_ir: not known (not measured)"
+    ]
+
+
+def test_slower_counts_arms(bench: Bench) -> None:
+    assert failed(bench, "slower<=0", slower=2) == ["slower<=0: jpqd_ir: 2"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "speedup", "speedup=4", "speedup>=x", "speedup>=1.2.3", ">=4"]
+)
+def test_no_comparison_is_a_mistake(text: str) -> None:
+    with pytest.raises(UserError, match="no comparison"):
+        gates.parse(text)
+
+
+def test_an_unknown_figure_or_arm_is_named_with_what_there_is() -> None:
+    with pytest.raises(UserError, match="did you mean 'speedup'"):
+        gates.parse("speed_up>=4")
+    with pytest.raises(UserError, match="did you mean 'jpqd_ir'"):
+        gates.check_arms([gates.parse("jpqd_it.speedup>=4")], [*ARMS])
+
+
+def test_an_arm_is_slower_beyond_the_intervals_only(bench: Bench) -> None:
+    little = made_bench.bench({**ARMS, "jpqd_ir": 2.05})
+    assert list(gates.slower(little, bench)) == []
+    much = made_bench.bench({**ARMS, "jpqd_ir": 2.4})
+    (line,) = gates.slower(much, bench)
+    assert line.startswith("jpqd_ir, latency, real lengths, batch 1: 5x [4.90, 5.10] -> 4.17x")
+
+
+def test_another_machine_changes_the_baseline_and_not_the_ratios(bench: Bench) -> None:
+    slow = made_bench.bench({name: 2 * p50 for name, p50 in ARMS.items()})
+    (line,) = gates.slower(slow, bench)
+    assert line.startswith("teacher:f32") and "p50 10 ms" in line
+
+
+def test_results_that_were_made_differently_say_so(bench: Bench) -> None:
+    asked = bench.asked.model_copy(update={"threads": 4, "policy": "buckets"})
+    other = made_bench.bench({"other": 1.0}).model_copy(update={"asked": asked})
+    assert list(gates.unlike(bench, bench)) == []
+    assert list(gates.unlike(other, bench)) == [
+        "threads was 1, and is 4",
+        "policy was exact, and is buckets",
+        "the two have no workload or no arm in common: nothing was compared",
+    ]
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path, bench: Bench) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(bench.model_dump_json())
+    assert result.read(path) == bench == result.read(tmp_path)
+    path.write_text('{"format": 2}')
+    with pytest.raises(UserError, match=r"bench.json is no bench.json of format 1: format"):
+        result.read(path)
+    with pytest.raises(UserError, match=r"none\.json cannot be read"):
+        result.read(tmp_path / "none.json")

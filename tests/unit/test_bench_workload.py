@@ -1,0 +1,68 @@
+"""Requests hold every token of the rows, padded as asked, and the share of padding is right."""
+
+import numpy as np
+import pytest
+
+from runtime_bench import workload
+from runtime_bench.workload import Rows
+
+LENGTHS = [3, 5, 9, 17, 33, 40, 8]
+
+
+@pytest.fixture
+def rows() -> Rows:
+    ids = [np.arange(100 * n, 100 * n + length) for n, length in enumerate(LENGTHS, start=1)]
+    types = [np.ones_like(row) for row in ids]
+    return Rows(ids, types, padding=7, source="made up")
+
+
+def test_batch_one_has_no_padding_and_holds_every_row(rows: Rows) -> None:
+    described, requests = workload.build(rows, 1, None, "exact", seed=0)
+    assert described.padding == 0
+    assert described.useful_tokens == described.processed_tokens == sum(LENGTHS)
+    found = sorted(request["input_ids"][0].tolist() for request in requests)
+    assert found == [row.tolist() for row in rows.ids]
+    assert all(request["token_type_ids"].all() for request in requests)
+
+
+@pytest.mark.parametrize(
+    ("policy", "widths"),
+    [
+        ("exact", LENGTHS),
+        ("multiple8", [8, 8, 16, 24, 40, 40, 8]),
+        ("buckets", [16, 16, 16, 24, 48, 48, 16]),
+    ],
+)
+def test_a_policy_says_how_long_a_row_becomes(
+    rows: Rows, policy: workload.Policy, widths: list[int]
+) -> None:
+    for row, width in enumerate(widths):
+        request = workload.request(rows, [row], policy)
+        assert request["input_ids"].shape == (1, width)
+        assert request["attention_mask"].sum() == LENGTHS[row]
+        assert (request["input_ids"][0, LENGTHS[row] :] == 7).all()
+
+
+def test_padding_of_a_batch_counts(rows: Rows) -> None:
+    described, requests = workload.build(rows, 7, None, "exact", seed=0)
+    assert described.requests == 1
+    assert requests[0]["input_ids"].shape == (7, 40)
+    assert described.padding == pytest.approx(1 - sum(LENGTHS) / (7 * 40))
+
+
+def test_a_batch_larger_than_the_data_repeats_rows(rows: Rows) -> None:
+    described, requests = workload.build(rows, 16, None, "exact", seed=0)
+    assert described.requests == 1
+    assert requests[0]["input_ids"].shape[0] == 16
+
+
+def test_a_fixed_length_cuts_and_repeats_real_tokens(rows: Rows) -> None:
+    described, requests = workload.build(rows, 2, 6, "exact", seed=0)
+    assert {request["input_ids"].shape for request in requests} == {(2, 6)}
+    assert described.padding == 0
+    known = {token for row in rows.ids for token in row.tolist()}
+    assert {token for r in requests for token in r["input_ids"].ravel().tolist()} <= known
+
+
+def test_a_bucket_never_cuts(rows: Rows) -> None:
+    assert workload.padded(700, "buckets") == 700
