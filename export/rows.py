@@ -16,7 +16,7 @@ from jpqd.labels import Labels
 from jpqd.progress import Progress
 from jpqd.task import Task
 
-SMALL, SAMPLE, RANDOM = 2_000, 512, 400
+SMALL, SAMPLE, RANDOM = 1_000, 512, 400
 """All rows of a split up to this size, so many of a larger one, or of random tokens."""
 LONGEST = 128
 """Tokens of a random text, at the most."""
