@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from export.names import TEXTS
 from export.shapes import Shape
-from jpqd import __version__
+from jpqd import __version__, quantizers
 from jpqd.errors import RunError, UserError
 
 
@@ -22,6 +22,7 @@ def convert(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, shape:
     """Quantizers become FakeQuantize operations, which the plugins turn into INT8."""
     config = _export_config(network)
     example = _example(tokenizer, list(config.inputs))
+    quantizers.settle(network, example)
     with torch.no_grad(), warnings.catch_warnings(), config.patch_model_for_export(network):
         warnings.simplefilter("ignore")
         found = ov.convert_model(network, example_input=example)

@@ -205,3 +205,25 @@ def connect(model: PreTrainedModel) -> None:
     for hook, count in readers.items():
         if isinstance(hook, Asymmetric):
             hook.readers = count
+
+
+@torch.no_grad()
+def settle(model: PreTrainedModel, batch: dict[str, Tensor]) -> None:
+    """Put every weight on its level, which changes no prediction; the batch shows who reads what.
+
+    Training leaves many weights where rounding turns over, and the same numbers summed in another
+    order, as an IR does, would give them the level beside it.
+    """
+    found: dict[Any, Symmetric] = {}
+
+    def note(hook: Symmetric, given: tuple[Tensor]) -> None:
+        if isinstance(given[0], nn.Parameter):
+            found[given[0]] = hook
+
+    hooks = [hook for hook in model.modules() if isinstance(hook, Symmetric)]
+    handles = [hook.register_forward_pre_hook(note) for hook in hooks]
+    model(**batch)
+    for handle in handles:
+        handle.remove()
+    for weight, hook in found.items():
+        weight.copy_(hook.fake(weight, hook._scale_param_storage))

@@ -14,6 +14,7 @@ from nncf.torch.quantization.layers import AsymmetricQuantizer, SymmetricQuantiz
 from nncf.torch.quantization.reference import ReferenceQuantizedFunctions
 from torch import Tensor
 
+from jpqd import quantizers
 from jpqd.quantizers import Asymmetric, Embedding, Grid, Shifted, Signed, Symmetric
 from jpqd.shrink import HOOKS
 from tests import small
@@ -222,3 +223,17 @@ def test_every_quantizer_learns() -> None:
         if name.startswith(HOOKS) and parameter.requires_grad:
             assert parameter.grad is not None, name
             assert parameter.grad.shape == parameter.shape
+
+
+def test_settled_weights_lie_on_their_levels_and_predict_the_same() -> None:
+    made = small.quantize(small.model())
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    expected = small.logits(made, small.batch())
+    quantizers.settle(made, small.batch())
+    assert torch.equal(small.logits(made, small.batch()), expected)
+    changed = {n for n, value in made.state_dict().items() if not torch.equal(value, before[n])}
+    linears = {n for n, module in made.named_modules() if isinstance(module, torch.nn.Linear)}
+    embeddings = {n for n, module in made.named_modules() if isinstance(module, torch.nn.Embedding)}
+    assert changed == {f"{name}.weight" for name in linears | embeddings}
+    weight = made.get_parameter("bert.encoder.layer.1.output.dense.weight")
+    assert max(len(row.unique()) for row in weight) <= 255
