@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	$(BIN)/jpqd run recipes/demo.yaml
 
 test: $(INSTALLED)
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
