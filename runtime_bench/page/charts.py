@@ -15,6 +15,8 @@ from runtime_bench.page import svg, tables, words
 from runtime_bench.page.gather import Page
 from runtime_bench.result import Arm, Estimate
 
+_STEPS = [1, 2, 5, 10]
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -119,7 +121,7 @@ def distributions(page: Page) -> Chart | None:
     axes = drawn.add_subplot()
     for place, values in enumerate(times.values()):
         _ridge(axes, -place, values, bins, svg.colour(place))
-    axes.set_yticks([-place for place in range(len(times))], labels=_counted(times))
+    axes.set_yticks([0.3 - place for place in range(len(times))], labels=_counted(times))
     _logarithmic(axes)
     svg.quiet(axes, "x")
     axes.set(xlabel="latency, ms (logarithmic)")
@@ -160,12 +162,13 @@ def _counted(times: dict[str, np.ndarray]) -> list[str]:
 
 def layers(page: Page) -> Iterator[Chart]:
     """For each stage that was cut: what is left of every layer, in front of what was there."""
-    for stage in tables.cut(page):
-        yield _layers(page, stage)
+    whole = tables.dense(page)
+    if whole is not None:
+        yield from (_layers(whole, stage) for stage in tables.cut(page))
 
 
-def _layers(page: Page, stage: Manifest) -> Chart:
-    left, dense = tables.sizes(stage), tables.sizes(page.baseline)
+def _layers(whole: Manifest, stage: Manifest) -> Chart:
+    left, dense = tables.sizes(stage), tables.sizes(whole)
     before = [dense[min(layer, len(dense) - 1)] for layer in range(len(left))]
     drawn = svg.figure(1.0 + 0.24 * len(left))
     for place, what in enumerate(("heads", "neurons")):
@@ -175,7 +178,7 @@ def _layers(page: Page, stage: Manifest) -> Chart:
         axes.set_title(f"{kept:,} of {total:,} {what}")
         axes.set_ylabel("layer" if place == 0 else "")
     title = f"What is left of every layer: {stage.stage}"
-    note = f"Pale: {page.baseline.stage}. Solid: {stage.stage}, {_encoder(stage)}."
+    note = f"Pale: {whole.stage}. Solid: {stage.stage}, {_encoder(stage)}."
     spoken = "; ".join(
         f"layer {layer + 1}: {heads} heads, {neurons} neurons"
         for layer, (heads, neurons) in enumerate(left)
@@ -198,7 +201,7 @@ def _bars(axes: Axes, before: Sequence[int], left: Sequence[int], colour: str) -
     axes.set_yticks(places)
     axes.invert_yaxis()
     axes.set_xlim(0, max([*before, *left, 1]) * 1.12)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS, integer=True))
     svg.quiet(axes, "x")
 
 
@@ -214,7 +217,7 @@ def _curves(stage: Manifest, history: list[dict[str, Any]]) -> Chart:
     chooser = next((key for key in facts if key.startswith("select_")), "select_accuracy")
     name = chooser.removeprefix("select_")
     scale, _ = words.scale_of(name)
-    panels = [("loss", "loss", 1.0), (chooser, f"{words.titled(name)} on rows that choose", scale),
+    panels = [("loss", "loss", 1.0), (chooser, words.titled(name), scale),
               ("kept", "encoder kept, %", 100.0)]  # fmt: skip
     panels = [panel for panel in panels if any(panel[0] in entry for entry in history)]
     drawn = svg.figure(2.1)
@@ -225,8 +228,10 @@ def _curves(stage: Manifest, history: list[dict[str, Any]]) -> Chart:
         axes.set(title=label, xlabel="epoch")
     title = f"Training of {stage.stage}"
     n = next((entry["select_n"] for entry in history if "select_n" in entry), None)
-    chosen = f" {name} on n = {n} rows; the ring marks the step that was kept." if n else ""
-    note = f"{facts.get('steps', words.NONE)} steps.{chosen}"
+    chosen = (
+        f"; {name} on n = {n} rows that choose. The ring marks the step that was kept." if n else ""
+    )
+    note = f"{facts.get('steps', words.NONE)} steps{chosen}"
     return Chart(title, svg.text(drawn, f"training-{stage.stage}", title, note), note)
 
 
@@ -238,5 +243,5 @@ def _curve(axes: Axes, found: Sequence[tuple[float, float, Any]], colour: str, b
         if best is not None and step == best:
             axes.plot(epoch, value, "o", markersize=9, markerfacecolor="none",
                       markeredgecolor=svg.INK)  # fmt: skip
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     svg.quiet(axes, "y")

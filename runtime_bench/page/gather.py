@@ -79,6 +79,13 @@ class Page:
         found = self.bench.measurements if self.bench else []
         return next((m for m in found if m.mode == "latency"), next(iter(found), None))
 
+    @cached_property
+    def throughput(self) -> Measurement | None:
+        """Of the same requests; where it was not measured, what latencies allow."""
+        found = self.bench.measurements if self.bench else []
+        same = [m for m in found if self.latency and m.workload == self.latency.workload]
+        return next((m for m in same if m.mode == "throughput"), self.latency)
+
     def arm(self, stage: str) -> Arm | None:
         """How a stage runs by default: an IR as it is, anything else by its first arm."""
         arms = [arm for arm in self.bench.arms if arm.stage == stage] if self.bench else []

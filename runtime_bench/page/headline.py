@@ -42,11 +42,7 @@ def _speed(page: Page, stage: Manifest) -> str:
     if found is None or found.value is None:
         return ""
     base = page.bench.arm(page.bench.baseline)
-    ratio = f"{words.number(found.value)}x"
-    inside = (
-        "" if found.low is None else f" [{words.number(found.low)}, {words.number(found.high)}]"
-    )
-    return f"{ratio}{inside} {words.arm(base)} ({arm.name}, {page.latency.workload})"
+    return f"{words.ratio(found)} {words.arm(base)} ({arm.name}, {page.latency.workload})"
 
 
 def notes(page: Page) -> Iterator[str]:
@@ -60,7 +56,8 @@ def notes(page: Page) -> Iterator[str]:
     if page.bench is None:
         yield f"Speed and memory have not been measured. {missing_bench(page)}"
     else:
-        yield from (f"Benchmark: {note}." for note in table.notes(page.bench))
+        told = [note for note in table.notes(page.bench) if not note.startswith("energy")]
+        yield from (f"Benchmark: {note}." for note in told)
 
 
 def missing_bench(page: Page) -> str:

@@ -41,6 +41,7 @@ def _tables(page: Page) -> dict[str, object]:
         "stages": tables.stages(page),
         "differences": tables.differences(page),
         "speed": list(tables.speed(page.bench)) if page.bench else [],
+        "arms": tables.arms(page.bench) if page.bench else None,
         "layers": tables.layers(page),
         "training": tables.training(page),
         "checks": tables.checks(page),

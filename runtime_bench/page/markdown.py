@@ -21,7 +21,9 @@ def _parts(page: Page) -> Iterator[str]:
     if notes := [f"- {plain(note)}" for note in headline.notes(page)]:
         yield "\n".join(notes)
     yield from _table(tables.stages(page))
-    shown = [tables.differences(page), *(tables.speed(page.bench) if page.bench else [])]
+    shown = [tables.differences(page)]
+    if page.bench:
+        shown += [*tables.speed(page.bench), tables.arms(page.bench)]
     for table in [*shown, tables.layers(page), tables.checks(page)]:
         if table:
             yield from _table(table)

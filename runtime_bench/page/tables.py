@@ -14,7 +14,7 @@ from runtime_bench.page.gather import Page
 from runtime_bench.page.words import INTERVAL, NONE
 from runtime_bench.result import Bench, Figures, Measurement
 
-_WORDS = {"use", "split", "precision", "backend", "arm", "file", "chosen by", "matrix products", ""}
+_WORDS = {"measured on", "precision", "backend", "arm", "file", "chosen by", "matrix products", ""}
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ class Table:
 def stages(page: Page) -> Table:
     """From the baseline to what the run was for."""
     head = [
-        "stage", "use", "split", "n", f"{words.titled(page.metric)} {INTERVAL}",
+        "stage", "measured on", "n", f"{words.titled(page.metric)} {INTERVAL}",
         f"{words.points(page.metric)} {INTERVAL}", "file, MB", "parameters", "encoder kept",
         "precision",
     ]  # fmt: skip
     if page.latency:
-        head += [f"p50, ms {INTERVAL}", f"speed ratio {INTERVAL}"]
+        head += [f"speed ratio {INTERVAL}", f"p50, ms {INTERVAL}", f"p95, ms {INTERVAL}",
+                 f"p99, ms {INTERVAL}", f"rows/s {INTERVAL}", "memory, MB"]  # fmt: skip
     rows = [row for stage in page.stages for row in _stage(page, stage)]
     return Table("Stages", head, rows, _stages_note(page))
 
@@ -50,7 +51,6 @@ def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
     for split, figures in report.measured(stage) or [(NONE, {})]:
         yield [
             stage.stage,
-            stage.use,
             split,
             str(figures.get("n", NONE)),
             words.score(page.metric, figures.get(page.metric), figures.get(f"{page.metric}_95")),
@@ -82,11 +82,16 @@ def _model_bytes(stage: Manifest) -> int | None:
 
 def _speed(page: Page, stage: str) -> list[str]:
     arm = page.arm(stage)
-    if arm is None or page.latency is None:
-        return [NONE, NONE]
+    if arm is None or page.latency is None or page.throughput is None:
+        return [NONE] * 6
     figures = page.latency.arms[arm.name]
-    p50 = figures.latency_ms.p50 if figures.latency_ms else None
-    return [words.measured(p50), words.ratio(figures.speedup) if figures.speedup else "baseline"]
+    found = figures.latency_ms
+    return [
+        words.ratio(figures.speedup) if figures.speedup else "baseline",
+        *(words.measured(getattr(found, name, None)) for name in ("p50", "p95", "p99")),
+        words.measured(page.throughput.arms[arm.name].rows_per_second),
+        f"{arm.peak_rss_mb:.0f}",
+    ]
 
 
 def _stages_note(page: Page) -> str:
@@ -97,8 +102,8 @@ def _stages_note(page: Page) -> str:
     if page.bench and page.latency:
         base = page.bench.arm(page.bench.baseline)
         note += (
-            f" p50 and ratio: {page.latency.mode}, {page.latency.workload}, over {base.name} "
-            f"({words.arm(base)}); above 1 is faster."
+            f" Times and ratio: {page.latency.mode}, {page.latency.workload}, over {base.name} "
+            f"({words.arm(base)}); above 1 is faster. Every arm with its n stands below."
         )
     return note
 
@@ -129,11 +134,12 @@ def differences(page: Page) -> Table | None:
 def speed(bench: Bench) -> Iterator[Table]:
     """One for each measurement, every arm in it."""
     for measurement in bench.measurements:
-        served = measurement.mode == "open_loop"
-        head = ["arm", "backend", "precision", "n", *(f"{p}, ms {INTERVAL}" for p in _PERCENTILES)]
-        head += ["rows/s" if served else f"rows/s {INTERVAL}"]
-        head += [] if served else [f"speed ratio {INTERVAL}"]
-        head += ["accuracy, %", "file, MB", "memory, MB"]
+        head = ["arm", "backend", "precision"]
+        if measurement.mode != "throughput":
+            head += ["n", *(f"{name}, ms {INTERVAL}" for name in _PERCENTILES)]
+        head += [f"rows/s {INTERVAL}"]
+        if measurement.mode != "open_loop":
+            head += [f"speed ratio {INTERVAL}"]
         rows = [_arm(bench, measurement, name) for name in measurement.arms]
         yield Table(_measurement(measurement), head, rows, _measurement_note(bench, measurement))
 
@@ -148,12 +154,9 @@ def _arm(bench: Bench, measurement: Measurement, name: str) -> list[str]:
         name,
         arm.backend,
         arm.precision,
-        *_latency(figures),
+        *([] if measurement.mode == "throughput" else _latency(figures)),
         words.measured(figures.rows_per_second),
         *([] if measurement.mode == "open_loop" else [ratio]),
-        words.accuracy(arm.accuracy),
-        words.megabytes(arm.bytes),
-        f"{arm.peak_rss_mb:.0f}",
     ]
 
 
@@ -173,32 +176,66 @@ def _measurement(found: Measurement) -> str:
 def _measurement_note(bench: Bench, found: Measurement) -> str:
     workload = next(w for w in bench.workloads if w.name == found.workload)
     disturbed = ", ".join(map(str, found.disturbed)) or "none"
+    if len(found.disturbed) == found.blocks:
+        disturbed = "all"
     return (
-        f"{bench.asked.threads} threads, {bench.asked.device}; {found.blocks} blocks of "
+        f"{bench.asked.device}, threads: {bench.asked.threads}; {found.blocks} blocks of "
         f"{found.requests_per_block} requests, disturbed by other programs: {disturbed}; rows of "
-        f"{workload.source}, padding {workload.padding:.0%}. Memory: peak of the arm's own process."
+        f"{workload.source}, padding {workload.padding:.0%}."
     )
+
+
+def arms(bench: Bench) -> Table:
+    """What each arm takes beside time for a request."""
+    head = ["arm", "accuracy", "file, MB", "parameters", "memory, MB", "load, s", "compile, s",
+            "from cache, s", "energy, J"]  # fmt: skip
+    rows = [
+        [
+            arm.name,
+            words.accuracy(arm.accuracy),
+            words.megabytes(arm.bytes),
+            NONE if arm.parameters is None else f"{arm.parameters:,}",
+            f"{arm.peak_rss_mb:.0f}",
+            words.number(arm.load_seconds),
+            words.number(arm.compile_cold_seconds),
+            words.number(arm.compile_cached_seconds),
+            words.number(arm.energy_joules),
+        ]
+        for arm in bench.arms
+    ]
+    energy = next((f" Energy: {arm.energy_note}." for arm in bench.arms if arm.energy_note), "")
+    note = f"Memory: peak of the arm's own process after its first requests.{energy}"
+    return Table("Accuracy, size, memory and start", head, rows, note)
 
 
 def layers(page: Page) -> Table | None:
     """Heads and neurons of every layer, for each size that occurs."""
-    found = cut(page)
-    dense = sizes(page.baseline)
-    if not found or not dense:
+    found, whole = cut(page), dense(page)
+    if not found or whole is None:
         return None
-    head = ["layer", page.baseline.stage, *(stage.stage for stage in found)]
-    count = max(len(dense), *(len(sizes(stage)) for stage in found))
+    shown = [whole, *found]
+    head = ["layer", *(stage.stage for stage in shown)]
     rows = [
-        [str(layer + 1), *(_size(sizes(stage), layer) for stage in (page.baseline, *found))]
-        for layer in range(count)
+        [str(layer + 1), *(_size(sizes(stage), layer) for stage in shown)]
+        for layer in range(max(len(sizes(stage)) for stage in shown))
     ]
     return Table("Heads / neurons of every layer", head, rows)
 
 
 def cut(page: Page) -> list[Manifest]:
-    """The trained stages whose layers are not those of the baseline."""
-    dense = sizes(page.baseline)
-    return [stage for stage in page.trained if sizes(stage) and sizes(stage) != dense]
+    """The trained stages whose layers are not those of the whole model."""
+    whole = dense(page)
+    if whole is None:
+        return []
+    return [stage for stage in page.trained if sizes(stage) and sizes(stage) != sizes(whole)]
+
+
+def dense(page: Page) -> Manifest | None:
+    """A stage with every head and neuron: the baseline, where its manifest tells."""
+    for stage in (page.baseline, *page.trained):
+        if sizes(stage) and stage.metrics["model"].get("encoder_share") == 1.0:
+            return stage
+    return None
 
 
 def sizes(stage: Manifest) -> list[list[int]]:

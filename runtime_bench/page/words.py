@@ -10,7 +10,7 @@ def number(value: float | None) -> str:
     """Three digits, and all of what is larger."""
     if value is None:
         return NONE
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def measured(found: Estimate | None, unit: str = "") -> str:
