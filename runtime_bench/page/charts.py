@@ -178,7 +178,7 @@ def _layers(whole: Manifest, stage: Manifest) -> Chart:
         axes.set_title(f"{kept:,} of {total:,} {what}")
         axes.set_ylabel("layer" if place == 0 else "")
     title = f"What is left of every layer: {stage.stage}"
-    note = f"Pale: {whole.stage}. Solid: {stage.stage}, {_encoder(stage)}."
+    note = f"Pale: the whole model. Solid: {stage.stage}, {_encoder(stage)}."
     spoken = "; ".join(
         f"layer {layer + 1}: {heads} heads, {neurons} neurons"
         for layer, (heads, neurons) in enumerate(left)

@@ -7,12 +7,21 @@ from collections.abc import Iterator
 from jpqd import report
 from jpqd.artifact import Manifest
 from runtime_bench import table
-from runtime_bench.page import words
+from runtime_bench.page import tables, words
 from runtime_bench.page.gather import Page
 
 
-def sentence(page: Page) -> str:
-    stage = page.main
+def main(page: Page) -> str:
+    return _sentence(page, page.main)
+
+
+def others(page: Page) -> list[str]:
+    """What else was made smaller."""
+    small = [stage for stage in page.trained if tables.share(stage) < 1]
+    return [_sentence(page, stage) for stage in small if stage is not page.main]
+
+
+def _sentence(page: Page, stage: Manifest) -> str:
     facts = stage.metrics.get("model", {})
     share, precision = facts.get("encoder_share"), facts.get("precision")
     parts = [f"{words.share(share)} of the encoder's weights" if share is not None else "",
@@ -47,6 +56,7 @@ def _speed(page: Page, stage: Manifest) -> str:
 
 def notes(page: Page) -> Iterator[str]:
     """What stands in the way of a plain reading, on top of the page."""
+    yield from _unlike_their_models(page)
     if page.run.unsealed:
         yield f"Not sealed, so not in here: {', '.join(page.run.unsealed)}."
     if page.no_comparison:
@@ -58,6 +68,19 @@ def notes(page: Page) -> Iterator[str]:
     else:
         told = [note for note in table.notes(page.bench) if not note.startswith("energy")]
         yield from (f"Benchmark: {note}." for note in told)
+
+
+def _unlike_their_models(page: Page) -> Iterator[str]:
+    """What runs in the end is the IR: its own accuracy counts where it differs."""
+    for stage in page.stages:
+        for split, figures in report.measured(stage):
+            model = figures.get("pytorch", {}).get(page.metric)
+            if stage.use == "ov_ir" and model not in (None, figures.get(page.metric)):
+                mine, its = (words.score(page.metric, x) for x in (figures[page.metric], model))
+                yield (
+                    f"{stage.stage}: {words.titled(page.metric)} {mine} on {split}, where its "
+                    f"model has {its} (n {figures['n']})."
+                )
 
 
 def missing_bench(page: Page) -> str:

@@ -21,7 +21,8 @@ def render(page: Page) -> str:
         drawn = _charts(page)
     return template.render(
         page=page,
-        headline=headline.sentence(page),
+        headline=headline.main(page),
+        others=headline.others(page),
         notes=list(headline.notes(page)),
         missing_bench=headline.missing_bench(page),
         tables=_tables(page),

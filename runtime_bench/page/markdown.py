@@ -17,9 +17,9 @@ def render(page: Page) -> str:
 
 def _parts(page: Page) -> Iterator[str]:
     yield f"## {plain(page.name)}"
-    yield f"**{plain(headline.sentence(page))}**"
-    if notes := [f"- {plain(note)}" for note in headline.notes(page)]:
-        yield "\n".join(notes)
+    yield f"**{plain(headline.main(page))}**"
+    if notes := [*headline.others(page), *headline.notes(page)]:
+        yield "\n".join(f"- {plain(note)}" for note in notes)
     yield from _table(tables.stages(page))
     shown = [tables.differences(page)]
     if page.bench:

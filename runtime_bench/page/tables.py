@@ -112,7 +112,7 @@ def differences(page: Page) -> Table | None:
     found = page.comparison
     if found is None:
         return None
-    metric = found.metric
+    metric, order = found.metric, [stage.stage for stage in page.stages]
     rows = [
         [
             row.stage,
@@ -122,7 +122,7 @@ def differences(page: Page) -> Table | None:
             NONE if row.mcnemar_p is None else f"{row.mcnemar_p:.3g}",
             words.score(metric, row.agreement),
         ]
-        for row in found.stages
+        for row in sorted(found.stages, key=lambda row: order.index(row.stage))
     ]
     agreement = "same class, %" if metric == "accuracy" else "correlation with it"
     head = ["stage", "n", words.titled(metric), f"{words.points(metric)} {INTERVAL}",
@@ -214,7 +214,7 @@ def layers(page: Page) -> Table | None:
     if not found or whole is None:
         return None
     shown = [whole, *found]
-    head = ["layer", *(stage.stage for stage in shown)]
+    head = ["layer", "whole", *(stage.stage for stage in found)]
     rows = [
         [str(layer + 1), *(_size(sizes(stage), layer) for stage in shown)]
         for layer in range(max(len(sizes(stage)) for stage in shown))
@@ -230,10 +230,16 @@ def cut(page: Page) -> list[Manifest]:
     return [stage for stage in page.trained if sizes(stage) and sizes(stage) != sizes(whole)]
 
 
+def share(stage: Manifest) -> float:
+    """Of the encoder's weights; a manifest that does not tell is of a whole model."""
+    found: float = stage.metrics.get("model", {}).get("encoder_share", 1.0)
+    return found
+
+
 def dense(page: Page) -> Manifest | None:
     """A stage with every head and neuron: the baseline, where its manifest tells."""
     for stage in (page.baseline, *page.trained):
-        if sizes(stage) and stage.metrics["model"].get("encoder_share") == 1.0:
+        if sizes(stage) and share(stage) == 1:
             return stage
     return None
 
