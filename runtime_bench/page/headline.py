@@ -38,8 +38,9 @@ def _quality(page: Page, stage: Manifest) -> str:
         return f"{middle}{unit} {interval} against {page.comparison.baseline} (n {row.n})"
     for split, figures in report.measured(stage):
         if page.metric in figures:
-            found = words.score(page.metric, figures[page.metric], figures.get(f"{page.metric}_95"))
-            return f"{words.titled(page.metric)} {found} on {split} (n {figures['n']})"
+            interval = figures.get(f"{page.metric}_95")
+            found = words.said(page.metric, figures[page.metric], interval)
+            return f"{found} on {split} (n {figures['n']})"
     return ""
 
 
@@ -76,11 +77,9 @@ def _unlike_their_models(page: Page) -> Iterator[str]:
         for split, figures in report.measured(stage):
             model = figures.get("pytorch", {}).get(page.metric)
             if stage.use == "ov_ir" and model not in (None, figures.get(page.metric)):
-                mine, its = (words.score(page.metric, x) for x in (figures[page.metric], model))
-                yield (
-                    f"{stage.stage}: {words.titled(page.metric)} {mine} on {split}, where its "
-                    f"model has {its} (n {figures['n']})."
-                )
+                mine = words.said(page.metric, figures[page.metric])
+                its = words.said(page.metric, model)
+                yield f"{stage.stage}: {mine} on {split}, its model {its} (n {figures['n']})."
 
 
 def missing_bench(page: Page) -> str:

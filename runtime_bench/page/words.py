@@ -44,6 +44,13 @@ def score(metric: str, value: float | None, interval: object = None) -> str:
     return f"{text} [{low}, {high}]"
 
 
+def said(metric: str, value: float, interval: object = None) -> str:
+    """In a sentence."""
+    text, percent = score(metric, value, interval), "%" if metric == "accuracy" else ""
+    first, *rest = text.split(" ", 1)
+    return " ".join([metric, f"{first}{percent}", *rest])
+
+
 def difference(metric: str, found: tuple[float, float, float] | None) -> str:
     if found is None:
         return NONE

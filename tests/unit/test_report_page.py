@@ -55,7 +55,7 @@ def test_the_headline_is_the_main_result(run: Path) -> None:
 def test_an_ir_that_answers_otherwise_than_its_model_is_named(run: Path) -> None:
     made_run.exported(run, "jpqd_other", "jpqd", wrong=44)
     text = Reader(written(run)[0]).text
-    assert "jpqd_other: accuracy, % 89.00 on validation, where its model has 91.00 (n 400)." in text
+    assert "jpqd_other: accuracy 89.00% on validation, its model accuracy 91.00% (n 400)." in text
     assert "jpqd_ir: accuracy" not in text
 
 
