@@ -65,7 +65,11 @@ def _asked(bench: Bench) -> str:
 def recipe(page: Page) -> str:
     """As YAML, without what was left at nothing."""
     return yaml.safe_dump(
-        _without_nothing(page.recipe), sort_keys=False, allow_unicode=True, width=88
+        _without_nothing(page.recipe),
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,
+        width=96,
     )
 
 

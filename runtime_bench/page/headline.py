@@ -38,8 +38,8 @@ def _quality(page: Page, stage: Manifest) -> str:
         return f"{middle}{unit} {interval} against {page.comparison.baseline} (n {row.n})"
     for split, figures in report.measured(stage):
         if page.metric in figures:
-            interval = figures.get(f"{page.metric}_95")
-            found = words.said(page.metric, figures[page.metric], interval)
+            bounds = figures.get(f"{page.metric}_95")
+            found = words.said(page.metric, figures[page.metric], bounds)
             return f"{found} on {split} (n {figures['n']})"
     return ""
 

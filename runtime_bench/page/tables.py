@@ -187,7 +187,7 @@ def _measurement_note(bench: Bench, found: Measurement) -> str:
 
 def arms(bench: Bench) -> Table:
     """What each arm takes beside time for a request."""
-    head = ["arm", "accuracy", "file, MB", "parameters", "memory, MB", "load, s", "compile, s",
+    head = ["arm", f"accuracy {INTERVAL}, n", "file, MB", "parameters", "memory, MB", "load, s", "compile, s",
             "from cache, s", "energy, J"]  # fmt: skip
     rows = [
         [

@@ -176,6 +176,17 @@ def test_a_disturbed_benchmark_says_so(run: Path) -> None:
     assert "disturbed by other programs: 3, 7" in text
 
 
+def test_a_regression_is_told_by_its_correlation(tmp_path: Path) -> None:
+    run = made_run.make(tmp_path / "runs" / "made", bench=False)
+    for path in run.glob("*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        manifest["metrics"]["validation"] = {"n": 400, "pearson": 0.87654, "spearman": 0.8}
+        path.write_text(json.dumps(manifest))
+    page = Reader(written(run)[0])
+    assert page.row("Stages", "jpqd")["pearson [95%]"] == "0.8765"
+    assert page.row("Stages", "jpqd")["difference [95%]"].startswith("+")
+
+
 def test_nothing_sealed_is_a_mistake(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "made"
     folder.mkdir(parents=True)
