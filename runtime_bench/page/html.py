@@ -7,7 +7,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from jpqd import __version__
-from runtime_bench.page import charts, facts, headline, svg, tables
+from runtime_bench.page import charts, facts, headline, speed, svg, tables
 from runtime_bench.page.charts import Chart
 from runtime_bench.page.gather import Page
 
@@ -34,15 +34,15 @@ def render(page: Page) -> str:
 
 
 def _shipped(name: str) -> str:
-    return (resources.files("runtime_bench.page") / name).read_text()
+    return (resources.files("runtime_bench.page") / name).read_text(encoding="utf-8")
 
 
 def _tables(page: Page) -> dict[str, object]:
     return {
         "stages": tables.stages(page),
         "differences": tables.differences(page),
-        "speed": list(tables.speed(page.bench)) if page.bench else [],
-        "arms": tables.arms(page.bench) if page.bench else None,
+        "speed": list(speed.measurements(page.bench)) if page.bench else [],
+        "arms": speed.arms(page.bench) if page.bench else None,
         "layers": tables.layers(page),
         "training": tables.training(page),
         "checks": tables.checks(page),

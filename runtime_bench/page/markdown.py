@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from runtime_bench.page import headline, tables
+from runtime_bench.page import headline, speed, tables
 from runtime_bench.page.gather import Page
 from runtime_bench.page.tables import Table
 
@@ -23,7 +23,7 @@ def _parts(page: Page) -> Iterator[str]:
     yield from _table(tables.stages(page))
     shown = [tables.differences(page)]
     if page.bench:
-        shown += [*tables.speed(page.bench), tables.arms(page.bench)]
+        shown += [*speed.measurements(page.bench), speed.arms(page.bench)]
     for table in [*shown, tables.layers(page), tables.checks(page)]:
         if table:
             yield from _table(table)

@@ -184,7 +184,9 @@ def test_a_regression_is_told_by_its_correlation(tmp_path: Path) -> None:
         path.write_text(json.dumps(manifest))
     page = Reader(written(run)[0])
     assert page.row("Stages", "jpqd")["pearson [95%]"] == "0.8765"
-    assert page.row("Stages", "jpqd")["difference [95%]"].startswith("+")
+    difference = page.row("Stages", "jpqd")["difference [95%]"]
+    assert re.fullmatch(r"-0\.0200 \[-0\.\d{4}, -0\.\d{4}]", difference)
+    assert f"INT8, {difference.replace(' ', ' of pearson ', 1)} against teacher" in page.text
 
 
 def test_nothing_sealed_is_a_mistake(tmp_path: Path) -> None:
