@@ -1,11 +1,21 @@
-"""`jpqd bench`: arguments in, the library called, results printed."""
+"""`jpqd bench` and `jpqd report`: arguments in, the library called, results printed."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jpqd.console import DEFAULT_RUNS, Debug, Json, Offline, Runs, errors, prepare
+from jpqd.console import (
+    DEFAULT_RUNS,
+    Debug,
+    Json,
+    Offline,
+    RunName,
+    Runs,
+    errors,
+    prepare,
+    show,
+)
 
 
 def bench(
@@ -67,3 +77,23 @@ def bench(
         done = command.bench(wanted, settings, progress)
         command.show(done, progress, as_json)
         command.conclude(done)
+
+
+def report(
+    name: RunName = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Instead of the run's folder.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write report.html and report.md of a run, from what is sealed; nothing is measured."""
+    with errors(debug, as_json):
+        from runtime_bench.page import command
+
+        run = command.find(runs, name)
+        written = command.write(run, out)
+        show(as_json, {"run": str(run.folder), "files": [str(path) for path in written]}, None)
+        for path in () if as_json else written:
+            typer.echo(path)

@@ -23,3 +23,4 @@ def test_the_wheel_holds_exactly_the_four_names_and_every_module(tmp_path: Path)
     }
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "jpqd").rglob("*.py")}
     assert sources <= set(names)
+    assert {"runtime_bench/page/page.html.j2", "runtime_bench/page/page.css"} <= set(names)

@@ -11,8 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RECIPES = [str(path) for path in sorted((ROOT / "recipes").rglob("*.yaml"))]
 HEAVY = {
-    "accelerate", "datasets", "huggingface_hub", "nncf", "numpy", "openvino", "optimum", "pandas",
-    "safetensors", "scipy", "sklearn", "tokenizers", "torch", "transformers",
+    "accelerate", "datasets", "huggingface_hub", "jinja2", "matplotlib", "nncf", "numpy",
+    "openvino", "optimum", "pandas", "safetensors", "scipy", "sklearn", "tokenizers", "torch",
+    "transformers",
 }  # fmt: skip
 COMMANDS = {
     "help": ["--help"],
@@ -20,6 +21,7 @@ COMMANDS = {
     "help of compare": ["compare", "--help"],
     "help of export": ["export", "--help"],
     "help of bench": ["bench", "--help"],
+    "help of report": ["report", "--help"],
     "version": ["--version"],
     "validate": ["validate", *RECIPES],
     "ls": ["ls", "--runs", "no-such-folder"],

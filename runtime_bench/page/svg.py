@@ -1,0 +1,90 @@
+"""Matplotlib figures as SVG that belongs to the page: its colours, its font, the same each time."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, SOFT, FAINT = "#010203", "#040506", "#070809"
+SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06")
+_VARIABLES = {
+    INK: "var(--ink)", SOFT: "var(--soft)", FAINT: "var(--faint)",
+    **{colour: f"var(--series-{place})" for place, colour in enumerate(SERIES)},
+}  # fmt: skip
+"""Colours that no chart has; the style sheet says what they are in each theme."""
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "jpqd",
+    "text.parse_math": False,  # a stage may have a dollar in its name
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": SOFT,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.minor.size": 0,
+    "legend.frameon": False,
+    "savefig.transparent": True,
+}
+WIDTH = 6.8
+"""Inches; the page scales charts to its own width."""
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # not what a matplotlibrc on this machine says
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def figure(height: float) -> Figure:
+    """Without pyplot: no window system, nothing that stays open."""
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def colour(place: int) -> str:
+    return SERIES[place % len(SERIES)]
+
+
+def quiet(axes: Axes, grid: str) -> None:
+    """Lines along one axis only."""
+    axes.grid(False, axis="y" if grid == "x" else "x")
+    axes.tick_params(length=0)
+
+
+def text(drawn: Figure, name: str, title: str, words: str) -> str:
+    """For inclusion in HTML. `words` tell what is seen to those who do not see it."""
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    drawn.savefig(out, format="svg", metadata=nothing)
+    raw = out.getvalue()
+    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', raw).groups()  # type: ignore[union-attr]
+    body = raw[raw.index(">", raw.index("<svg")) + 1 :]
+    for placeholder, variable in _VARIABLES.items():
+        body = body.replace(placeholder, variable)
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-labelledby="{name}-t {name}-d">'
+        f'<title id="{name}-t">{html.escape(title)}</title>'
+        f'<desc id="{name}-d">{html.escape(words)}</desc>{body}'
+    )

@@ -1,0 +1,59 @@
+"""What a reader of an HTML page sees: its tables and its text; and what the page would load."""
+
+import re
+from html.parser import HTMLParser
+
+_LOADS = ("src", "href", "xlink:href", "srcset", "data", "action", "poster")
+
+
+class Reader(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.words: list[str] = []
+        self._rows: list[list[str]] = []
+        self._caption = ""
+        self.feed(page)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def row(self, table: str, name: str) -> dict[str, str]:
+        head, *rows = self.tables[table]
+        (found,) = [row for row in rows if row[0] == name]
+        return dict(zip(head, found, strict=True))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [value or "" for name, value in attrs if name in _LOADS]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag == "caption":
+            self._caption = ""
+        if tag == "tr":
+            self._rows.append([])
+        if tag in ("th", "td"):
+            self._rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "table":
+            self.tables[self._caption] = [[" ".join(c.split()) for c in r] for r in self._rows]
+            self._rows = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if "caption" in self.tags and self._inside_caption():
+            self._caption = self._caption or data.strip()
+        elif self._rows and self._rows[-1]:
+            self._rows[-1][-1] += data
+
+    def _inside_caption(self) -> bool:
+        return self.tags[-1] == "caption"
+
+
+def styles_load(page: str) -> list[str]:
+    """What style sheets and attributes would fetch; `url(#id)` is in the page itself."""
+    return re.findall(r"@import[^;]*|url\(\s*['\"]?(?!#)[^)]*\)", page)
