@@ -13,6 +13,7 @@ from runtime_bench.backend import Backend
 from runtime_bench.backends.eager import Eager
 from runtime_bench.backends.onnx_runtime import OnnxRuntime
 from runtime_bench.backends.openvino_ir import XML, OpenvinoIr
+from runtime_bench.backends.openvino_static import OpenvinoStatic
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,24 @@ class Arm:
     """Of the stage, when its figures are of a model that runs like this."""
 
 
-def of_folders(folders: Mapping[str, Path], baseline: str, device: str, threads: int) -> list[Arm]:
-    """Every way to run these; the baseline's own come first."""
+def of_folders(
+    folders: Mapping[str, Path], baseline: str, device: str, threads: int, mixed: bool
+) -> list[Arm]:
+    """Every way to run these; the baseline's own come first. `mixed`: lengths differ."""
     ordered = [baseline, *(name for name in folders if name != baseline)]
-    return [arm for name in ordered for arm in _ways(name, folders, baseline, device, threads)]
+    return [
+        arm for name in ordered for arm in _ways(name, folders, baseline, device, threads, mixed)
+    ]
 
 
 def _ways(
-    name: str, folders: Mapping[str, Path], baseline: str, device: str, threads: int
+    name: str, folders: Mapping[str, Path], baseline: str, device: str, threads: int, mixed: bool
 ) -> Iterator[Arm]:
     folder = folders[name].resolve()
     manifest = artifact.read(folder)
     if is_ir(folder):
         dense = name == baseline or _made_of(manifest, baseline)
-        yield from _ir(name, folder, manifest, device, threads, dense)
+        yield from _ir(name, folder, manifest, device, threads, dense, mixed)
     elif (folder / "config.json").is_file():
         yield from _torch(name, folder, manifest, threads)
     else:
@@ -63,13 +68,24 @@ def _made_of(manifest: Manifest | None, stage: str) -> bool:
 
 
 def _ir(
-    name: str, folder: Path, manifest: Manifest | None, device: str, threads: int, dense: bool
+    name: str,
+    folder: Path,
+    manifest: Manifest | None,
+    device: str,
+    threads: int,
+    dense: bool,
+    mixed: bool,
 ) -> Iterator[Arm]:
-    """In f32 as well where it is the baseline's: bf16 is what the device would make of it."""
+    """In f32 as well where it is the baseline's: bf16 is what the device would make of it.
+
+    As static copies where lengths differ, since a dynamic model pays for every change.
+    """
     default = OpenvinoIr(path=str(folder), threads=threads, device=device)
     f32 = default.model_copy(update={"precision": "f32"})
     yield Arm(f"{name}:f32", name, f32, usual=dense)
     yield Arm(name, name, default, manifest=manifest)
+    static = OpenvinoStatic(path=str(folder), threads=threads, device=device)
+    yield Arm(f"{name}:static", name, static, usual=mixed, manifest=manifest)
 
 
 def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> Iterator[Arm]:

@@ -46,9 +46,10 @@ def measured(trained: Path) -> result.Bench:
 def test_a_run_is_its_baseline_and_every_ir(measured: result.Bench) -> None:
     """In the recipe's order: the last is what the run was for, and what a gate is held against."""
     names = [arm.name for arm in measured.arms if not arm.name.endswith(":bf16")]
-    assert names == ["teacher:f32", "teacher_ir:f32", "teacher_ir", "small_ir"]
+    dense = ["teacher:f32", "teacher_ir:f32", "teacher_ir", "teacher_ir:static"]
+    assert names == [*dense, "small_ir", "small_ir:static"]
     assert measured.baseline == "teacher:f32"
-    assert [arm.backend for arm in measured.arms][-1] == "OpenVINO"
+    assert [arm.backend for arm in measured.arms][-2:] == ["OpenVINO", "OpenVINO, static"]
     latency = measured.measurements[0]
     assert latency.arms["teacher:f32"].speedup is None
     over = latency.arms["small_ir"].speedup_over
