@@ -1,6 +1,5 @@
 """What is exported: a stage's folder, or any model folder, with what is known of it."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +11,6 @@ from jpqd import artifact, plugins, report
 from jpqd.artifact import Manifest
 from jpqd.errors import UserError
 from jpqd.task import Task
-
-RECIPE = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Origin:
 
     @cached_property
     def recipe(self) -> dict[str, Any] | None:
-        return read_recipe(self.folder.parent)
+        return report.read_recipe(self.folder.parent)
 
     @property
     def model_facts(self) -> dict[str, Any]:
@@ -84,20 +81,11 @@ _GIVE = "Give a trained stage's folder, or one with config.json and model.safete
 
 
 def _of_folder(folder: Path, root: Path) -> Origin:
-    recipe = read_recipe(folder.parent)
+    recipe = report.read_recipe(folder.parent)
     if recipe is None:
         return Origin(folder, None, root / ".cache")
     try:
         task = Task.model_validate(recipe["task"])
     except (KeyError, ValidationError) as error:
-        raise UserError(f"{folder.parent / RECIPE} cannot be used: {error}") from error
+        raise UserError(f"{folder.parent / report.RECIPE} cannot be used: {error}") from error
     return Origin(folder, task, folder.parent.parent / ".cache")
-
-
-def read_recipe(run: Path) -> dict[str, Any] | None:
-    """What a run was asked for; None beside a folder that no run made."""
-    try:
-        found = json.loads((run / RECIPE).read_text())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None

@@ -13,6 +13,7 @@ from jpqd.artifact import Manifest
 from jpqd.errors import UserError
 from jpqd.plan import Step
 
+RECIPE = "recipe.json"
 _SHOWN = ("accuracy", "f1", "matthews", "pearson", "spearman")
 
 
@@ -32,7 +33,7 @@ class Run:
 
 def runs(root: Path) -> list[Run]:
     """Every run below a folder, the newest first."""
-    folders = [path.parent for path in root.glob("*/recipe.json")] if root.is_dir() else []
+    folders = [path.parent for path in root.glob(f"*/{RECIPE}")] if root.is_dir() else []
     found = [_run(folder) for folder in folders]
     return sorted(found, key=lambda run: run.newest, reverse=True)
 
@@ -64,11 +65,17 @@ def damage(run: Run) -> list[str]:
 
 def _run(folder: Path) -> Run:
     stages = tuple(_sealed(folder))
-    try:
-        wanted = json.loads((folder / "recipe.json").read_text())["stages"]
-    except (OSError, ValueError, KeyError):
-        wanted = ()
+    wanted = (read_recipe(folder) or {}).get("stages", ())
     return Run(folder, stages, tuple(s for s in wanted if s not in {m.stage for m in stages}))
+
+
+def read_recipe(folder: Path) -> dict[str, Any] | None:
+    """What a run was asked for; None beside a folder that no run made."""
+    try:
+        found = json.loads((folder / RECIPE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _sealed(folder: Path) -> Iterator[Manifest]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from jpqd import interrupts, lock, ranks
+from jpqd import interrupts, lock, ranks, report
 from jpqd.errors import Interrupted, RunError, UserError
 from jpqd.progress import Progress
 from jpqd.stage import Context
@@ -76,7 +75,7 @@ def _folder(wanted: Wanted, source: Source) -> Path:
         return wanted.out
     if not source.whole or source.run is None:
         return Path(store.NAME)
-    stages = json.loads((source.run / "recipe.json").read_text())["stages"]
+    stages = (report.read_recipe(source.run) or {}).get("stages", ())
     return source.run / (store.BESIDE if store.NAME in stages else store.NAME)
 
 

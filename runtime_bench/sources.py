@@ -1,9 +1,10 @@
 """What `jpqd bench` was pointed at: a run, or folders; and the rows that go with it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from jpqd import report
 from jpqd.artifact import Manifest
@@ -40,11 +41,11 @@ def find(names: Sequence[str], runs: Path, baseline: str | None) -> Source:
 
 
 def _is_run(name: str, runs: Path) -> bool:
-    return (runs / name / "recipe.json").is_file() or (Path(name) / "recipe.json").is_file()
+    return (runs / name / report.RECIPE).is_file() or (Path(name) / report.RECIPE).is_file()
 
 
 def _run(names: Sequence[str], runs: Path) -> report.Run:
-    if names and (Path(names[0]) / "recipe.json").is_file():
+    if names and (Path(names[0]) / report.RECIPE).is_file():
         folder = Path(names[0]).resolve()
         return report.choose(folder.parent, folder.name)
     return report.choose(runs, names[0] if names else None)
@@ -67,7 +68,7 @@ def _of_run(run: report.Run, baseline: str | None) -> Source:
 
 def _irs(run: report.Run) -> list[str]:
     """In the order of the stages that they were made of, so that the last is what a run is for."""
-    order = list(json.loads((run.folder / "recipe.json").read_text())["stages"])
+    order = list((report.read_recipe(run.folder) or {}).get("stages", ()))
 
     def place(stage: Manifest) -> int:
         made_of = stage.inputs.get("stage", {}).get("needs", ())
@@ -85,8 +86,12 @@ def _short(folder: Path, taken: dict[str, Path]) -> str:
 
 def _run_around(folder: Path) -> Path | None:
     parent = folder.resolve().parent
-    return parent if (parent / "recipe.json").is_file() else None
+    return parent if (parent / report.RECIPE).is_file() else None
 
 
 def task_of(run: Path) -> Task:
-    return Task.model_validate(json.loads((run / "recipe.json").read_text())["task"])
+    recipe = report.read_recipe(run) or {}
+    try:
+        return Task.model_validate(recipe.get("task"))
+    except ValidationError as error:
+        raise UserError(f"{run / report.RECIPE} cannot be used: {error}") from error
