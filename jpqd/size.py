@@ -38,6 +38,11 @@ def facts(model: PreTrainedModel) -> dict[str, Any]:
     return found
 
 
+def encoder_share(model: PreTrainedModel) -> float:
+    """What earlier stages left of the encoder that the model's config describes."""
+    return _encoder(model) / _encoder(_dense(model))
+
+
 def told(found: dict[str, Any]) -> str:
     """In one line, before and after."""
     dense = found["dense"]

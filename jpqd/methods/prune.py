@@ -21,7 +21,7 @@ class Prune(Method):
     target: Literal["keep", "threshold"] = "keep"
     """A share that is reached exactly, or the original's threshold, from which a share results."""
     keep: Annotated[StrictFloat | None, Field(validate_default=True)] = None
-    """Of the encoder's weights, embeddings excluded."""
+    """Of the whole encoder's weights, embeddings excluded, whatever earlier stages left of it."""
     threshold: float = 0.0
     """With `target: threshold`: what a block's score must be above, in the end."""
     regularization: NonNegative = 0.05

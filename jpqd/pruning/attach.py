@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
-from jpqd import ranks
+from jpqd import ranks, size
 from jpqd.errors import UserError
 from jpqd.pruning.block import Block
 from jpqd.pruning.heads_ffn import HeadsFfn
@@ -34,10 +34,12 @@ def attach(model: PreTrainedModel, options: Prune, ctx: Context) -> Pruning:
             raise UserError(f"{ctx.stage}: target: threshold trains in one process only.")
         return ThresholdPruning(model, Thresholded(model, options, ctx.seed), options, ctx)
     structure = STRUCTURES[options.structure](model, options, ctx.seed)
-    least, most = structure.bounds()
+    left = size.encoder_share(model)
+    least, most = (left * bound for bound in structure.bounds())
     if not least <= options.keep <= most:
+        already = f" An earlier stage left {left:.4f} of it." if left < 1 else ""
         raise UserError(
             f"{ctx.stage}: keep: {options.keep} cannot be reached. With these floors and ceilings "
-            f"between {least:.4f} and {most:.4f} of the encoder's weights can stay."
+            f"between {least:.4f} and {most:.4f} of the encoder's weights can stay.{already}"
         )
-    return Pruning(model, structure, options, ctx)
+    return Pruning(model, structure, options, ctx, left)

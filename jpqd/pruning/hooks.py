@@ -38,13 +38,21 @@ class Structure(Protocol):
 
 class Pruning(Hooks):
     def __init__(
-        self, model: PreTrainedModel, structure: Structure, options: Prune, ctx: Context
+        self,
+        model: PreTrainedModel,
+        structure: Structure,
+        options: Prune,
+        ctx: Context,
+        left: float = 1.0,
     ) -> None:
+        """`left`: the share of the encoder that earlier stages left, because `keep` counts from the
+        whole of it and a structure from what it sees."""
         self.model, self.structure, self.options, self.ctx = model, structure, options, ctx
+        self.left = left
         self.done = 0.0
         self.is_cut = False
         self.slices: Slices | None = None
-        self.kept = 1.0
+        self.kept = left
         self.stepped = False
         self.early: dict[str, Tensor] | None = None
 
@@ -72,8 +80,8 @@ class Pruning(Hooks):
         for module in self.model.modules():
             if isinstance(module, Gate):  # each process has learnt from rows of its own
                 ranks.share(module.score)
-        self.structure.mask(1 - (1 - (self.options.keep or 0)) * done)
-        self.kept = self.structure.kept_share()
+        self.structure.mask(1 - (1 - (self.options.keep or 0) / self.left) * done)
+        self.kept = self.left * self.structure.kept_share()
         if self.options.after == "rewind":
             self._rewind()
         elif self.options.after == "reinit":
@@ -151,7 +159,7 @@ class Pruning(Hooks):
         self.structure.restore(
             {name.removeprefix("mask."): mask for name, mask in state.items() if "mask." in name}
         )
-        self.kept = self.structure.kept_share()
+        self.kept = self.left * self.structure.kept_share()
         early = {n.removeprefix(_WEIGHT): w for n, w in state.items() if n.startswith(_WEIGHT)}
         self.early = {name: weight.to(model.device) for name, weight in early.items()} or None
         if state[_CUT].item():

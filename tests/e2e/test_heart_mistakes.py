@@ -68,6 +68,14 @@ def test_a_share_out_of_reach_is_refused_with_what_can_be_reached(place: Place, 
     assert "of the encoder's weights can stay" in message
 
 
+def test_a_share_that_is_gone_already_is_refused_with_what_is_left(place: Place) -> None:
+    first = stage("{use: prune, keep: 0.4}", name="first")
+    second = stage("{use: prune, keep: 0.6}", more=", needs: [first]")
+    message = refused(place, place.recipe(first + second))
+    assert "small: keep: 0.6 cannot be reached" in message
+    assert "An earlier stage left 0.3" in message
+
+
 def test_another_family_is_refused_with_those_that_can_be_pruned(place: Place) -> None:
     folder = folder_of("mpnet", place.folder)
     message = refused(place, from_folder(place, folder, stage(PRUNE)))
