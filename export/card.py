@@ -177,7 +177,14 @@ print(classify({asked}))
         f"\n\n`{names.FUSED}` takes texts: `import openvino_tokenizers`, compile it with "
         "openvino, and give it a list of strings."
     )
-    return f"\n\n{_fenced(code, 'python')}" + (fused if spec.fuse_tokenizer else "")
+    one_by_one = (
+        "\n\nFor one text at a time, compile a copy for each length in use: a model of any length "
+        "is prepared anew at each change of shape. `model.reshape({port: [1, length] for port in "
+        f"model.inputs}})` on what `openvino.Core().read_model('{names.MODEL}')` gives makes one."
+    )
+    more = "" if spec.shape.startswith("static") else one_by_one
+    more += fused if spec.fuse_tokenizer else ""
+    return f"\n\n{_fenced(code, 'python')}{more}"
 
 
 def _public(recipe: dict[str, Any]) -> dict[str, Any]:
