@@ -118,7 +118,8 @@ def _choose(
         reasons = [why for run in runs if (why := _unusable(run, name, split))]
         if not reasons and name != baseline:
             names.append(name)
-        skipped += reasons
+        # Where one run says that there is nothing to compare, others need not have the stage.
+        skipped += [why for why in reasons if why.expected] or reasons
     if wanted:
         _refuse(skipped)
     if not names:

@@ -114,6 +114,14 @@ def test_what_has_no_predictions_of_these_rows_is_only_in_the_json(run: Path) ->
     }
 
 
+def test_an_export_of_one_run_is_not_missed_in_the_others(run: Path, tmp_path: Path) -> None:
+    seal(run, "ir", None)
+    seal(tmp_path / "two", "teacher", classes(2))
+    seal(tmp_path / "two", "small", classes(2))
+    done = compare("one", "two", "--runs", tmp_path)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
 def break_bytes(run: Path) -> None:
     path = run / "small" / "predictions.safetensors"
     content = bytearray(path.read_bytes())
