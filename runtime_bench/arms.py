@@ -29,26 +29,30 @@ class Arm:
     """Of the stage, when its figures are of a model that runs like this."""
 
 
-def of_folders(
-    folders: Mapping[str, Path], baseline: str, device: str, threads: int, mixed: bool
-) -> list[Arm]:
-    """Every way to run these; the baseline's own come first. `mixed`: lengths differ."""
+@dataclass(frozen=True)
+class Where:
+    """What all arms of a benchmark share."""
+
+    device: str
+    threads: int
+    mixed: bool
+    """Whether lengths differ."""
+
+
+def of_folders(folders: Mapping[str, Path], baseline: str, where: Where) -> list[Arm]:
+    """Every way to run these; the baseline's own come first."""
     ordered = [baseline, *(name for name in folders if name != baseline)]
-    return [
-        arm for name in ordered for arm in _ways(name, folders, baseline, device, threads, mixed)
-    ]
+    return [arm for name in ordered for arm in _ways(name, folders[name], baseline, where)]
 
 
-def _ways(
-    name: str, folders: Mapping[str, Path], baseline: str, device: str, threads: int, mixed: bool
-) -> Iterator[Arm]:
-    folder = folders[name].resolve()
+def _ways(name: str, folder: Path, baseline: str, where: Where) -> Iterator[Arm]:
+    folder = folder.resolve()
     manifest = artifact.read(folder)
     if is_ir(folder):
         dense = name == baseline or _made_of(manifest, baseline)
-        yield from _ir(name, folder, manifest, device, threads, dense, mixed)
+        yield from _ir(name, folder, manifest, dense, where)
     elif (folder / "config.json").is_file():
-        yield from _torch(name, folder, manifest, threads)
+        yield from _torch(name, folder, manifest, where.threads)
     else:
         raise UserError(
             f"{folder}: neither an IR ({XML}) nor a model of transformers (config.json). "
@@ -68,24 +72,19 @@ def _made_of(manifest: Manifest | None, stage: str) -> bool:
 
 
 def _ir(
-    name: str,
-    folder: Path,
-    manifest: Manifest | None,
-    device: str,
-    threads: int,
-    dense: bool,
-    mixed: bool,
+    name: str, folder: Path, manifest: Manifest | None, dense: bool, where: Where
 ) -> Iterator[Arm]:
     """In f32 as well where it is the baseline's: bf16 is what the device would make of it.
 
     As static copies where lengths differ, since a dynamic model pays for every change.
     """
-    default = OpenvinoIr(path=str(folder), threads=threads, device=device)
+    path, threads, device = str(folder), where.threads, where.device
+    default = OpenvinoIr(path=path, threads=threads, device=device)
     f32 = default.model_copy(update={"precision": "f32"})
     yield Arm(f"{name}:f32", name, f32, usual=dense)
     yield Arm(name, name, default, manifest=manifest)
-    static = OpenvinoStatic(path=str(folder), threads=threads, device=device)
-    yield Arm(f"{name}:static", name, static, usual=mixed, manifest=manifest)
+    static = OpenvinoStatic(path=path, threads=threads, device=device)
+    yield Arm(f"{name}:static", name, static, usual=where.mixed, manifest=manifest)
 
 
 def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> Iterator[Arm]:

@@ -23,8 +23,8 @@ def chosen(settings: Settings, source: Source) -> list[arms.Arm]:
     if first not in source.folders:
         known = ", ".join(source.folders)
         raise UserError(f"--baseline {source.baseline}: not among what is measured: {known}.")
-    mixed = settings.length is None
-    found = arms.of_folders(source.folders, first, settings.device, threads, mixed)
+    where = arms.Where(settings.device, threads, mixed=settings.length is None)
+    found = arms.of_folders(source.folders, first, where)
     base = arms.first_of(found, source.baseline)
     wanted = arms.choose(found, settings.arms, base.name)
     if any(isinstance(arm.backend, OpenvinoIr) for arm in wanted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from runtime_bench.page.gather import Page
 from runtime_bench.result import Arm, Estimate
 
 _STEPS = [1, 2, 5, 10]
+_LETTER, _LINE = 5.2, 12.0
+"""Points that a letter and a line of a name take."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ def tradeoff(page: Page) -> Chart | None:
         _point(axes, point, scale)
     _logarithmic(axes)
     axes.margins(x=0.16, y=0.2)
+    drawn.draw_without_rendering()  # settles where points lie
+    _names(axes, points, scale)
     axes.set(xlabel="p50 latency, ms (logarithmic; left is faster)", ylabel=words.titled(metric))
     named = ", ".join(points[place].arm.name for place in best)
     title = f"Accuracy against latency: {page.latency.workload}"
@@ -92,7 +97,39 @@ def _point(axes: Axes, point: _Point, scale: float) -> None:
         x, y, xerr=sides, yerr=([y - low * scale], [high * scale - y]), fmt="o", markersize=6,
         color=point.colour, ecolor=point.colour, elinewidth=0.8,
     )  # fmt: skip
-    axes.annotate(point.arm.name, (x, y), xytext=(6, 6), textcoords="offset points")
+
+
+def _names(axes: Axes, points: Sequence[_Point], scale: float) -> None:
+    """Beside the points; where a name or a point is in the way, further up or down, with a line."""
+    dots = 72 / axes.get_figure().dpi  # type: ignore[union-attr]
+    at = {p.arm.name: (p.latency.value or 0.0, p.accuracy * scale) for p in points}
+    places = {name: axes.transData.transform(xy) * dots for name, xy in at.items()}
+    taken = [(x - 4, x + 4, y - 4) for x, y in places.values()]
+    for point in sorted(points, key=lambda point: point.latency.value or 0.0):
+        name = point.arm.name
+        x, y = places[name]
+        end = x + 6 + _LETTER * len(name)
+        up = next(up for up in _heights() if _is_free(taken, x + 6, end, y + up))
+        taken.append((x + 6, end, y + up))
+        line = {"arrowstyle": "-", "color": point.colour, "linewidth": 0.6}
+        axes.annotate(name, at[name], xytext=(6, up), textcoords="offset points",
+                      arrowprops=line if abs(up) > _LINE else None)  # fmt: skip
+
+
+def _is_free(
+    taken: Sequence[tuple[float, float, float]], begin: float, end: float, height: float
+) -> bool:
+    return all(
+        abs(height - other) >= _LINE or begin >= last or end <= first
+        for first, last, other in taken
+    )
+
+
+def _heights() -> Iterator[float]:
+    """Above and below a point, in the order in which they are tried."""
+    for step in itertools.count():
+        yield 6 + _LINE * step
+        yield -12 - _LINE * step
 
 
 def _left_out(page: Page, points: Sequence[_Point]) -> str:

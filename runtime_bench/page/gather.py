@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,9 +88,15 @@ class Page:
         return next((m for m in same if m.mode == "throughput"), self.latency)
 
     def arm(self, stage: str) -> Arm | None:
-        """How a stage runs by default: an IR as it is, anything else by its first arm."""
+        """How a stage is run: an IR as it is or as static copies, whichever is faster; anything
+        else by its first arm."""
         arms = [arm for arm in self.bench.arms if arm.stage == stage] if self.bench else []
-        return next((arm for arm in arms if arm.name == stage), next(iter(arms), None))
+        of_ir = [arm for arm in arms if arm.name in (stage, f"{stage}:static")]
+        return min(of_ir, key=self._median) if of_ir else next(iter(arms), None)
+
+    def _median(self, arm: Arm) -> float:
+        found = self.latency.arms[arm.name].latency_ms if self.latency else None
+        return math.inf if found is None or found.p50.value is None else found.p50.value
 
     def deployed(self, stage: Manifest) -> Arm | None:
         """The arm of the stage's IR, or its own."""

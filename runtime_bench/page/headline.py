@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from jpqd import report
 from jpqd.artifact import Manifest
@@ -52,7 +53,8 @@ def _speed(page: Page, stage: Manifest) -> str:
     if found is None or found.value is None:
         return ""
     base = page.bench.arm(page.bench.baseline)
-    return f"{words.ratio(found)} {words.arm(base)} ({arm.name}, {page.latency.workload})"
+    ratio = f"{words.ratio(found)} as fast as {words.arm(base)}"
+    return f"{ratio} ({arm.name}, {page.latency.workload})"
 
 
 def notes(page: Page) -> Iterator[str]:
@@ -62,8 +64,10 @@ def notes(page: Page) -> Iterator[str]:
         yield f"Not sealed, so not in here: {', '.join(page.run.unsealed)}."
     if page.no_comparison:
         yield f"No differences to a baseline: {page.no_comparison}"
-    for warning in page.comparison.warnings() if page.comparison else []:
-        yield f"Differences: {warning}"
+    for entry in page.comparison.skipped if page.comparison else []:
+        name = Path(entry.folder).name
+        if not entry.expected and name not in page.run.unsealed:
+            yield f"No difference of {name}: {entry.why}."
     if page.bench is None:
         yield f"Speed and memory have not been measured. {missing_bench(page)}"
     else:

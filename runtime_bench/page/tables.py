@@ -104,6 +104,9 @@ def _stages_note(page: Page) -> str:
             f" Times and ratio: {page.latency.mode}, {page.latency.workload}, over {base.name} "
             f"({words.arm(base)}); above 1 is faster. Every arm with its n stands below."
         )
+        chosen = [arm.name for stage in page.stages if (arm := page.arm(stage.stage))]
+        if static := [name.partition(":")[0] for name in chosen if name.endswith(":static")]:
+            note += f" As static copies, which are faster here: {', '.join(static)}."
     return note
 
 

@@ -1,5 +1,6 @@
 """`jpqd report`: what stands on the page is what is sealed, safe to open, the same each time."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -49,7 +50,19 @@ def test_speed_stands_with_intervals_and_what_is_missing_with_its_n(run: Path) -
 def test_the_headline_is_the_main_result(run: Path) -> None:
     text = Reader(written(run)[0]).text
     assert "jpqd: 29.7% of the encoder's weights, INT8, +1.00 points [" in text
-    assert "against teacher (n 400), 11.20x [10.98, 11.42] PyTorch f32 (jpqd_ir, " in text
+    assert (
+        "against teacher (n 400), 11.20x [10.98, 11.42] as fast as PyTorch f32 (jpqd_ir, " in text
+    )
+
+
+@pytest.mark.parametrize(("static", "ratio"), [(0.5, "22.40x"), (2.0, "11.20x")])
+def test_an_ir_stands_for_its_faster_way_to_run(run: Path, static: float, ratio: str) -> None:
+    made_run.benchmark(run, more={"jpqd_ir:static": static})
+    page = Reader(written(run)[0])
+    assert page.row("Stages", "jpqd_ir")["speed ratio [95%]"].startswith(ratio)
+    way = "jpqd_ir:static" if static < 1 else "jpqd_ir"
+    assert re.search(rf"{ratio} \S+ \S+ as fast as PyTorch f32 \({way}, ", page.text)
+    assert ("As static copies, which are faster here: jpqd_ir." in page.text) == (static < 1)
 
 
 def test_an_ir_that_answers_otherwise_than_its_model_is_named(run: Path) -> None:
@@ -217,6 +230,17 @@ def test_the_markdown_is_well_formed(run: Path) -> None:
 
 def test_markdown_shows_what_is_given() -> None:
     assert markdown.plain("a|b\n<c> `d` [e](f)") == r"a\|b &lt;c&gt; \`d\` [e]\(f)"
+
+
+def test_names_of_arms_that_are_alike_do_not_cover_each_other(run: Path) -> None:
+    alike = {f"jpqd_ir:{way}": 1.0 + 0.01 * place for place, way in enumerate("abcdef")}
+    made_run.benchmark(run, more=alike)
+    beside_points = r'<text [^>]* y="([\d.]+)" [^>]*>(jpqd_ir[:a-f]*)<'
+    found = re.findall(beside_points, written(run)[0])
+    assert {name for _, name in found} >= {"jpqd_ir", *alike}
+    heights = sorted({float(y) for y, name in found if name in alike})
+    assert len(heights) == len(alike)
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 9
 
 
 def test_the_frontier_is_of_those_that_nothing_beats() -> None:
