@@ -31,6 +31,8 @@ class Row:
     mcnemar_p: float | None = None
     agreement: float | None = None
     """With the baseline: share of the same classes, or correlation of the predictions."""
+    divergence: float | None = None
+    """Of its probabilities from the baseline's. Tells stages apart long before accuracy does."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ def _classes(logits: np.ndarray, against: np.ndarray, truth: np.ndarray) -> dict
         "difference": paired.accuracy_difference(mine == truth, others == truth),
         "mcnemar_p": paired.mcnemar(mine == truth, others == truth),
         "agreement": paired.agreement(mine, others),
+        "divergence": paired.divergence(logits, against),
     }
 
 
@@ -256,8 +259,9 @@ def _title(found: Comparison) -> str:
 def _cells(found: Comparison) -> list[list[str]]:
     """The head and a line for each stage; what no stage can have is left out."""
     lines = [_line(row, found.metric) for row in found.stages]
-    if found.metric == "pearson" or len(found.runs) > 1:
-        lines = [{k: v for k, v in line.items() if k != "McNemar p"} for line in lines]
+    single = ["McNemar p"] if found.metric == "pearson" or len(found.runs) > 1 else []
+    never = [*single, *(["KL"] if found.metric == "pearson" else [])]
+    lines = [{k: v for k, v in line.items() if k not in never} for line in lines]
     return [list(lines[0]), *(list(line.values()) for line in lines)]
 
 
@@ -271,6 +275,7 @@ def _line(row: Row, metric: str) -> dict[str, str]:
         f"{unit} [95%]": _interval(row.difference, scale, places),
         "McNemar p": _number(row.mcnemar_p, ".3g"),
         f"agreement{percent}": _number(row.agreement, f".{places}f", scale),
+        "KL": _number(row.divergence, ".4f"),
         "encoder %": _number(row.model["encoder_share"], ".1f", 100),
         "non-zero %": _number(row.model["nonzero_share"], ".1f", 100),
         "parameters": _number(row.model["parameters"], ",.0f"),

@@ -9,7 +9,7 @@ other seeds: the spread of the seeds is shown by their values.
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 RESAMPLES = 10_000
 SEED = 0
@@ -66,6 +66,12 @@ def mcnemar(right: np.ndarray, baseline: np.ndarray) -> float | None:
         return None
     won, lost = int((right & ~baseline).sum()), int((~right & baseline).sum())
     return float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
+
+
+def divergence(logits: np.ndarray, baseline: np.ndarray) -> float:
+    """Mean Kullback-Leibler divergence of the probabilities from the baseline's, in nats."""
+    mine, others = (special.log_softmax(x.astype(np.float64), axis=-1) for x in (logits, baseline))
+    return float((np.exp(others) * (others - mine)).sum(axis=-1).mean())
 
 
 def agreement(classes: np.ndarray, baseline: np.ndarray) -> float:

@@ -89,5 +89,12 @@ def test_the_interval_of_a_correlation_holds_the_known_difference() -> None:
     assert low > 0
 
 
+def test_the_divergence_is_that_of_the_probabilities() -> None:
+    half, quarter = np.log([[[0.5, 0.5]]]), np.log([[[0.25, 0.75]]])
+    expected = 0.5 * np.log(0.5 / 0.25) + 0.5 * np.log(0.5 / 0.75)
+    assert paired.divergence(quarter, half) == pytest.approx(expected)
+    assert paired.divergence(quarter, quarter + 3) == pytest.approx(0)
+
+
 def test_agreement_counts_rows_whether_right_or_wrong() -> None:
     assert paired.agreement(np.array([[0, 1, 2, 2]]), np.array([[0, 1, 1, 2]])) == 0.75
