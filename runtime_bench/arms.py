@@ -15,6 +15,9 @@ from runtime_bench.backends.onnx_runtime import OnnxRuntime
 from runtime_bench.backends.openvino_ir import XML, OpenvinoIr
 from runtime_bench.backends.openvino_static import OpenvinoStatic
 
+_COPIED = 100_000_000
+"""Bytes of weights up to which static copies are measured unasked."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -76,7 +79,8 @@ def _ir(
 ) -> Iterator[Arm]:
     """In f32 as well where it is the baseline's: bf16 is what the device would make of it.
 
-    As static copies where lengths differ, since a dynamic model pays for every change.
+    As static copies where lengths differ, since a dynamic model pays for every change; a large one
+    only when asked, as each copy holds its own weights and the change is little of its time.
     """
     path, threads, device = str(folder), where.threads, where.device
     default = OpenvinoIr(path=path, threads=threads, device=device)
@@ -84,7 +88,13 @@ def _ir(
     yield Arm(f"{name}:f32", name, f32, usual=dense)
     yield Arm(name, name, default, manifest=manifest)
     static = OpenvinoStatic(path=path, threads=threads, device=device)
-    yield Arm(f"{name}:static", name, static, usual=where.mixed, manifest=manifest)
+    small = _weights_bytes(folder) < _COPIED
+    yield Arm(f"{name}:static", name, static, usual=where.mixed and small, manifest=manifest)
+
+
+def _weights_bytes(folder: Path) -> int:
+    weights = (folder / XML).with_suffix(".bin")
+    return weights.stat().st_size if weights.is_file() else 0
 
 
 def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> Iterator[Arm]:
