@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Group
 from rich.table import Table
 from safetensors.numpy import load_file
 
-from jpqd import artifact, paired, report
+from jpqd import artifact, paired, report, terminal
 from jpqd.artifact import Manifest
 from jpqd.errors import UserError
 from jpqd.report import Run
@@ -94,7 +95,7 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
     _refuse([why for run in runs if (why := _unusable(run, baseline, None))])
     split = _split(_manifest(runs[0], baseline))
     names, skipped = _choose(runs, baseline, split, wanted)
-    truth = _load(runs[0], baseline)["labels"]
+    truth = load_file(runs[0].folder / baseline / PREDICTIONS)["labels"]
     against = _read(runs, baseline, truth)
     metric = "accuracy" if "accuracy" in against.manifests[0].metrics[split] else "pearson"
     rows = [_row(metric, baseline, against, truth, None)]
@@ -167,14 +168,9 @@ def _refuse(reasons: list[Skipped]) -> None:
         raise UserError("cannot compare\n" + "\n".join(map(str, reasons)))
 
 
-def _load(run: Run, name: str) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = load_file(run.folder / name / PREDICTIONS)
-    return found
-
-
 def _read(runs: list[Run], name: str, truth: np.ndarray) -> _Stage:
     """Rows carry no names: their labels, in the split's order, show that they are the same."""
-    files = [_load(run, name) for run in runs]
+    files = [load_file(run.folder / name / PREDICTIONS) for run in runs]
     for run, file in zip(runs, files, strict=True):
         if not np.array_equal(file["labels"], truth):
             raise UserError(
@@ -229,15 +225,21 @@ def _model(facts: list[dict[str, Any]]) -> dict[str, Any]:
     return {**found, "precision": ", ".join(precisions) or None}
 
 
-def table(found: Comparison) -> Table:
-    """For the terminal."""
-    shown = Table(title=_title(found), title_justify="left")
-    head, *rows = _cells(found)
-    for number, column in enumerate(head):
-        shown.add_column(column, justify="right" if number else "left")
-    for row in rows:
-        shown.add_row(*row)
-    return shown
+def table(found: Comparison) -> Group:
+    """For the terminal: what the stages say, and below what they are."""
+    cells = _cells(found)
+    middle = cells[0].index("encoder %")
+    says = _table(_title(found), [line[:middle] for line in cells])
+    return Group(says, _table("Models", [[line[0], *line[middle:]] for line in cells]))
+
+
+def _table(title: str, cells: list[list[str]]) -> Table:
+    table = terminal.new_table(title)
+    for number, column in enumerate(cells[0]):
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for line in cells[1:]:
+        table.add_row(*line)
+    return table
 
 
 def markdown(found: Comparison) -> str:

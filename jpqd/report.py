@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from jpqd import artifact
+from jpqd import artifact, terminal
 from jpqd.artifact import Manifest
 from jpqd.errors import UserError
 from jpqd.plan import Step
@@ -97,7 +97,7 @@ def _manifest_time(folder: Path) -> float:
 
 def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = ()) -> Table:
     """One row for each split that a stage measured, and one for what is not sealed yet."""
-    table = Table(title=title, title_justify="left")
+    table = terminal.new_table(title)
     for column in ("stage", "use", "split", "n", "metrics", "size", "took"):
         table.add_column(column, justify="right" if column in ("n", "size", "took") else "left")
     for manifest in stages:
@@ -135,7 +135,7 @@ def _megabytes(size: float) -> str:
 
 def plan_table(title: str, steps: list[Step]) -> Table:
     """What would run, why, what it reads and the room that it takes."""
-    table = Table(title=title, title_justify="left")
+    table = terminal.new_table(title)
     for column in ("stage", "use", "state", "why", "reads", "disk"):
         table.add_column(column, overflow="fold")
     for step in steps:

@@ -1,49 +1,56 @@
-"""The terminal's tables: one for each workload, and one for the open loop."""
+"""The terminal's tables: the arms, then the speeds of each workload; they fit 80 columns."""
 
 from collections.abc import Iterator
 
 from rich.table import Table
 
+from jpqd import terminal
 from runtime_bench.result import Accuracy, Bench, Estimate, Figures, Measurement
 
-_RIGHT = ("accuracy", "MB", "RSS MB", "p50 ms", "p90", "p95", "p99", "rows/s", "speedup", "n")
+_RIGHT = ("accuracy", "MB", "RSS MB", "p50", "p90", "p95", "p99", "rows/s", "speedup", "n")
 
 
 def tables(bench: Bench) -> Iterator[Table]:
+    yield _arms(bench)
     for workload in bench.workloads:
         found = [m for m in bench.measurements if m.workload == workload.name]
         closed: dict[str, Measurement] = {m.mode: m for m in found if m.mode != "open_loop"}
         if closed:
             title = f"{workload.name}, {bench.asked.threads} threads, {bench.asked.device}"
-            yield _closed(f"{title}, padding {workload.padding:.0%}", bench, closed)
+            yield _closed(f"{title}, padding {workload.padding:.0%}, ms", bench, closed)
         if served := [m for m in found if m.mode == "open_loop"]:
-            yield _open(f"{workload.name}, open loop", bench, served)
+            yield _open(f"{workload.name}, open loop, ms", bench, served)
 
 
-def _closed(title: str, bench: Bench, found: dict[str, Measurement]) -> Table:
-    """Speedups are of latency where that was measured."""
-    table = _table(title, "arm", "backend", "precision", "accuracy", "MB", "RSS MB", "n", "p50 ms",
-                   "p90", "p95", "p99", "rows/s", "speedup")  # fmt: skip
-    first = next(iter(found.values()))
-    most = found.get("throughput", first)
+def _arms(bench: Bench) -> Table:
+    """What does not change with the workload."""
+    table = _table("Arms", "arm", "backend", "precision", "accuracy", "n", "MB", "RSS MB")
     for arm in bench.arms:
-        figures = first.arms[arm.name]
         table.add_row(
             arm.name,
             arm.backend,
             arm.precision,
-            _accuracy(arm.accuracy),
+            *_accuracy(arm.accuracy),
             f"{arm.bytes / 1e6:.1f}",
             f"{arm.peak_rss_mb:.0f}",
-            *_latency(figures),
-            _number(most.arms[arm.name].rows_per_second.value),
-            _ratio(figures.speedup),
         )
     return table
 
 
+def _closed(title: str, bench: Bench, found: dict[str, Measurement]) -> Table:
+    """Speedups are of latency where that was measured."""
+    table = _table(title, "arm", "n", "p50", "p90", "p95", "p99", "rows/s", "speedup")
+    first = next(iter(found.values()))
+    most = found.get("throughput", first)
+    for arm in bench.arms:
+        figures = first.arms[arm.name]
+        rows = _number(most.arms[arm.name].rows_per_second.value)
+        table.add_row(arm.name, *_latency(figures), rows, _ratio(figures.speedup))
+    return table
+
+
 def _open(title: str, bench: Bench, found: list[Measurement]) -> Table:
-    table = _table(title, "arm", "load", "rows/s", "n", "p50 ms", "p90", "p95", "p99")
+    table = _table(title, "arm", "load", "rows/s", "n", "p50", "p90", "p95", "p99")
     for arm in bench.arms:
         for measurement in found:
             figures = measurement.arms[arm.name]
@@ -69,7 +76,7 @@ def notes(bench: Bench) -> Iterator[str]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = terminal.new_table(title)
     for column in columns:
         right, whole = column in _RIGHT, column == "speedup"
         table.add_column(
@@ -86,15 +93,15 @@ def _latency(figures: Figures) -> list[str]:
 
 
 def percentile(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return f"needs n {estimate.needs}"
-    return f"{estimate.value:.3g}" if estimate.value < 100 else f"{estimate.value:.0f}"
+    """`n<299`: it takes 299 requests, and there are fewer."""
+    return f"n<{estimate.needs}" if estimate.value is None else _number(estimate.value)
 
 
 def _ratio(estimate: Estimate | None) -> str:
     if estimate is None:
         return "baseline"
-    return f"{estimate.value:.2f}x{interval(estimate)}"
+    ratio, low, high = map(_number, (estimate.value, estimate.low, estimate.high))
+    return f"{ratio}x [{low}, {high}]" if low else f"{ratio}x"
 
 
 def interval(estimate: Estimate) -> str:
@@ -103,9 +110,12 @@ def interval(estimate: Estimate) -> str:
     return f" [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def _accuracy(found: Accuracy | None) -> str:
-    return "" if found is None else f"{found.value:.4f} (n {found.n})"
+def _accuracy(found: Accuracy | None) -> list[str]:
+    return ["", ""] if found is None else [f"{found.value:.4f}", str(found.n)]
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    """Three digits, also where the last is 0."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"

@@ -133,12 +133,10 @@ def _order(stages: list[Manifest], recipe: dict[str, Any]) -> list[Manifest]:
 
 
 def _recipe(run: Run) -> dict[str, Any]:
-    path = run.folder / "recipe.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-        found["stages"], found["task"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error!r}). jpqd run writes it again.") from error
+    found = report.read_recipe(run.folder)
+    if found is None or not {"stages", "task"} <= found.keys():
+        path = run.folder / report.RECIPE
+        raise UserError(f"{path} is lost or damaged. jpqd run writes it again.")
     return found
 
 

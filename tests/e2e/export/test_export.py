@@ -49,7 +49,7 @@ def test_without_a_name_the_last_trained_stage_of_the_newest_run_is_exported(run
         "README.md", "config.json", "openvino_config.json", "openvino_model.bin", MODEL,
         "openvino_tokenizer.xml", "structure.json", "tokenizer.json",
     }  # fmt: skip
-    assert re.search(r"│ jpqd_ir │ ov_ir +│", jpqd("ls", "tiny", "--runs", runs).stdout)
+    assert re.search(r"^jpqd_ir +ov_ir ", jpqd("ls", "tiny", "--runs", runs).stdout, re.MULTILINE)
 
     refused = jpqd("export", "--runs", runs)
     assert refused.exit_code == 2
