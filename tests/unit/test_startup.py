@@ -1,9 +1,9 @@
 """Commands that compute nothing start at once: no heavy import, well under half a second."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -48,13 +48,14 @@ def test_no_heavy_import(command: str) -> None:
 
 
 def seconds(arguments: list[str]) -> float:
+    """Of a processor: another program's turn in between does not count."""
     command = [str(Path(sys.executable).with_name("jpqd")), *arguments]
-    started = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.mark.parametrize("command", ["help", "validate"])
 def test_under_four_tenths_of_a_second(command: str) -> None:
-    """The best of several: the machine may be busy with something else."""
     assert min(seconds(COMMANDS[command]) for _ in range(5)) < 0.4
