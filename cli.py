@@ -154,8 +154,12 @@ def verify(
 @app.command(epilog="Example: `jpqd compare sst2_seed1 sst2_seed2 --baseline teacher`")
 def compare(
     names: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Runs or their folders; seeds are pooled.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Runs or their folders, whose seeds are pooled; the newest one when not given.",
+        ),
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="A stage; `teacher`, or the first trained one.")
     ] = None,
@@ -172,7 +176,7 @@ def compare(
         from jpqd import compare as comparing
 
         wanted = [name.strip() for name in stages.split(",")] if stages else None
-        found = comparing.compare(comparing.find(runs, names), baseline, wanted)
+        found = comparing.compare(comparing.find(runs, names or []), baseline, wanted)
         for warning in found.warnings():
             typer.echo(f"warning: {warning}", err=True)
         if markdown and not as_json:

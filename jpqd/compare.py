@@ -74,8 +74,8 @@ class _Stage:
 
 
 def find(root: Path, names: list[str]) -> list[Run]:
-    """Runs by their names below `root`, or by their folders anywhere."""
-    found = [_find(root, name) for name in names]
+    """Runs by their names below `root`, or by their folders anywhere; the newest without names."""
+    found = [_find(root, name) for name in names] or [report.choose(root, None)]
     folders = [run.folder.resolve() for run in found]
     if again := {str(folder) for folder in folders if folders.count(folder) > 1}:
         raise UserError(f"a run counts once, but was given again: {', '.join(sorted(again))}")

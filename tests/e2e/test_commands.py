@@ -288,8 +288,14 @@ def test_runs_that_are_not_there_are_a_users_mistake(tmp_path: Path) -> None:
 
 def test_version_and_help_of_every_command_with_an_example() -> None:
     assert jpqd("--version").stdout.startswith("jpqd 0.")
-    for command in ("run", "plan", "validate", "ls", "verify", "compare", "export", "predict"):
-        assert f"jpqd {command}" in jpqd(command, "--help").stdout
+    said = {
+        "run": "The recipe", "plan": "The recipe", "validate": "Recipes", "ls": "A run",
+        "verify": "A run", "compare": "Runs or their folders", "export": "A stage of the run",
+        "predict": "What jpqd export --ir wrote", "bench": "A run", "report": "A run",
+    }  # fmt: skip
+    for command, argument in said.items():
+        shown = jpqd(command, "--help").stdout
+        assert f"jpqd {command}" in shown and argument in shown, shown
 
 
 def test_micro_batches_train_the_same_model(sealed: tuple[Path, Path], tmp_path: Path) -> None:

@@ -68,6 +68,12 @@ def test_a_stage_beside_its_baseline(run: Path) -> None:
     assert model.split() == ["small", "25.0", "20.0", "1,234,567", "INT8"]
 
 
+def test_the_newest_run_is_compared_when_none_is_named(run: Path) -> None:
+    found = compare("--runs", run.parent)
+    assert found.exit_code == 0, found.stderr
+    assert "one: validation, n = 40" in found.stdout
+
+
 def test_a_table_for_github(run: Path) -> None:
     lines = compare(run, "--markdown").stdout.splitlines()
     assert lines[2].startswith(
