@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +90,9 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
         for key in sorted(old.keys() | new.keys()):
             inner = f"{path}.{key}" if path else key
             yield from differences(old.get(key), new.get(key), inner)
+    elif isinstance(old, list) and isinstance(new, list):
+        for index, pair in enumerate(zip_longest(old, new)):
+            yield from differences(*pair, f"{path}.{index}")
     elif old != new:
         yield f"{path}: {_short(old)} -> {_short(new)}"
 

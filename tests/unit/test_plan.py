@@ -12,3 +12,12 @@ def test_an_option_that_is_not_set_is_no_part_of_what_a_stage_was_made_from(tmp_
     assert "micro_batch" in teacher.stage.plain()
     assert "micro_batch" not in teacher.inputs["stage"]
     assert teacher.inputs["stage"]["epochs"] == 3
+
+
+def test_a_change_inside_a_list_is_named_by_its_place() -> None:
+    old = {"methods": [{"use": "prune", "keep": 0.3}, {"use": "quantize"}]}
+    new = {"methods": [{"use": "prune", "keep": 0.2}]}
+    assert list(plan.differences(old, new, "stage")) == [
+        "stage.methods.0.keep: 0.3 -> 0.2",
+        "stage.methods.1: {'use': 'quantize'} -> absent",
+    ]
