@@ -111,8 +111,10 @@ class HeadsFfn:
         """Fisher and Taylor estimate a loss, so per weight they compare everywhere. The others
         have no common scale: a unit is worth what it is among its own kind in its layer."""
         values = self._scores(index, path, gate)
-        if self.options.score in ("fisher", "taylor"):
+        if self.options.score == "fisher":
             return values / self._cost(path)
+        if self.options.score == "taylor":  # grows with the root of a unit's size: signs differ
+            return values**2 / self._cost(path)
         order = values.argsort().argsort()
         return (order + 1) / len(order)
 

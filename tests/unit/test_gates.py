@@ -107,6 +107,17 @@ def test_the_magnitude_of_a_unit_is_the_norm_of_all_its_weights(norm: str, power
         assert scores[number] == pytest.approx(weights.norm(power).item(), rel=1e-5)
 
 
+@pytest.mark.parametrize(("score", "power"), [("fisher", 1), ("taylor", 0.5)])
+def test_a_head_competes_with_the_neurons_of_its_size(score: str, power: float) -> None:
+    """Where gradients are noise their squares grow as the size, and their absolutes as its root."""
+    found = learnt("heads_ffn", score)
+    worth = []
+    for (index, path), gate in found.gates.items():
+        gate.score.fill_(found._cost(path) ** power)
+        worth += found._comparable(index, path, gate).tolist()
+    assert worth == pytest.approx([1.0] * len(worth))
+
+
 def test_a_unit_of_blocks_is_worth_its_best_block() -> None:
     found = learnt("block", "fisher")
     rows: dict[str, torch.Tensor] = {
