@@ -1,5 +1,6 @@
 """The machine: what decides its speed, and how busy it is with other things."""
 
+import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -13,8 +14,10 @@ _FLAGS = (
     "amx_tile", "amx_int8", "amx_bf16",
 )  # fmt: skip
 WAITING, STOLEN = 0.10, 0.02
-"""A block is disturbed when for more than this share of it something waited for a processor, or
-when the hypervisor gave more than this share of the processors to others."""
+"""A block is disturbed when for more than this share of it something waited for a processor while
+other programs used that much of one, or when the hypervisor gave this share of them to others."""
+_BUSY = (1, 2, 3, 6, 7)
+"""What counts in a processor's line of /proc/stat: user, nice, system, irq, softirq."""
 PACKAGES = ("onnxruntime",)
 
 
@@ -75,14 +78,17 @@ class Watch:
     """Compares the kernel's own sums before and after a block."""
 
     def begin(self) -> None:
-        self.before = time.monotonic(), _waited(), _steal()
+        self.before = time.monotonic(), _waited(), _steal(), _others()
 
     def disturbed(self) -> bool:
-        moment, waited, steal = self.before
+        moment, waited, steal, others = self.before
         seconds = time.monotonic() - moment
         waiting = 0.0 if waited is None else (_waited() or 0.0) - waited
         stolen = 0.0 if steal is None else (_steal() or 0.0) - steal
-        return waiting > WAITING * seconds or stolen > STOLEN * seconds * (os.cpu_count() or 1)
+        # Our own threads wait for each other as well, so somebody else has to be there.
+        used = seconds if others is None else (_others() or 0.0) - others
+        crowded = min(waiting, used) > WAITING * seconds
+        return crowded or stolen > STOLEN * seconds * (os.cpu_count() or 1)
 
 
 def joules() -> float | None:
@@ -105,6 +111,23 @@ def _waited() -> float | None:
 def _steal() -> float | None:
     lines = _lines("proc/stat")
     return int(lines[0].split()[8]) / os.sysconf("SC_CLK_TCK") if lines else None
+
+
+def _others() -> float | None:
+    """Seconds that programs besides ours have used of the processors that we may use."""
+    ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    lines = [words for line in _lines("proc/stat") if (words := line.split())[0] in ours]
+    if not lines:
+        return None
+    busy = sum(int(words[place]) for words in lines for place in _BUSY)
+    children = [child.pid for child in multiprocessing.active_children() if child.pid]
+    return (busy - sum(map(_used, [os.getpid(), *children]))) / os.sysconf("SC_CLK_TCK")
+
+
+def _used(pid: int) -> int:
+    """Ticks of a process with all its threads; its name may hold spaces and brackets."""
+    words = _text(f"proc/{pid}/stat").rpartition(")")[2].split()
+    return int(words[11]) + int(words[12]) if words else 0
 
 
 def _memory_gb() -> float | None:

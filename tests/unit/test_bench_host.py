@@ -1,5 +1,6 @@
 """The machine as its own files describe it: laid out in a folder for the test."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,18 +50,38 @@ def test_energy_is_the_sum_of_the_packages_or_unknown(root: Path) -> None:
     assert host.joules() == pytest.approx(3.0)
 
 
-def test_a_block_is_disturbed_when_others_had_the_processors(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = iter([10.0, 12.0, 20.0, 22.0])
-    monkeypatch.setattr("runtime_bench.host.time.monotonic", lambda: next(now))
+def watched(root: Path, waited: float, busy: float, ours: float, steal: float = 0) -> bool:
+    """A block of two seconds, in which all of these were seconds."""
+    processors = sorted(os.sched_getaffinity(0))
     watch = host.Watch()
-    for waited, expected in ((0.1, False), (0.9, True)):
-        put(root, "proc/pressure/cpu", "some avg10=1.0 avg60=0 avg300=0 total=5000000\n")
-        watch.begin()
-        total = 5_000_000 + int(waited * 1e6)
-        put(root, "proc/pressure/cpu", f"some avg10=1.0 avg60=0 avg300=0 total={total}\n")
-        assert watch.disturbed() is expected
+    for done in (0, 1):
+        put(root, "proc/pressure/cpu", f"some avg10=1 total={int(5e6 + done * waited * 1e6)}\n")
+        ticks = [int(1000 + done * 100 * each) for each in (busy, ours, steal)]
+        lines = [f"cpu  0 0 0 0 0 0 0 {ticks[2]} 0 0"]
+        lines += [f"cpu{number} {ticks[0]} 0 0 0 0 0 0 0 0 0" for number in processors[:1]]
+        put(root, "proc/stat", "\n".join(lines))
+        put(root, f"proc/{os.getpid()}/stat", f"1 (a name) b) S {'0 ' * 10}{ticks[1]} 0 0")
+        if not done:
+            watch.begin()
+    return watch.disturbed()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "disturbed"),
+    [
+        ({"waited": 0.1, "busy": 1.9, "ours": 1.0}, False),
+        ({"waited": 0.9, "busy": 1.9, "ours": 1.0}, True),
+        ({"waited": 0.9, "busy": 1.9, "ours": 1.85}, False),  # our own threads waited
+        ({"waited": 0.0, "busy": 1.9, "ours": 1.9, "steal": 0.5}, True),
+    ],
+)
+def test_a_block_is_disturbed_when_others_had_the_processors(
+    root: Path, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], disturbed: bool
+) -> None:
+    now = iter([10.0, 12.0])
+    monkeypatch.setattr("runtime_bench.host.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("runtime_bench.host.os.cpu_count", lambda: 2)
+    assert watched(root, **seconds) is disturbed
 
 
 def test_a_machine_that_tells_nothing_is_described_all_the_same(root: Path) -> None:
