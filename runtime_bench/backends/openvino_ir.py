@@ -223,4 +223,4 @@ def _plain(value: Any) -> str:
 def _reason(error: Exception) -> str:
     """The last line of OpenVINO's: those before it are places in its own source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+    return lines[-1].rstrip(".!") if lines else type(error).__name__
