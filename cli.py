@@ -188,7 +188,9 @@ def compare(
 app.command(epilog="Example: `jpqd export --ir` or `jpqd export --ir ptq --shape static:1,128`")(
     export_cli.export
 )
-app.command(epilog='Example: `jpqd predict runs/demo/jpqd_ir "The film is hardly a joke."`')(export_cli.predict)
+app.command(epilog='Example: `jpqd predict runs/demo/jpqd_ir "The film is hardly a joke."`')(
+    export_cli.predict
+)
 app.command(epilog="Example: `jpqd bench --device CPU --gate 'speedup>=4'`")(bench_cli.bench)
 app.command(epilog="Example: `jpqd report` or `jpqd report demo --out pages`")(bench_cli.report)
 
