@@ -8,7 +8,6 @@ from jpqd import plugins
 from jpqd.errors import UserError
 from runtime_bench import statistics
 from runtime_bench.result import Bench, Estimate, Figures, Measurement
-from runtime_bench.table import interval
 
 _GATE = re.compile(r"(?:(?P<arm>[\w:/-]+)\.)?(?P<metric>\w+)\s*(?P<sign><=|>=)\s*(?P<limit>[\d.]+)")
 METRICS = ("speedup", "accuracy_drop", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "rows_per_second",
@@ -60,7 +59,7 @@ def failures(bench: Bench, gates: list[Gate], slower: int) -> list[str]:
             why = f"needs n {found.needs}" if found.needs else "not measured"
             failed.append(f"{gate.text}: {arm}: not known ({why})")
         elif not (value >= gate.limit if gate.at_least else value <= gate.limit):
-            failed.append(f"{gate.text}: {arm}: {value:.4g}{interval(found)}")
+            failed.append(f"{gate.text}: {arm}: {value:.4g}{_interval(found)}")
     return failed
 
 
@@ -137,4 +136,10 @@ def _below(small: Estimate, large: Estimate, margin: float) -> bool:
 
 
 def _told(estimate: Estimate, unit: str) -> str:
-    return f"{estimate.value:.3g}{unit}{interval(estimate)}"
+    return f"{estimate.value:.3g}{unit}{_interval(estimate)}"
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f" [{estimate.low:.2f}, {estimate.high:.2f}]"

@@ -89,10 +89,10 @@ def _latency(figures: Figures) -> list[str]:
     found = figures.latency_ms
     if found is None:
         return ["", "", "", "", ""]
-    return [str(found.n), *(percentile(p) for p in (found.p50, found.p90, found.p95, found.p99))]
+    return [str(found.n), *(_percentile(p) for p in (found.p50, found.p90, found.p95, found.p99))]
 
 
-def percentile(estimate: Estimate) -> str:
+def _percentile(estimate: Estimate) -> str:
     """`n<299`: it takes 299 requests, and there are fewer."""
     return f"n<{estimate.needs}" if estimate.value is None else _number(estimate.value)
 
@@ -102,12 +102,6 @@ def _ratio(estimate: Estimate | None) -> str:
         return "baseline"
     ratio, low, high = map(_number, (estimate.value, estimate.low, estimate.high))
     return f"{ratio}x [{low}, {high}]" if low else f"{ratio}x"
-
-
-def interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f" [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def _accuracy(found: Accuracy | None) -> list[str]:
