@@ -7,7 +7,7 @@ import typer
 
 from export import cli as export_cli
 from jpqd import __version__
-from jpqd.console import (
+from jpqd.core.console import (
     DEFAULT_RUNS,
     Debug,
     Json,
@@ -19,12 +19,12 @@ from jpqd.console import (
     print_table,
     show,
 )
-from jpqd.errors import JpqdError, RecipeError
+from jpqd.core.errors import JpqdError, RecipeError
 from runtime_bench import cli as bench_cli
 
 if TYPE_CHECKING:
-    from jpqd.plan import Step
-    from jpqd.report import Run
+    from jpqd.run.finder import Run
+    from jpqd.run.plan import Step
 
 app = typer.Typer(
     name="jpqd",
@@ -57,19 +57,21 @@ def run(
 ) -> None:
     """Run a recipe to its end. Run it again to continue, or to do nothing when all is sealed."""
     with errors(debug, as_json):
-        from jpqd import interrupts, ranks, report, runner
-        from jpqd import recipe as recipes
-        from jpqd.progress import Progress
+        from jpqd.core import interrupts, processes
+        from jpqd.core.progress import Progress
+        from jpqd.recipe import recipes
+        from jpqd.report import terminal
+        from jpqd.run import runner
 
         prepare(offline)
         interrupts.install()
         loaded = recipes.load(recipe, tuple(overrides or ()))
-        progress = Progress(quiet=not ranks.is_main())
+        progress = Progress(quiet=not processes.is_main())
         steps = runner.execute(loaded, runs, progress)
         sealed = [step.manifest for step in steps if step.manifest]
-        if ranks.is_main():
+        if processes.is_main():
             folder = runs / loaded.name
-            show(as_json, _described(steps), report.stage_table(str(folder), sealed))
+            show(as_json, _described(steps), terminal.stage_table(str(folder), sealed))
             progress.say(f"Stages with their weights and manifests lie in {folder}/<stage>/.")
 
 
@@ -83,13 +85,13 @@ def plan(
 ) -> None:
     """What would run and why, what is sealed already, what each stage needs. Touches nothing."""
     with errors(debug, as_json):
-        from jpqd import plan as plans
-        from jpqd import recipe as recipes
-        from jpqd import report
+        from jpqd.recipe import recipes
+        from jpqd.report import terminal
+        from jpqd.run import plan as plans
 
         loaded = recipes.load(recipe, tuple(overrides or ()))
         steps = plans.plan(loaded, runs / loaded.name)
-        show(as_json, _described(steps), report.plan_table(str(runs / loaded.name), steps))
+        show(as_json, _described(steps), terminal.plan_table(str(runs / loaded.name), steps))
 
 
 @app.command(epilog="Example: `jpqd validate recipes/*.yaml`")
@@ -101,7 +103,7 @@ def validate(
 ) -> None:
     """Check recipes without reading models or data. Names every problem of every file."""
     with errors(debug, as_json):
-        from jpqd.recipe import load
+        from jpqd.recipe.recipes import load
 
         problems = []
         for path in recipes:
@@ -122,11 +124,12 @@ def ls(
 ) -> None:
     """List runs with their stages and metrics."""
     with errors(debug, as_json):
-        from jpqd import report
+        from jpqd.report import terminal
+        from jpqd.run import finder
 
-        found = [report.choose(runs, name)] if name else report.runs(runs)
+        found = [finder.find(runs, name)] if name else finder.runs(runs)
         for entry in () if as_json else found:
-            print_table(report.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
+            print_table(terminal.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
         if as_json:
             show(True, [_listed(entry) for entry in found], None)
         elif not found:
@@ -139,10 +142,10 @@ def verify(
 ) -> None:
     """Hash a run's files again and name each one that differs from its manifest."""
     with errors(debug, as_json):
-        from jpqd import report
+        from jpqd.run import finder
 
-        chosen = report.choose(runs, name)
-        broken = report.damage(chosen)
+        chosen = finder.find(runs, name)
+        broken = chosen.damage()
         show(as_json, {"run": str(chosen.folder), "damage": broken}, None)
         if broken:
             raise JpqdError(f"{chosen.folder}: {len(broken)} differ\n" + "\n".join(broken))
@@ -173,7 +176,7 @@ def compare(
 ) -> None:
     """Set stages against their baseline on the same rows, with intervals and tests."""
     with errors(debug, as_json):
-        from jpqd import compare as comparing
+        from jpqd.report import compare as comparing
 
         wanted = [name.strip() for name in stages.split(",")] if stages else None
         found = comparing.compare(comparing.find(runs, names or []), baseline, wanted)
@@ -185,6 +188,28 @@ def compare(
             show(as_json, found.plain(), comparing.table(found))
 
 
+@app.command(epilog="Example: `jpqd report` or `jpqd report demo --out pages`")
+def report(
+    name: RunName = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Instead of the run's folder.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write report.html and report.md of a run, from what is sealed; nothing is measured."""
+    with errors(debug, as_json):
+        from jpqd.report.page import write
+        from jpqd.run import finder
+
+        run = finder.find(runs, name)
+        written = write.write(run, out)
+        show(as_json, {"run": str(run.folder), "files": [str(path) for path in written]}, None)
+        for path in () if as_json else written:
+            typer.echo(path)
+
+
 app.command(epilog="Example: `jpqd export --ir` or `jpqd export --ir ptq --shape static:1,128`")(
     export_cli.export
 )
@@ -192,7 +217,6 @@ app.command(epilog='Example: `jpqd predict runs/demo/jpqd_ir "The film is hardly
     export_cli.predict
 )
 app.command(epilog="Example: `jpqd bench --device CPU --gate 'speedup>=4'`")(bench_cli.bench)
-app.command(epilog="Example: `jpqd report` or `jpqd report demo --out pages`")(bench_cli.report)
 
 
 def _version(wanted: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from huggingface_hub import (
@@ -15,17 +15,15 @@ from huggingface_hub import (
 )
 
 from export import names
+from export.options import Options
 from export.origin import Origin
-from jpqd import host
-from jpqd.task import Task, looks_local
-
-if TYPE_CHECKING:
-    from export.stages.ov_ir import OvIr
+from jpqd.core import environment
+from jpqd.recipe.task import Task, looks_local
 
 _PACKAGES = ("jpqd", "openvino", "optimum-intel", "nncf", "torch", "transformers")
 
 
-def write(out: Path, origin: Origin, spec: OvIr, metrics: dict[str, Any]) -> None:
+def write(out: Path, origin: Origin, spec: Options, metrics: dict[str, Any]) -> None:
     """Everything in it was measured; what was not is not in it."""
     split, figures = _measured(origin, metrics)
     card = ModelCard(f"---\n{_header(origin, split, figures).to_yaml()}\n---\n\n" + _text(
@@ -98,7 +96,7 @@ def _write_results(out: Path, task: Task, figures: dict[str, Any]) -> None:
 
 
 def _text(
-    origin: Origin, spec: OvIr, metrics: dict[str, Any], split: str, figures: dict[str, Any]
+    origin: Origin, spec: Options, metrics: dict[str, Any], split: str, figures: dict[str, Any]
 ) -> str:
     parts = [
         f"# {_plain(origin.folder.name)}",
@@ -112,13 +110,13 @@ def _text(
         parts.append(
             f"## Recipe\n\nThe stage is `{origin.folder.name}`.\n\n{_fenced(recipe, 'yaml')}"
         )
-    versions = ", ".join(f"{package} {host.installed(package)}" for package in _PACKAGES)
+    versions = ", ".join(f"{package} {environment.installed(package)}" for package in _PACKAGES)
     parts.append(f"## Made with\n\n{versions}; {_machine()}.")
     return "\n\n".join(parts) + "\n"
 
 
 def _machine() -> str:
-    facts = host.environment()
+    facts = environment.environment()
     return f"{facts['processor']}, {facts['cores']} cores"
 
 
@@ -158,7 +156,7 @@ def _sizes(metrics: dict[str, Any]) -> str:
     )
 
 
-def _usage(spec: OvIr, origin: Origin) -> str:
+def _usage(spec: Options, origin: Origin) -> str:
     if spec.layout == "ovms":
         return "\n\n    ovms --config_path config.json --rest_port 8000"
     two = origin.task is not None and len(origin.task.text) == 2

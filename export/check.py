@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 
 from export.rows import Rows
 from export.shapes import Shape
-from jpqd import metrics
-from jpqd.errors import RunError
+from jpqd.core.errors import RunError
+from jpqd.scores import metrics
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 """The hint alone would leave dynamic quantization on."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from jpqd.console import DEFAULT_RUNS, Debug, Json, Offline, Runs, errors, prepare, show
+from jpqd.core.console import DEFAULT_RUNS, Debug, Json, Offline, Runs, errors, prepare, show
 
 
 def export(
@@ -48,8 +48,8 @@ def export(
     """Export a trained stage to OpenVINO IR, checked row by row against the PyTorch model."""
     with errors(debug, as_json):
         from export import command, origin
-        from jpqd import report
-        from jpqd.progress import Progress
+        from jpqd.core.progress import Progress
+        from jpqd.report import terminal
 
         prepare(offline)
         found = origin.find(runs, name, run)
@@ -58,7 +58,7 @@ def export(
         progress = Progress()
         sealed, place = command.export(found, asked, out, force, progress)
         show(as_json, {"folder": str(place), **sealed.model_dump(mode="json")},
-             report.stage_table(str(place), [sealed]))  # fmt: skip
+             terminal.stage_table(str(place), [sealed]))  # fmt: skip
 
 
 def predict(

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +10,11 @@ from pydantic import ValidationError
 
 from export.origin import Origin
 from export.stages.ov_ir import OvIr
-from jpqd import artifact, host, plan
-from jpqd.artifact import Manifest
-from jpqd.errors import BusyError, RunError, UserError
-from jpqd.progress import Progress
+from jpqd.core import artifact, lock
+from jpqd.core.errors import UserError
+from jpqd.core.manifest import Manifest
+from jpqd.core.progress import Progress
+from jpqd.run import plan
 
 
 def spec(origin: Origin, **options: Any) -> OvIr:
@@ -38,53 +33,29 @@ def spec(origin: Origin, **options: Any) -> OvIr:
 def export(
     origin: Origin, asked: OvIr, out: Path | None, force: bool, progress: Progress
 ) -> tuple[Manifest, Path]:
-    """Made beside its place and renamed into it."""
+    """Make it beside its place and rename it into it."""
     final = (out or origin.folder.with_name(origin.folder.name + "_ir")).resolve()
     _refuse_to_replace(final, force)
-    with _beside(final) as partial, artifact.disk_full_is_clear(partial, "Nothing was exported."):
+    with (
+        lock.sealing(final, "Choose with --out.") as partial,
+        artifact.disk_full_is_clear(partial, "Nothing was exported."),
+    ):
         from export import ir  # seconds, which a mistake in the options need not wait for
 
         started = time.monotonic()
         metrics = ir.write(asked, origin, partial, progress)
         inputs = {"stage": asked.plain(), "parents": _parent(origin), "versions": plan.versions()}
-        manifest = Manifest(
-            stage=final.name,
-            use=asked.use,
+        manifest = Manifest.of(
+            final.name,
+            asked.use,
+            asked.makes,
+            time.monotonic() - started,
             fingerprint=artifact.digest(inputs),
             inputs=inputs,
             metrics=metrics,
-            seconds=round(time.monotonic() - started, 2),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            environment=host.environment(),
         )
         artifact.seal(partial, final, manifest)
-    sealed = artifact.read(final)
-    assert sealed is not None
-    return sealed, final
-
-
-@contextmanager
-def _beside(final: Path) -> Iterator[Path]:
-    """An empty folder, held by this process alone. Whatever is left in it at the end goes."""
-    partial = final.with_name(final.name + artifact.PARTIAL)
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        held = os.open(partial, os.O_RDONLY)
-    except OSError as error:
-        place = error.filename or partial
-        raise RunError(f"cannot write {place}: {error.strerror}. Choose with --out.") from None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(held)
-        raise BusyError(f"another process is exporting to {final}. Wait, or stop it.") from None
-    try:
-        for leftover in partial.iterdir():  # of a process that was killed
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        yield partial
-    finally:
-        os.close(held)
-        shutil.rmtree(partial, ignore_errors=True)
+    return artifact.open_sealed(final).manifest, final
 
 
 def _parent(origin: Origin) -> dict[str, str]:
@@ -99,7 +70,7 @@ def _refuse_to_replace(final: Path, force: bool) -> None:
     if not final.exists():
         return
     found = artifact.read(final) if final.is_dir() else None
-    if found is None or found.use != "ov_ir":
+    if found is None or found.kind != "ir":
         raise UserError(f"{final} exists and is no export of jpqd. Choose a place with --out.")
     if not force:
         raise UserError(f"{final} exists. Replace it with --force, or choose a place with --out.")

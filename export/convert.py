@@ -14,8 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from export.names import TEXTS
 from export.shapes import Shape
-from jpqd import __version__, quantizers
-from jpqd.errors import RunError, UserError
+from jpqd import __version__
+from jpqd.core.errors import RunError, UserError
+from jpqd.model import quantizers
 
 
 def convert(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, shape: Shape) -> ov.Model:

@@ -6,22 +6,22 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from export import card, check, convert, names, rows, shapes
 from export.check import Parity
+from export.options import Options
 from export.origin import Origin
 from export.rows import Rows
 from export.shapes import Shape
-from jpqd import artifact, model, size, weights
-from jpqd.errors import RunError, UserError
-from jpqd.progress import Progress
-
-if TYPE_CHECKING:
-    from export.stages.ov_ir import OvIr
+from jpqd.core import artifact
+from jpqd.core.errors import RunError, UserError
+from jpqd.core.manifest import ModelFacts
+from jpqd.core.progress import Progress
+from jpqd.model import loading, size, structure
 
 _NO_TEXTS = "its tokenizer cannot be converted to OpenVINO"
 
@@ -30,14 +30,14 @@ _NO_TEXTS = "its tokenizer cannot be converted to OpenVINO"
 class _Export:
     """One export while it is made."""
 
-    spec: OvIr
+    spec: Options
     origin: Origin
     out: Path
     progress: Progress
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     shape: Shape
-    facts: dict[str, Any]
+    facts: ModelFacts
     """Of the PyTorch model."""
 
     @property
@@ -63,15 +63,15 @@ class _Export:
 
     @property
     def quantized(self) -> bool:
-        return bool(self.facts["precision"] == "INT8")
+        return self.facts.precision == "INT8"
 
 
-def write(spec: OvIr, origin: Origin, out: Path, progress: Progress) -> dict[str, Any]:
+def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[str, Any]:
     """The metrics of what lies in `out` afterwards."""
     origin.refuse_unusable()
-    model.quiet()
-    network = model.load(origin.folder)
-    tokenizer = model.tokenizer_from(origin.folder)
+    loading.quiet()
+    network = loading.load(origin.folder)
+    tokenizer = loading.tokenizer_from(origin.folder)
     longest = _longest(network, tokenizer)
     shape = shapes.parse(
         spec.shape, min(longest, origin.task.max_length if origin.task else longest)
@@ -82,7 +82,7 @@ def write(spec: OvIr, origin: Origin, out: Path, progress: Progress) -> dict[str
     _write_files(export)
     metrics = {
         **_checked(export),
-        "model": facts,
+        "model": facts.model_dump(exclude_unset=True),
         "ir": _sizes(export.place),
         "texts": export.texts,
     }
@@ -134,9 +134,9 @@ def _beside(export: _Export) -> None:
     """What `from_pretrained` of optimum-intel and of transformers read."""
     export.network.config.save_pretrained(export.out)
     export.tokenizer.save_pretrained(export.out)
-    structure = export.origin.folder / weights.STRUCTURE
-    if structure.is_file():
-        shutil.copyfile(structure, export.out / weights.STRUCTURE)
+    uneven = export.origin.folder / structure.STRUCTURE
+    if uneven.is_file():
+        shutil.copyfile(uneven, export.out / structure.STRUCTURE)
     if export.quantized:
         from optimum.intel import OVConfig, OVQuantizationConfig
 

@@ -13,7 +13,7 @@ import openvino as ov
 from tokenizers import Tokenizer
 
 from export.names import MODEL
-from jpqd.errors import UserError
+from jpqd.core.errors import UserError
 
 _ROWS = 32
 """Texts in a request, where the IR takes any number."""

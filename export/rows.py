@@ -11,10 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from export.origin import Origin
 from export.shapes import Shape
-from jpqd import data, tables
-from jpqd.labels import Labels
-from jpqd.progress import Progress
-from jpqd.task import Task
+from jpqd.core.progress import Progress
+from jpqd.data import splits, tables
+from jpqd.data.labels import Labels
+from jpqd.recipe.task import Task
 
 SMALL, SAMPLE, RANDOM = 1_000, 512, 400
 """All rows of a split up to this size, so many of a larger one, or of random tokens."""
@@ -64,19 +64,19 @@ def of_task(
     """Of the split that is reported, cut to the length that the IR takes."""
     longest = min(task.max_length, shape.length or shape.most or task.max_length)
     short = task.model_copy(update={"max_length": longest})
-    prepared = data.prepare(short, tokenizer, origin.cache, progress)
+    prepared = splits.prepare(short, tokenizer, origin.cache, progress)
     split = prepared.split(task.report_on)
     chosen = np.arange(len(split))
     if len(split) > SMALL:
         chosen = np.sort(np.random.default_rng(0).choice(len(split), SAMPLE, replace=False))
     part = split.select(chosen)
-    numbers = tuple(int(number) for number in data.column(part, "row"))
+    numbers = tuple(int(number) for number in splits.column(part, "row"))
     return Rows(
         texts=_texts(origin, task, numbers),
         tokens=part.remove_columns(["labels", "length", "row"]).to_list(),
         tokenizer=tokenizer,
         labels=prepared.labels,
-        truth=data.column(part, "labels"),
+        truth=splits.column(part, "labels"),
         split=tables.canonical(task.report_on),
         of=len(split),
         numbers=numbers,

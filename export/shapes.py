@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from jpqd.schema import mistake
+from jpqd.recipe.schema import mistake
 
 FORMS = "dynamic, bounded, bounded:LENGTH, or static:BATCH,LENGTH such as static:1,128"
 _FORM = re.compile(

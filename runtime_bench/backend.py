@@ -5,8 +5,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jpqd.schema import Count, Spec, Text
-from runtime_bench.result import Compiled
+from jpqd.core.bench_result import Compiled
+from jpqd.recipe.schema import Count, Spec, Text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,16 +5,14 @@ from typing import Annotated
 
 import typer
 
-from jpqd.console import (
+from jpqd.core.console import (
     DEFAULT_RUNS,
     Debug,
     Json,
     Offline,
-    RunName,
     Runs,
     errors,
     prepare,
-    show,
 )
 
 
@@ -61,8 +59,8 @@ def bench(
 ) -> None:
     """Measure a run's models, or any folders, side by side: latency, throughput, memory."""
     with errors(debug, as_json):
-        from jpqd import interrupts
-        from jpqd.progress import Progress
+        from jpqd.core import interrupts
+        from jpqd.core.progress import Progress
         from runtime_bench import command
 
         prepare(offline)
@@ -77,23 +75,3 @@ def bench(
         done = command.bench(wanted, settings, progress)
         command.show(done, progress, as_json)
         command.conclude(done)
-
-
-def report(
-    name: RunName = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Instead of the run's folder.")
-    ] = None,
-    runs: Runs = DEFAULT_RUNS,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Write report.html and report.md of a run, from what is sealed; nothing is measured."""
-    with errors(debug, as_json):
-        from runtime_bench.page import command
-
-        run = command.find(runs, name)
-        written = command.write(run, out)
-        show(as_json, {"run": str(run.folder), "files": [str(path) for path in written]}, None)
-        for path in () if as_json else written:
-            typer.echo(path)

@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from jpqd import interrupts, lock, ranks, report
-from jpqd.errors import Interrupted, RunError, UserError
-from jpqd.progress import Progress
-from jpqd.stage import Context
-from runtime_bench import benchmark, gates, prepare, result, sources, store
-from runtime_bench import table as tables
-from runtime_bench.result import Bench
-from runtime_bench.settings import Settings
-from runtime_bench.sources import Source
-
-if TYPE_CHECKING:
-    from runtime_bench.stages.bench import Bench as Stage
+from jpqd.core import bench_result, interrupts, lock, processes
+from jpqd.core.bench_result import Bench
+from jpqd.core.errors import Interrupted, RunError, UserError
+from jpqd.core.names import BENCH
+from jpqd.core.progress import Progress
+from jpqd.recipe.contracts import Context
+from jpqd.report import bench_tables as tables
+from jpqd.run import finder
+from runtime_bench import gates, store
+from runtime_bench.job import prepare, sources
+from runtime_bench.job.sources import Source
+from runtime_bench.measure import session
+from runtime_bench.options import Settings
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Done:
 def bench(wanted: Wanted, settings: Settings, progress: Progress) -> Done:
     """What can be refused is refused before anything is measured."""
     parsed = [gates.parse(text) for text in wanted.gates]
-    old = result.read(wanted.against) if wanted.against else None
+    old = bench_result.read(wanted.against) if wanted.against else None
     if old is None and any(gate.metric == "slower" for gate in parsed):
         raise UserError("--gate slower: slower than what? Give --against OLD/bench.json.")
     source = sources.find(wanted.names, wanted.runs, wanted.baseline)
@@ -60,10 +61,13 @@ def bench(wanted: Wanted, settings: Settings, progress: Progress) -> Done:
     arms = prepare.chosen(settings, source)
     gates.check_arms(parsed, [arm.name for arm in arms])
     cache = (source.run.parent if source.run else wanted.runs) / ".cache"
-    with lock.hold(source.run) if source.whole and source.run else nullcontext():
+    with (
+        lock.hold(source.run) if source.whole and source.run else nullcontext(),
+        lock.sealing(folder.resolve(), "Choose with --out.") as partial,
+    ):
         job = prepare.job(settings, source, arms, wanted.texts, cache, progress)
-        found, samples = benchmark.run(job, progress)
-        store.seal(found, samples, folder)
+        found, samples = session.run(job, progress)
+        store.seal(found, samples, partial, folder)
     slower = list(gates.slower(found, old)) if old else []
     unlike = list(gates.unlike(found, old)) if old else []
     return Done(found, folder, unlike, slower, gates.failures(found, parsed, len(slower)))
@@ -74,14 +78,14 @@ def _folder(wanted: Wanted, source: Source) -> Path:
     if wanted.out is not None:
         return wanted.out
     if not source.whole or source.run is None:
-        return Path(store.NAME)
-    stages = (report.read_recipe(source.run) or {}).get("stages", ())
-    return source.run / (store.BESIDE if store.NAME in stages else store.NAME)
+        return Path(BENCH)
+    stages = (finder.read_recipe(source.run) or {}).get("stages", ())
+    return source.run / (store.BESIDE if BENCH in stages else BENCH)
 
 
 def show(done: Done, progress: Progress, as_json: bool) -> None:
     """The tables on standard output, what has to be known of them on standard error."""
-    from jpqd import console
+    from jpqd.core import console
 
     if as_json:
         console.show(True, done.bench.model_dump(mode="json"), None)
@@ -93,7 +97,8 @@ def show(done: Done, progress: Progress, as_json: bool) -> None:
         progress.warn(f"--against: {line}")
     for line in done.slower:
         progress.say(f"slower: {line}")
-    progress.say(f"{done.folder}/{result.FILE} holds every figure, {result.SAMPLES} the raw times.")
+    figures, times = bench_result.FILE, bench_result.SAMPLES
+    progress.say(f"{done.folder}/{figures} holds every figure, {times} the raw times.")
 
 
 def conclude(done: Done) -> None:
@@ -105,15 +110,15 @@ def conclude(done: Done) -> None:
         raise RunError("gates that failed:\n" + "\n".join(done.failed))
 
 
-def as_stage(stage: Stage, ctx: Context) -> dict[str, Any]:
-    """The first of `needs` is the baseline."""
-    if not ranks.is_main():
+def as_stage(settings: Settings, needs: Sequence[str], ctx: Context) -> dict[str, Any]:
+    """Measure stages of a recipe; the first one is the baseline."""
+    if not processes.is_main():
         return {}
-    folders = {name: ctx.inputs[name] for name in stage.needs}
-    source = Source(folders, stage.needs[0], ctx.out.parent, whole=True)
-    arms = prepare.chosen(stage, source)
-    job = prepare.job(stage, source, arms, None, ctx.cache, ctx.progress)
-    found, samples = benchmark.run(job, ctx.progress)
+    folders = {name: ctx.inputs[name] for name in needs}
+    source = Source(folders, needs[0], ctx.out.parent, whole=True)
+    arms = prepare.chosen(settings, source)
+    job = prepare.job(settings, source, arms, None, ctx.cache, ctx.progress)
+    found, samples = session.run(job, ctx.progress)
     if not found.complete:
         raise Interrupted("interrupted; a benchmark starts again", interrupts.pending())
     store.write(found, samples, ctx.out)

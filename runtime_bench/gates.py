@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jpqd import plugins
-from jpqd.errors import UserError
-from runtime_bench import statistics
-from runtime_bench.result import Bench, Estimate, Figures, Measurement
+from jpqd.core.bench_result import Bench, Estimate, Figures, Measurement
+from jpqd.core.errors import UserError
+from jpqd.recipe import plugins
+from runtime_bench.measure import statistics
 
 _GATE = re.compile(r"(?:(?P<arm>[\w:/-]+)\.)?(?P<metric>\w+)\s*(?P<sign><=|>=)\s*(?P<limit>[\d.]+)")
 METRICS = ("speedup", "accuracy_drop", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "rows_per_second",

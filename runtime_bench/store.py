@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpqd import artifact, host
-from jpqd.artifact import Manifest
-from jpqd.errors import UserError
-from runtime_bench.result import FILE, SAMPLES, Bench
+from jpqd.core import artifact
+from jpqd.core.bench_result import FILE, SAMPLES, Bench
+from jpqd.core.errors import UserError
+from jpqd.core.manifest import Manifest
+from jpqd.core.names import BENCH
 
 if TYPE_CHECKING:
     import numpy as np
 
-NAME, BESIDE = "bench", "bench_manual"
-"""In a run, and where the recipe has a stage called so."""
+BESIDE = "bench_manual"
+"""The folder of a benchmark by hand, where the recipe has a stage called `bench`."""
 
 
 def write(bench: Bench, samples: Mapping[str, np.ndarray], folder: Path) -> None:
@@ -27,19 +26,17 @@ def write(bench: Bench, samples: Mapping[str, np.ndarray], folder: Path) -> None
     np.savez_compressed(folder / SAMPLES, allow_pickle=False, **samples)
 
 
-def seal(bench: Bench, samples: Mapping[str, np.ndarray], folder: Path) -> None:
-    partial = folder.with_name(folder.name + artifact.PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
+def seal(bench: Bench, samples: Mapping[str, np.ndarray], partial: Path, folder: Path) -> None:
+    """Fill the folder beside the benchmark's place, and rename it into it."""
     with artifact.disk_full_is_clear(folder.parent, "What was there before is intact."):
-        partial.mkdir(parents=True)
         write(bench, samples, partial)
         artifact.seal(partial, folder, _manifest(bench, folder))
 
 
 def check(folder: Path) -> None:
-    """Before anything is measured: only an earlier benchmark may be replaced."""
+    """Refuse, before anything is measured, to replace what is no benchmark."""
     found = artifact.read(folder)
-    if folder.exists() and (found is None or found.use != NAME):
+    if folder.exists() and (found is None or found.kind != "bench"):
         raise UserError(f"{folder} is there and is no benchmark. Name another folder: --out.")
 
 
@@ -64,13 +61,12 @@ def _manifest(bench: Bench, folder: Path) -> Manifest:
         "asked": bench.asked.model_dump(mode="json"),
         "arms": [arm.path for arm in bench.arms],
     }
-    return Manifest(
-        stage=folder.name,
-        use=NAME,
+    return Manifest.of(
+        folder.name,
+        BENCH,
+        "bench",
+        bench.seconds,
         fingerprint=artifact.digest(inputs),
         inputs=inputs,
         metrics=summary(bench),
-        seconds=bench.seconds,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=host.environment(),
     )

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 from jpqd import __version__
-from tests import tiny
+from tests.helpers import tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,4 +23,4 @@ def test_the_wheel_holds_exactly_the_four_names_and_every_module(tmp_path: Path)
     }
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "jpqd").rglob("*.py")}
     assert sources <= set(names)
-    assert {"runtime_bench/page/page.html.j2", "runtime_bench/page/page.css"} <= set(names)
+    assert {"jpqd/report/page/page.html.j2", "jpqd/report/page/page.css"} <= set(names)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jpqd.errors import UserError
+from jpqd.core.bench_result import Compiled
+from jpqd.core.errors import UserError
 from runtime_bench.backend import Backend, Session
-from runtime_bench.result import Compiled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,9 +52,9 @@ class EagerSession(Session):
         """An even model as any user reads it: our own libraries would count as its memory."""
         folder = self.backend.path
         if (Path(folder) / "structure.json").is_file():
-            from jpqd import model
+            from jpqd.model import loading
 
-            return model.load(folder)
+            return loading.load(folder)
         try:
             return self.plain.from_pretrained(
                 folder, dtype=self.torch.float32, use_safetensors=True, local_files_only=True

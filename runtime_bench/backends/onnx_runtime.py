@@ -11,9 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from jpqd.errors import RunError, UserError
+from jpqd.core.bench_result import Compiled
+from jpqd.core.errors import RunError, UserError
 from runtime_bench.backend import Backend, Session
-from runtime_bench.result import Compiled
 
 if TYPE_CHECKING:
     import numpy as np

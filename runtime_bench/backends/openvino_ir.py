@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from jpqd.errors import UserError
-from jpqd.schema import Text
+from jpqd.core.bench_result import Compiled
+from jpqd.core.errors import UserError
+from jpqd.recipe.schema import Text
 from runtime_bench.backend import INPUTS, Backend, Session, wait_until
-from runtime_bench.result import Compiled
 
 if TYPE_CHECKING:
     import numpy as np

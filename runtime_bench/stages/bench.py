@@ -4,15 +4,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from jpqd.schema import StageId
-from jpqd.stage import Context, Stage
-from runtime_bench.settings import Settings
+from jpqd.core.manifest import FolderKind
+from jpqd.recipe.contracts import Context, Stage
+from jpqd.recipe.schema import StageId
+from runtime_bench.options import Settings
 
 
 class Bench(Settings, Stage):
     """Latency, throughput, memory and accuracy of the stages in `needs`; the first is baseline."""
 
-    needs_use: ClassVar[tuple[str, ...]] = ("train", "ov_ir")
+    makes: ClassVar[FolderKind] = "bench"
+    needs_kind: ClassVar[tuple[FolderKind, ...]] = ("model", "ir")
 
     use: Literal["bench"]
     needs: Annotated[tuple[StageId, ...], Field(min_length=1)]
@@ -20,4 +22,4 @@ class Bench(Settings, Stage):
     def run(self, ctx: Context) -> dict[str, Any]:
         from runtime_bench import command
 
-        return command.as_stage(self, ctx)
+        return command.as_stage(self, self.needs, ctx)

@@ -19,10 +19,11 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from export import command
 from export.names import FUSED, MODEL, TOKENIZER
 from export.origin import Origin
-from jpqd import artifact, model, shrink
-from jpqd.progress import Progress
-from jpqd.task import NewModel, Task
-from tests import small
+from jpqd.core import artifact
+from jpqd.core.progress import Progress
+from jpqd.model import loading, shrink
+from jpqd.recipe.task import NewModel, Task
+from tests.helpers import small
 
 KEPT = [((), (0, 3, 5, 9, 20)), ((1, 3), ()), ((0, 2, 3), (1, 2, 4, 8, 16, 17, 23))]
 """Uneven, with a layer without heads and one without neurons."""
@@ -56,7 +57,7 @@ def network(family: str, kind: str) -> PreTrainedModel:
 def words(folder: Path) -> Any:
     task = Task(name="small", dataset="builtin:reviews")
     new = NewModel(new="bert", vocab_size=small.WORDS)
-    return model.load_tokenizer(new, task, folder).backend_tokenizer
+    return loading.load_tokenizer(new, task, folder).backend_tokenizer
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
         model_max_length=63, model_input_names=names,
     )  # fmt: skip
-    model.save(network(family, kind), tokenizer, folder)
+    loading.save(network(family, kind), tokenizer, folder)
     return folder
 
 
@@ -89,14 +90,14 @@ def test_it_opens_elsewhere_and_says_the_same(case: tuple[str, str, str], stage:
     ir = core.read_model(folder / MODEL)
     assert shape_of(ir) == SHAPES[shape]
     assert weights_in(ir) == ({"i8"} if quantized else {"f32"})
-    assert matmul_sizes(ir) == linear_sizes(model.load(stage))
+    assert matmul_sizes(ir) == linear_sizes(loading.load(stage))
 
     length = SHAPES[shape][1] if SHAPES[shape][1] > 0 else 63
     tokenizer = AutoTokenizer.from_pretrained(folder)
     padding = "max_length" if shape.startswith("static") else True
     how = {"padding": padding, "truncation": True, "max_length": length, "return_tensors": "pt"}
     given = dict(tokenizer(TEXTS[:2], **how))
-    expected = small.logits(model.load(stage), given)
+    expected = small.logits(loading.load(stage), given)
     opened = OVModelForSequenceClassification.from_pretrained(
         str(folder), ov_config={"INFERENCE_PRECISION_HINT": "f32"}
     )
@@ -153,7 +154,7 @@ def test_the_ids_of_labels_travel_along(tmp_path: Path) -> None:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=deepcopy(words(tmp_path)), pad_token="[PAD]", model_max_length=63
     )
-    model.save(made, tokenizer, tmp_path / "named")
+    loading.save(made, tokenizer, tmp_path / "named")
     origin = Origin(tmp_path / "named", None, tmp_path)
     _, folder = command.export(origin, command.spec(origin), None, False, Progress(quiet=True))
     opened = OVModelForSequenceClassification.from_pretrained(str(folder), compile=False)

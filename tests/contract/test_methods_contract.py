@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import jpqd.methods
-from jpqd import recipe, runner
-from jpqd.progress import Progress
-from tests import tiny
+from jpqd.core.progress import Progress
+from jpqd.recipe import recipes
+from jpqd.run import runner
+from tests.helpers import tiny
 
 TWIST = '''
 """Scales the classifier while training, and undoes it at the end."""
@@ -19,7 +20,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from jpqd.stage import Hooks, Method
+from jpqd.training.method import Hooks, Method
 
 
 class Scaled(nn.Module):
@@ -37,9 +38,9 @@ class Twist(Method):
     use: Literal["twist"]
     tag: str = "twist"
 
-    def attach(self, model, ctx):
+    def attach(self, model, training):
         model.classifier = Scaled(model.classifier)
-        return model, TwistHooks(self.tag, ctx.out.parent / "calls.jsonl")
+        return model, TwistHooks(self.tag, training.ctx.out.parent / "calls.jsonl")
 
 
 class TwistHooks(Hooks):
@@ -90,7 +91,7 @@ stages:
 
 
 @pytest.fixture
-def twisted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recipe.Recipe:
+def twisted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recipes.Recipe:
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     monkeypatch.setattr(jpqd.methods, "__path__", [*jpqd.methods.__path__, str(plugins)])
@@ -99,7 +100,7 @@ def twisted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recipe.Recipe:
         (plugins / f"{name}.py").write_text(text.replace('["twist"]', f'["{name}"]'))
         monkeypatch.delitem(sys.modules, f"jpqd.methods.{name}", raising=False)
     text = tiny.RECIPE[: tiny.RECIPE.index("stages:")] + STAGES
-    return recipe.load(tiny.write_recipe(tmp_path, rows=160, text=text))
+    return recipes.load(tiny.write_recipe(tmp_path, rows=160, text=text))
 
 
 def calls(run: Path, tag: str) -> list[dict[str, object]]:
@@ -108,7 +109,7 @@ def calls(run: Path, tag: str) -> list[dict[str, object]]:
 
 
 def test_training_calls_a_method_at_every_step_and_once_at_the_end(
-    twisted: recipe.Recipe, tmp_path: Path
+    twisted: recipes.Recipe, tmp_path: Path
 ) -> None:
     runner.execute(twisted, tmp_path, Progress(quiet=True))
     run = tmp_path / "tiny"
@@ -124,7 +125,7 @@ def test_training_calls_a_method_at_every_step_and_once_at_the_end(
 
 
 def test_what_a_method_logs_stands_in_the_history_of_the_stage(
-    twisted: recipe.Recipe, tmp_path: Path
+    twisted: recipes.Recipe, tmp_path: Path
 ) -> None:
     runner.execute(twisted, tmp_path, Progress(quiet=True))
     history = json.loads((tmp_path / "tiny" / "twisted" / "history.json").read_text())
@@ -133,7 +134,7 @@ def test_what_a_method_logs_stands_in_the_history_of_the_stage(
 
 
 def test_a_method_without_epochs_is_applied_once_and_changes_no_prediction(
-    twisted: recipe.Recipe, tmp_path: Path
+    twisted: recipes.Recipe, tmp_path: Path
 ) -> None:
     """`finish` makes permanent what was simulated: doubled logits choose the same classes."""
     runner.execute(twisted, tmp_path, Progress(quiet=True))
@@ -150,12 +151,12 @@ def test_a_method_without_epochs_is_applied_once_and_changes_no_prediction(
 
 
 def test_methods_attach_in_order_and_finish_in_reverse(
-    twisted: recipe.Recipe, tmp_path: Path
+    twisted: recipes.Recipe, tmp_path: Path
 ) -> None:
     two = [{"use": "twist", "tag": "inner"}, {"use": "turn", "tag": "outer"}]
     stage = {"use": "train", "needs": ["plain"], "epochs": 0, "methods": two}
     stages = {**twisted.plain()["stages"], "both": stage}
-    both = recipe.Recipe.model_validate({**twisted.plain(), "stages": stages})
+    both = recipes.Recipe.model_validate({**twisted.plain(), "stages": stages})
     runner.execute(both, tmp_path, Progress(quiet=True))
     lines = (tmp_path / "tiny" / "calls.jsonl").read_text().splitlines()
     finished = [json.loads(line)["tag"] for line in lines if '"finish"' in line]
@@ -163,9 +164,9 @@ def test_methods_attach_in_order_and_finish_in_reverse(
 
 
 def test_a_resumed_method_goes_on_from_its_own_state(
-    twisted: recipe.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    twisted: recipes.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jpqd.loop import Loop
+    from jpqd.training.loop import Loop
 
     commit = Loop._commit
 

@@ -9,10 +9,11 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import ValidationError
 
-from jpqd import plugins
-from jpqd.recipe import STAGES
-from jpqd.schema import Spec
-from jpqd.stage import METHODS, Method, Stage
+from jpqd.recipe import plugins
+from jpqd.recipe.contracts import Stage
+from jpqd.recipe.recipes import STAGES
+from jpqd.recipe.schema import Spec
+from jpqd.training.method import METHODS, Method
 
 PLUGINS = [
     *((name, STAGES, Stage) for name in plugins.names(STAGES)),

@@ -7,13 +7,13 @@ import pytest
 
 from cli import app
 from export.stages.ov_ir import OvIr
-from jpqd import plugins, recipe
-from jpqd.recipe import Recipe
-from jpqd.schema import Spec
-from jpqd.stage import METHODS, Method
+from jpqd.recipe import plugins, recipes
+from jpqd.recipe.recipes import Recipe
+from jpqd.recipe.schema import Spec
+from jpqd.recipe.task import Task
 from jpqd.stages.evaluate import Evaluate
 from jpqd.stages.train import Train
-from jpqd.task import Task
+from jpqd.training.method import METHODS, Method
 from runtime_bench.stages.bench import Bench
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -24,7 +24,7 @@ def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     path = tmp_path / "readme.yaml"
     path.write_text(block)
-    assert list(recipe.load(path).stages) == ["teacher", "check"]
+    assert list(recipes.load(path).stages) == ["teacher", "check"]
 
 
 @pytest.mark.parametrize("spec", [Recipe, Task, Train, Evaluate, OvIr, Bench])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jpqd.errors import RecipeError
-from jpqd.recipe import Recipe, load
+from jpqd.core.errors import RecipeError
+from jpqd.recipe.recipes import Recipe, load
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))

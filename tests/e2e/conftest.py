@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from jpqd import recipe, runner
-from jpqd.progress import Progress
-from tests import tiny
-from tests.e2e.distill_place import COMMON, HEAD, ROWS, Place
+from jpqd.core.progress import Progress
+from jpqd.recipe import recipes
+from jpqd.run import runner
+from tests.helpers import tiny
+from tests.helpers.distill_place import COMMON, HEAD, ROWS, Place
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distill")
     stages = f"stages:\n  dense: {{{COMMON.replace('epochs: 1', 'epochs: 6')}}}\n"
     path = tiny.write_recipe(folder, rows=ROWS, text=HEAD + stages)
-    runner.execute(recipe.load(path), folder / "runs", Progress(quiet=True))
+    runner.execute(recipes.load(path), folder / "runs", Progress(quiet=True))
     return folder
 
 

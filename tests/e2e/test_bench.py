@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime_bench import result
-from runtime_bench.result import Bench
-from tests import irs, small, tiny
+from jpqd.core import bench_result
+from jpqd.core.bench_result import Bench
+from tests.helpers import irs, small, tiny
 
 QUICK = ("--seconds", "2", "--blocks", "5", "--threads", "1")
 
@@ -44,7 +44,7 @@ def test_folders_are_measured_on_the_same_requests(ir: Path, copy: Path, tmp_pat
     other = copy.rename(copy.with_name("other_ir"))
     found = bench(ir, other, "--length", 16, "--batch", "1,4", out=tmp_path / "out")
     assert found.returncode == 0, found.stderr
-    made = result.read(tmp_path / "out")
+    made = bench_result.read(tmp_path / "out")
     assert made.complete
     assert [arm.name for arm in made.arms] == ["small_ir:f32", "small_ir", "other_ir"]
     assert [(m.mode, m.workload) for m in made.measurements] == [
@@ -62,7 +62,7 @@ def test_folders_are_measured_on_the_same_requests(ir: Path, copy: Path, tmp_pat
 
 def check_samples(made: Bench, folder: Path) -> None:
     """The raw times give the percentiles again."""
-    samples = np.load(folder / result.SAMPLES)
+    samples = np.load(folder / bench_result.SAMPLES)
     chosen = (samples["measurement"] == 0) & (samples["arm"] == 1)
     assert samples["arms"].tolist() == [arm.name for arm in made.arms]
     latency = made.measurements[0].arms["small_ir"].latency_ms
@@ -92,7 +92,7 @@ def test_the_open_loop_offers_a_share_of_the_capacity(ir: Path, tmp_path: Path) 
     options = ("--length", 8, "--mode", "latency", "--rate", "--policy", "multiple8")
     found = bench(ir, *options, out=tmp_path / "out")
     assert found.returncode == 0, found.stderr
-    made = result.read(tmp_path / "out")
+    made = bench_result.read(tmp_path / "out")
     served = [m for m in made.measurements if m.mode == "open_loop"]
     capacity = next(m for m in made.measurements if m.mode == "throughput")
     assert [m.rate for m in served] == [0.5, 0.7, 0.9]
@@ -122,7 +122,7 @@ def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
     err = process.communicate(timeout=60)[1]
     assert process.returncode == 130, err
     assert "holds what was measured until then" in err and "Traceback" not in err
-    made = result.read(tmp_path / "out")
+    made = bench_result.read(tmp_path / "out")
     assert not made.complete
     assert 0 < made.measurements[0].blocks < 600
     assert made.measurements[0].arms["small_ir"].latency_ms is not None

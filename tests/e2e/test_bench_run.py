@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from jpqd import artifact, recipe, runner
-from jpqd.progress import Progress
-from runtime_bench import result
-from tests import irs, tiny
+from jpqd.core import artifact, bench_result
+from jpqd.core.progress import Progress
+from jpqd.recipe import recipes
+from jpqd.run import runner
+from tests.helpers import irs, tiny
 
 TRAIN = "use: train, epochs: 1, batch_size: 16, learning_rate: 3.0e-3, precision: f32"
 RECIPE = tiny.RECIPE[: tiny.RECIPE.index("stages:")] + (
@@ -29,21 +30,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a teacher, a pruned stage, and an IR of each."""
     folder = tmp_path_factory.mktemp("bench")
     path = tiny.write_recipe(folder, rows=160, text=RECIPE)
-    runner.execute(recipe.load(path), folder / "runs", Progress(quiet=True))
+    runner.execute(recipes.load(path), folder / "runs", Progress(quiet=True))
     for stage in ("small", "teacher"):
         irs.of_stage(folder / "runs" / "tiny" / stage, f"{stage}_ir")
     return folder
 
 
 @pytest.fixture(scope="module")
-def measured(trained: Path) -> result.Bench:
+def measured(trained: Path) -> bench_result.Bench:
     done = tiny.run("bench", "--runs", trained / "runs", "--accuracy", *QUICK, timeout=400)
     assert done.returncode == 0, done.stderr
     assert "about" in done.stderr and "minutes" in done.stderr
-    return result.read(trained / "runs" / "tiny" / "bench")
+    return bench_result.read(trained / "runs" / "tiny" / "bench")
 
 
-def test_a_run_is_its_baseline_and_every_ir(measured: result.Bench) -> None:
+def test_a_run_is_its_baseline_and_every_ir(measured: bench_result.Bench) -> None:
     """In the recipe's order: the last is what the run was for, and what a gate is held against."""
     names = [arm.name for arm in measured.arms if not arm.name.endswith(":bf16")]
     dense = ["teacher:f32", "teacher_ir:f32", "teacher_ir", "teacher_ir:static"]
@@ -56,7 +57,7 @@ def test_a_run_is_its_baseline_and_every_ir(measured: result.Bench) -> None:
     assert over.keys() == {arm.name for arm in measured.arms} - {"small_ir"}
 
 
-def test_accuracy_is_measured_through_each_arm(trained: Path, measured: result.Bench) -> None:
+def test_accuracy_is_measured_through_each_arm(trained: Path, measured: bench_result.Bench) -> None:
     manifests = {s: tiny.manifest(trained / "runs", s)["metrics"] for s in ("teacher", "small")}
     for arm in measured.arms:
         assert arm.accuracy is not None
@@ -68,14 +69,14 @@ def test_accuracy_is_measured_through_each_arm(trained: Path, measured: result.B
         assert found is not None and found.value == known
 
 
-def test_real_lengths_and_their_source(measured: result.Bench) -> None:
+def test_real_lengths_and_their_source(measured: bench_result.Bench) -> None:
     (workload,) = measured.workloads
     assert workload.name == "real lengths, batch 1"
     assert workload.source == "tiny, validation"
     assert (workload.rows, workload.padding) == (64, 0.0)
 
 
-def test_the_result_is_sealed_in_the_run(trained: Path, measured: result.Bench) -> None:
+def test_the_result_is_sealed_in_the_run(trained: Path, measured: bench_result.Bench) -> None:
     manifest = artifact.read(trained / "runs" / "tiny" / "bench")
     assert manifest is not None and manifest.use == "bench"
     assert set(manifest.files) == {"bench.json", "samples.npz"}
@@ -103,7 +104,7 @@ def test_a_stage_measures_what_it_needs_and_is_not_run_again(trained: Path, tmp_
     shutil.rmtree(tmp_path / "runs" / "tiny" / "bench", ignore_errors=True)
     done = tiny.run("run", path, "--runs", tmp_path / "runs", timeout=300)
     assert done.returncode == 0, done.stderr
-    found = result.read(tmp_path / "runs" / "tiny" / "bench")
+    found = bench_result.read(tmp_path / "runs" / "tiny" / "bench")
     assert [arm.name for arm in found.arms] == ["teacher:f32", "small:f32"]
     assert found.asked.batches == [2]
     again = tiny.run("run", path, "--runs", tmp_path / "runs")
@@ -122,7 +123,7 @@ def test_onnx_runtime_states_what_it_computes_in(trained: Path, tmp_path: Path) 
         "--accuracy", "--mode", "latency", "--out", tmp_path / "out", timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = result.read(tmp_path / "out")
+    found = bench_result.read(tmp_path / "out")
     precisions = {arm.name: arm.precision for arm in found.arms}
     assert precisions["teacher:onnx"] == "f32"
     assert precisions["teacher:onnx_int8"].startswith("int8")

@@ -8,8 +8,8 @@ import pytest
 
 from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.backends.openvino_static import OpenvinoStatic
-from runtime_bench.worker import Inside
-from tests import irs, small
+from runtime_bench.measure.worker import Inside
+from tests.helpers import irs, small
 
 LENGTHS = (8, 24, 11, 8, 24)
 

@@ -15,7 +15,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from cli import app
-from tests import tiny
+from tests.helpers import tiny
 
 SHORT = ("--set", "stages.teacher.epochs=1", "--set", "checkpoint_minutes=60")
 
@@ -46,13 +46,13 @@ def test_a_run_leaves_a_model_that_transformers_loads_and_names_its_classes(
 ) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from jpqd import model
+    from jpqd.model import loading
 
     folder = sealed[1] / "tiny" / "teacher"
     loaded = AutoModelForSequenceClassification.from_pretrained(folder)
     assert loaded.config.id2label == {0: "0", 1: "1"}
     text = AutoTokenizer.from_pretrained(folder)("the plot was good", return_tensors="pt")
-    assert loaded.eval()(**text).logits.equal(model.load(folder)(**text).logits)
+    assert loaded.eval()(**text).logits.equal(loading.load(folder)(**text).logits)
 
 
 def test_a_sealed_run_is_not_run_again(run: tuple[Path, Path]) -> None:
@@ -168,9 +168,11 @@ def test_a_hub_out_of_reach_ends_the_run_before_any_work(tmp_path: Path) -> None
 
 def test_what_is_sealed_needs_no_hub(sealed: tuple[Path, Path], tmp_path: Path) -> None:
     """The plan of a hub model is known from its id, so a finished run stays finished offline."""
-    from jpqd import artifact, plan, recipe
+    from jpqd.core import artifact
+    from jpqd.recipe import recipes
+    from jpqd.run import plan
 
-    loaded = recipe.load(Path("recipes/bert_sst2.yaml"))
+    loaded = recipes.load(Path("recipes/bert_sst2.yaml"))
     for step in plan.plan(loaded, tmp_path / "bert_sst2"):
         step.folder.mkdir(parents=True)
         facts = {"stage": step.id, "use": step.stage.use, "fingerprint": step.fingerprint}

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli import app
-from tests import tiny
+from tests.helpers import tiny
 
 STAGES = """\
 stages:

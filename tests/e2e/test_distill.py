@@ -12,14 +12,19 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from jpqd import data, evaluation, model, recipe
-from jpqd.distillation import PROJECTION
-from jpqd.loop import Loop
-from jpqd.plan import plan
-from jpqd.progress import Progress
-from jpqd.stage import Context
-from tests import fake_hub, tiny
-from tests.e2e.distill_place import (
+from jpqd.core.progress import Progress
+from jpqd.data import splits
+from jpqd.methods.distill.losses import PROJECTION
+from jpqd.model import loading
+from jpqd.recipe import recipes
+from jpqd.recipe.contracts import Context
+from jpqd.run.plan import plan
+from jpqd.training import evaluation
+from jpqd.training.loop import Loop
+from jpqd.training.method import Training
+from tests.e2e.test_processes import torchrun
+from tests.helpers import fake_hub, tiny
+from tests.helpers.distill_place import (
     COMMON,
     ROWS,
     Place,
@@ -31,21 +36,21 @@ from tests.e2e.distill_place import (
     weights,
     write_predictions,
 )
-from tests.e2e.test_processes import torchrun
 
 
 def attached(path: Path, place: Place, **inputs: Path) -> tuple[Any, Any, Any]:
     """The student, its hooks and a batch of train, as the stage would make them."""
-    loaded = recipe.load(path)
+    loaded = recipes.load(path)
     stage: Any = loaded.stages["small"]
     cache = place.folder / "runs" / ".cache"
     ctx = Context("small", loaded.model, loaded.task, 3, (), 5.0, inputs, place.folder,
                   place.folder, cache, Progress(quiet=True))  # fmt: skip
-    tokenizer = model.load_tokenizer(loaded.model, loaded.task, cache)
-    prepared = data.prepare(loaded.task, tokenizer, cache, ctx.progress)
+    tokenizer = loading.load_tokenizer(loaded.model, loaded.task, cache)
+    prepared = splits.prepare(loaded.task, tokenizer, cache, ctx.progress)
     torch.manual_seed(5)
-    network, _ = model.load_for_training(loaded.model, prepared.labels, tokenizer)
-    network, hooks = stage.methods[0].attach(network, ctx)
+    network, _ = loading.load_for_training(loaded.model, prepared.labels, tokenizer)
+    training = Training(ctx, tokenizer, prepared, bf16=False)
+    network, hooks = stage.methods[0].attach(network, training)
     rows = [prepared.splits["train"][index] for index in (3, 50, 7, 121)]
     return network, hooks, evaluation.collator(tokenizer)(rows)
 
@@ -114,9 +119,9 @@ def test_a_table_of_predictions_teaches_by_the_rows_of_the_data(place: Place) ->
     settings = f"predictions: {place.folder / 'said.csv'}"
     _, hooks, batch = attached(place.small(settings), place)
     texts = [row["text"] for row in rows_of(place)]
-    said = hooks.said.softmax(-1)[batch["row"]][:, 0]
-    tokenizer = model.load_tokenizer(
-        place.teacher, recipe.load(place.small(settings)).task, place.folder
+    said = hooks.teacher_logits.softmax(-1)[batch["row"]][:, 0]
+    tokenizer = loading.load_tokenizer(
+        place.teacher, recipes.load(place.small(settings)).task, place.folder
     )
     for row, ids, found in zip(batch["row"], batch["input_ids"], said, strict=True):
         assert found.item() == pytest.approx(share[row], abs=1e-4)
@@ -125,7 +130,9 @@ def test_a_table_of_predictions_teaches_by_the_rows_of_the_data(place: Place) ->
     logits = [np.log([one, 1 - one]) + 5 for one in share]
     write_predictions(place, lambda row: tuple(logits[row]), ",".join(names))
     _, again, _ = attached(place.small(settings), place)
-    torch.testing.assert_close(again.said.softmax(-1), hooks.said.softmax(-1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        again.teacher_logits.softmax(-1), hooks.teacher_logits.softmax(-1), atol=1e-5, rtol=0
+    )
 
 
 def test_with_all_weight_on_the_teacher_labels_teach_nothing(place: Place) -> None:
@@ -147,14 +154,16 @@ def test_labels_in_another_order_are_put_in_ours(place: Place) -> None:
     _, straight, _ = attached(path, place)
     change_labels(place, [name.upper() for name in reversed(label_names(place))])
     _, turned, batch = attached(path, place)
-    torch.testing.assert_close(turned.said[batch["row"]], straight.said[batch["row"]].flip(1))
+    torch.testing.assert_close(
+        turned.teacher_logits[batch["row"]], straight.teacher_logits[batch["row"]].flip(1)
+    )
 
 
 def test_what_a_teacher_says_is_in_the_fingerprint(place: Place) -> None:
     table = write_predictions(place, lambda row: (0.5, 0.5), ",".join(label_names(place)))
 
     def fingerprint(settings: str) -> str:
-        loaded = recipe.load(place.small(settings))
+        loaded = recipes.load(place.small(settings))
         return plan(loaded, place.folder / "runs" / "small")[0].fingerprint
 
     teacher, predictions = f"teacher: {place.teacher}", f"predictions: {table}"

@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from jpqd import recipe
-from jpqd.errors import DataError, JpqdError, RecipeError, SourceError
-from tests.e2e.distill_place import (
-    ROWS,
-    Place,
-    change_labels,
-    label_names,
-    write_predictions,
-)
+from jpqd.core.errors import DataError, JpqdError, RecipeError, SourceError
+from jpqd.recipe import recipes
+from tests.helpers.distill_place import ROWS, Place, change_labels, label_names, write_predictions
 
 
 def refused(place: Place, path: Path, kind: type[JpqdError]) -> str:
@@ -77,7 +71,7 @@ def test_a_table_that_does_not_fit_is_refused(
 )
 def test_a_mistake_in_the_recipe_is_named(place: Place, settings: str, expected: str) -> None:
     with pytest.raises(RecipeError, match=r"stages\.small\.methods\.0") as error:
-        recipe.load(place.small(settings))
+        recipes.load(place.small(settings))
     assert expected in str(error.value)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
+from tests.helpers import tiny
 
 KILLS = 5
 STEPS = 57

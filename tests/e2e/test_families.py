@@ -7,9 +7,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from typer.testing import CliRunner
 
 from cli import app
-from jpqd import model
-from jpqd.task import NewModel, Task
-from tests import tiny
+from jpqd.model import loading
+from jpqd.recipe.task import NewModel, Task
+from tests.helpers import tiny
 
 SIZES = {
     "bert": {},
@@ -25,7 +25,7 @@ COMMON = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
 def folder_of(family: str, folder: Path) -> Path:
     """A tiny model with random weights and a tokenizer that gives what this family takes."""
     task = Task(name="tiny", dataset="builtin:reviews")
-    words = model.load_tokenizer(NewModel(new="bert", vocab_size=400), task, folder / "cache")
+    words = loading.load_tokenizer(NewModel(new="bert", vocab_size=400), task, folder / "cache")
     inputs = ["input_ids", "attention_mask"]
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words.backend_tokenizer, pad_token="[PAD]", model_max_length=64,
@@ -46,7 +46,7 @@ def test_a_family_trains_and_loads_again(family: str, tmp_path: Path) -> None:
     more = [part for setting in settings for part in ("--set", setting)]
     done = CliRunner().invoke(app, ["run", str(recipe), "--runs", str(tmp_path / "runs"), *more])
     assert done.exit_code == 0, done.stderr
-    loaded = model.load(tmp_path / "runs" / "tiny" / "teacher")
+    loaded = loading.load(tmp_path / "runs" / "tiny" / "teacher")
     assert loaded.config.model_type == family
     assert loaded.config.num_labels == 2
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from jpqd import model, recipe, runner
-from jpqd.progress import Progress
-from tests.e2e.distill_place import COMMON, Place
+from jpqd.core.progress import Progress
+from jpqd.model import loading
+from jpqd.recipe import recipes
+from jpqd.run import runner
+from tests.helpers.distill_place import COMMON, Place
 
 WAYS = {
     "heads": "keep: 0.5",
@@ -59,7 +61,7 @@ def ran(trained: Path) -> Path:
     """The folder of a run of all of them."""
     path = trained / "tiny.yaml"
     path.write_text(path.read_text() + chain())
-    runner.execute(recipe.load(path), trained / "runs", Progress(quiet=True))
+    runner.execute(recipes.load(path), trained / "runs", Progress(quiet=True))
     return trained / "runs" / "tiny"
 
 
@@ -110,7 +112,7 @@ def test_a_quantizer_changes_no_size(ran: Path) -> None:
 def test_parts_stand_still_where_little_is_kept(ran: Path) -> None:
     sizes = metrics(ran, "turned")["model"]["layers"]
     assert any(0 in layer for layer in sizes)
-    assert model.load(ran / "turned").heads_kept is not None
+    assert loading.load(ran / "turned").heads_kept is not None
 
 
 def test_a_pruned_stage_is_pruned_further(ran: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
-from tests.e2e.distill_place import COMMON, Place, losses
+from tests.helpers import tiny
+from tests.helpers.distill_place import COMMON, Place, losses
 
 QUANTIZE = "{use: quantize, samples: 2}"
 JOINT = (
@@ -40,7 +40,7 @@ def outcomes(place: Place, path: Path, steps: list[int]) -> list[tuple[object, l
     """What came out of processes that died at these steps, by the folders of those that did not."""
     runs = place.folder / "runs"
     done = subprocess.run(
-        [tiny.PYTHON, "-m", "tests.e2e.dying", path, runs, *map(str, steps)],
+        [tiny.PYTHON, "-m", "tests.helpers.dying", path, runs, *map(str, steps)],
         env=tiny.environment(),
         capture_output=True,
         text=True,

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from jpqd import model, recipe
-from jpqd.errors import RecipeError, SourceError, UserError
-from tests.e2e.distill_place import COMMON, Place, set_labels
+from jpqd.core.errors import RecipeError, SourceError, UserError
+from jpqd.model import loading
+from jpqd.recipe import recipes
 from tests.e2e.test_distill_mistakes import make_regression
 from tests.e2e.test_families import folder_of
+from tests.helpers.distill_place import COMMON, Place, set_labels
 
 QUANTIZE = "{use: quantize, samples: 4}"
 PRUNE = "{use: prune, keep: 0.4, schedule: one_shot, start: 0.0, samples: 16}"
@@ -57,7 +58,7 @@ def refused(place: Place, path: Path) -> str:
 )
 def test_a_mistake_in_the_recipe_is_named(place: Place, methods: str, expected: str) -> None:
     with pytest.raises(RecipeError, match=r"stages\.small\.methods") as error:
-        recipe.load(place.recipe(stage(methods)))
+        recipes.load(place.recipe(stage(methods)))
     assert expected in str(error.value)
 
 
@@ -179,11 +180,11 @@ def other_class(path: str, name: str) -> Any:
 def test_a_damaged_structure_is_named(folder: Path, change: Any, expected: str) -> None:
     spoil(folder, change)
     with pytest.raises(SourceError, match="structure") as error:
-        model.load(folder)
+        loading.load(folder)
     assert expected in str(error.value)
 
 
 def test_a_structure_that_is_no_json_is_named(folder: Path) -> None:
     (folder / "structure.json").write_text("{")
     with pytest.raises(SourceError, match=r"structure\.json cannot be read"):
-        model.load(folder)
+        loading.load(folder)

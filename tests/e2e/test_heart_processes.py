@@ -7,9 +7,9 @@ import json
 import numpy as np
 from safetensors.numpy import load_file
 
-from jpqd import model
-from tests.e2e.distill_place import COMMON, Place
+from jpqd.model import loading
 from tests.e2e.test_processes import torchrun
+from tests.helpers.distill_place import COMMON, Place
 
 WAYS = {
     "heads": "keep: 0.4",
@@ -45,4 +45,4 @@ def test_two_processes_agree_on_what_stays(place: Place) -> None:
         ]
         np.testing.assert_allclose(*logits, atol=1e-5, err_msg=name)
         assert 0.2 < first["model"]["encoder_share"] <= 0.4
-        assert model.load(run / name).config.num_labels == 2
+        assert loading.load(run / name).config.num_labels == 2

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jpqd import corpus
-from tests import fake_hub, tiny
+from jpqd.data import corpus
 from tests.e2e.test_families import folder_of
+from tests.helpers import fake_hub, tiny
 
 SMALL = ("--set", "stages.teacher.epochs=1", "--set", "task.max_length=32")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests import tiny
+from tests.helpers import tiny
 
 NO_DROPOUT = ("--set", "stages.teacher.dropout=0.0", "--set", "stages.teacher.precision=f32")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests import made_run, tiny
-from tests.pages import Reader
+from tests.helpers import made_run, tiny
+from tests.helpers.pages import Reader
 
 CHROMIUM = shutil.which("chromium")
 

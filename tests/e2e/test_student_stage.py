@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 
-from jpqd import model, recipe
-from jpqd.errors import RecipeError, UserError
-from jpqd.plan import plan
-from jpqd.student import layers_of
-from tests.e2e.distill_place import COMMON, Place
+from jpqd.core.errors import RecipeError, UserError
+from jpqd.model import loading
+from jpqd.model.student import layers_of
+from jpqd.recipe import recipes
+from jpqd.run.plan import plan
+from tests.helpers.distill_place import COMMON, Place
 
 CHAIN = f"""\
   dense: {{{COMMON}}}
@@ -22,20 +23,20 @@ CHAIN = f"""\
 def test_a_student_of_an_earlier_stage_learns_from_it(place: Place) -> None:
     path = place.recipe(CHAIN)
     run = place.run(path)
-    assert model.load(run / "half").config.num_hidden_layers == 1
-    loaded = recipe.load(path)
+    assert loading.load(run / "half").config.num_hidden_layers == 1
+    loaded = recipes.load(path)
     dense, half = plan(loaded, run)
     assert (dense.status, half.status) == ("sealed", "sealed")
     assert "model" not in half.inputs
     assert half.inputs["parents"] == {"dense": dense.fingerprint}
     assert half.inputs["stage"]["student"] == {"from": "dense", "layers": 1}
-    assert recipe.Recipe.model_validate(loaded.plain()) == loaded
+    assert recipes.Recipe.model_validate(loaded.plain()) == loaded
 
 
 def test_a_student_starts_with_its_teachers_weights(place: Place) -> None:
     untrained = ("epochs: 1, precision: f32, student", "epochs: 0, precision: f32, student")
     run = place.run(place.recipe(CHAIN, untrained))
-    dense, half = (model.load(run / stage) for stage in ("dense", "half"))
+    dense, half = (loading.load(run / stage) for stage in ("dense", "half"))
     ids = torch.arange(5, 15).reshape(2, 5)
     states = dense(ids, output_hidden_states=True).hidden_states
     expected = dense.classifier(dense.bert.pooler(layers_of(dense)[1](states[0])))
@@ -54,7 +55,7 @@ def test_a_student_starts_with_its_teachers_weights(place: Place) -> None:
 )
 def test_a_mistake_about_the_student_is_named(place: Place, student: str, expected: str) -> None:
     with pytest.raises(RecipeError, match=r"stages\.half\.student") as error:
-        recipe.load(place.recipe(CHAIN, ("{from: dense, layers: 1}", student)))
+        recipes.load(place.recipe(CHAIN, ("{from: dense, layers: 1}", student)))
     assert expected in str(error.value)
 
 
@@ -68,7 +69,7 @@ def test_a_student_of_a_pruned_stage_has_the_heads_of_its_layers(place: Place) -
         json.loads((run / stage / "structure.json").read_text()) for stage in ("cut", "half")
     )
     assert half["layers"] == cut["layers"][1:]
-    assert model.load(run / "half").config.num_hidden_layers == 1
+    assert loading.load(run / "half").config.num_hidden_layers == 1
 
 
 def test_a_quantized_stage_cannot_be_shortened(place: Place) -> None:

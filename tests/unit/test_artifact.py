@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jpqd import artifact
-from jpqd.artifact import Manifest
-from jpqd.errors import DiskFullError
+from jpqd.core import artifact
+from jpqd.core.artifact import Manifest
+from jpqd.core.errors import DiskFullError
 
 
 def make(folder: Path, text: str) -> None:
@@ -17,8 +17,8 @@ def make(folder: Path, text: str) -> None:
 
 def manifest() -> Manifest:
     return Manifest(
-        stage="teacher", use="train", fingerprint="f", inputs={}, metrics={}, seconds=1,
-        created="now", environment={},
+        stage="teacher", use="train", kind="model", fingerprint="f", inputs={}, metrics={},
+        seconds=1, created="now", environment={},
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from jpqd.averaging import Average
+from jpqd.training.averaging import Average
 
 
 def moved(model: nn.Linear, average: Average, steps: int) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from jpqd.batching import LengthGrouped
+from jpqd.data.batching import LengthGrouped
 
 
 def lengths(rows: int) -> list[int]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime_bench import arms
+from runtime_bench.job import arms
 
 
 @pytest.mark.parametrize(("megabytes", "copied"), [(20, True), (200, False)])

@@ -2,10 +2,10 @@
 
 import pytest
 
-from jpqd.errors import UserError
-from runtime_bench import devices
+from jpqd.core.errors import UserError
 from runtime_bench.backends.openvino_ir import OpenvinoIr
-from runtime_bench.settings import Settings
+from runtime_bench.machine import devices
+from runtime_bench.options import Settings
 
 LAPTOP = ["CPU", "GPU.0", "GPU.1", "NPU"]
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from jpqd.errors import UserError
-from runtime_bench import gates, result
-from runtime_bench.result import Bench
-from tests import made_bench
+from jpqd.core import bench_result
+from jpqd.core.bench_result import Bench
+from jpqd.core.errors import UserError
+from runtime_bench import gates
+from tests.helpers import made_bench
 
 ARMS = {"teacher:f32": 10.0, "ptq_ir": 4.0, "jpqd_ir": 2.0}
 
@@ -96,9 +97,9 @@ def test_results_that_were_made_differently_say_so(bench: Bench) -> None:
 def test_what_is_no_result_is_refused(tmp_path: Path, bench: Bench) -> None:
     path = tmp_path / "bench.json"
     path.write_text(bench.model_dump_json())
-    assert result.read(path) == bench == result.read(tmp_path)
+    assert bench_result.read(path) == bench == bench_result.read(tmp_path)
     path.write_text('{"format": 2}')
     with pytest.raises(UserError, match=r"bench.json is no bench.json of format 1: format"):
-        result.read(path)
+        bench_result.read(path)
     with pytest.raises(UserError, match=r"none\.json cannot be read"):
-        result.read(tmp_path / "none.json")
+        bench_result.read(tmp_path / "none.json")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime_bench import host
+from runtime_bench.machine import host
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_a_block_is_disturbed_when_others_had_the_processors(
     root: Path, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], disturbed: bool
 ) -> None:
     now = iter([10.0, 12.0])
-    monkeypatch.setattr("runtime_bench.host.time.monotonic", lambda: next(now))
-    monkeypatch.setattr("runtime_bench.host.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("runtime_bench.machine.host.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("runtime_bench.machine.host.os.cpu_count", lambda: 2)
     assert watched(root, **seconds) is disturbed
 
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from runtime_bench import measure
-from runtime_bench.measure import Plan
+from runtime_bench.measure import blocks
+from runtime_bench.measure.blocks import Plan
 
 ARMS = ["a", "b", "c"]
 
@@ -27,9 +27,9 @@ def seconds(_: str, indices: list[int]) -> np.ndarray:
     return np.array(indices, float)
 
 
-def run(plan: Plan, **more: object) -> measure.Measured:
+def run(plan: Plan, **more: object) -> blocks.Measured:
     options = {"seed": 1, "watch": Busy(), "stop": lambda: False, "clock": lambda: 0.0, **more}
-    return measure.measure(ARMS, 10, plan, seconds, **options)  # type: ignore[arg-type]
+    return blocks.measure(ARMS, 10, plan, seconds, **options)  # type: ignore[arg-type]
 
 
 def test_every_arm_answers_the_same_requests_in_every_block() -> None:
@@ -41,11 +41,11 @@ def test_every_arm_answers_the_same_requests_in_every_block() -> None:
 
 
 def test_turns_are_mirrored_in_a_block_and_drawn_anew_for_the_next() -> None:
-    blocks = list(measure.schedule(ARMS, 10, Plan(12, 4, 1.0), seed=5))
-    orders = [[arm for arm, _ in turns] for turns in blocks]
+    drawn = list(blocks.schedule(ARMS, 10, Plan(12, 4, 1.0), seed=5))
+    orders = [[arm for arm, _ in turns] for turns in drawn]
     assert all(order == order[::-1] and sorted(order[:3]) == ARMS for order in orders)
     assert len({tuple(order) for order in orders}) > 3
-    again = [[arm for arm, _ in t] for t in measure.schedule(ARMS, 10, Plan(12, 4, 1.0), seed=5)]
+    again = [[arm for arm, _ in t] for t in blocks.schedule(ARMS, 10, Plan(12, 4, 1.0), seed=5)]
     assert again == orders
 
 
@@ -76,14 +76,14 @@ def test_a_machine_that_became_slower_costs_blocks_and_not_the_promise() -> None
 
 
 def test_the_plan_fills_the_time() -> None:
-    plan = measure.plan([8.0, 2.0], seconds=30, blocks=30)
+    plan = blocks.plan([8.0, 2.0], seconds=30, blocks=30)
     assert plan.requests % 2 == 0
     assert 28 <= plan.seconds <= 30
 
 
 def test_slow_arms_get_fewer_blocks_rather_than_blocks_of_nothing() -> None:
-    plan = measure.plan([400.0, 100.0], seconds=30, blocks=30, least=4)
+    plan = blocks.plan([400.0, 100.0], seconds=30, blocks=30, least=4)
     assert (plan.requests, plan.blocks) == (4, 10)
-    slower = measure.plan([4000.0], seconds=10, blocks=30, least=4)
+    slower = blocks.plan([4000.0], seconds=10, blocks=30, least=4)
     assert slower.blocks == 5
     assert slower.seconds > 10  # and says so

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from runtime_bench import measure, statistics
-from runtime_bench.measure import Plan
-from runtime_bench.result import Estimate
+from jpqd.core.bench_result import Estimate
+from runtime_bench.measure import blocks, statistics
+from runtime_bench.measure.blocks import Plan
 
 TRIALS = 20
 
@@ -64,7 +64,7 @@ class Quiet:
 def called_different(milliseconds: dict[str, float], seed: int) -> bool:
     machine = Machine(milliseconds, seed)
     arms = [*milliseconds]
-    found = measure.measure(
+    found = blocks.measure(
         arms, 200, Plan(30, 20, 1e9), machine.run,
         seed=seed, watch=Quiet(), stop=lambda: False, clock=lambda: machine.now,
     )  # fmt: skip

@@ -4,15 +4,15 @@ import io
 
 from rich.console import Console
 
-from runtime_bench import table
-from tests import made_bench
+from jpqd.report import bench_tables
+from tests.helpers import made_bench
 
 P50 = {"teacher:f32": 7.01, "teacher:onnx_int8": 1.19, "jpqd_30_ir:static": 0.6508}
 
 
 def shown(width: int) -> list[str]:
     out = io.StringIO()
-    for found in table.tables(made_bench.bench(P50, {"teacher:f32": 0.9})):
+    for found in bench_tables.tables(made_bench.bench(P50, {"teacher:f32": 0.9})):
         Console(file=out, width=width).print(found)
     return out.getvalue().splitlines()
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from runtime_bench import workload
-from runtime_bench.workload import Rows
+from runtime_bench.job import workload
+from runtime_bench.job.workload import Rows
 
 LENGTHS = [3, 5, 9, 17, 33, 40, 8]
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jpqd.pruning.budget import Pool, choose, extremes
+from jpqd.methods.prune.budget import Pool, choose, extremes
 
 Chosen = list[tuple[int, ...]]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jpqd.checkpoints import Checkpoints
-from jpqd.progress import Progress
+from jpqd.core.progress import Progress
+from jpqd.training.checkpoints import Checkpoints
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner, Result
 
 from cli import app
-from jpqd import artifact
+from jpqd.core import artifact
 
 TRUTH = np.array([0, 1] * 20)
 SMALL = {"encoder_share": 0.25, "nonzero_share": 0.2, "parameters": 1234567, "precision": "INT8"}

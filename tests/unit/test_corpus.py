@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
-from jpqd.corpus import LABELS, reviews
-from tests import bag_of_words
+from jpqd.data.corpus import LABELS, reviews
+from tests.helpers import bag_of_words
 
 TRAIN_SHA256 = "5e9edf7385e2749bd899188fca5e76419f8c51102d5a225a751a73c04d5136d0"
 GOOD = "good|great|wonderful|excellent|superb|lovely"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from jpqd import data
-from jpqd.errors import DataError
-from tests.unit.data_fixtures import (
+from jpqd.core.errors import DataError
+from jpqd.data import splits
+from tests.helpers.data_fixtures import (
     Listener,
     contents,
     distinct,
@@ -72,7 +72,7 @@ def test_measures_are_floats(tmp_path: Path) -> None:
 
 def test_the_built_in_reviews_are_ready(tmp_path: Path) -> None:
     asked = task("builtin:reviews", labels=("negative", "positive"))
-    prepared = data.prepare(asked, tokenizer(), tmp_path, Listener())
+    prepared = splits.prepare(asked, tokenizer(), tmp_path, Listener())
     assert {split: rows["used"] for split, rows in prepared.rows.items()} == {
         "train": 11_400,
         "validation": 2_000,

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from jpqd import data, tables
-from jpqd.errors import DataError
-from tests.unit.data_fixtures import Listener, contents, distinct, folder, prepare, task, tokenizer
+from jpqd.core.errors import DataError
+from jpqd.data import splits, tables
+from tests.helpers.data_fixtures import (
+    Listener,
+    contents,
+    distinct,
+    folder,
+    prepare,
+    task,
+    tokenizer,
+)
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def test_the_second_time_comes_from_the_cache(tmp_path: Path, loads: list[str]) 
 def test_a_tokenizer_that_was_used_is_still_the_same(tmp_path: Path, loads: list[str]) -> None:
     place, words = folder(tmp_path, train=distinct(40)), tokenizer()
     for _ in range(2):
-        data.prepare(task(place), words, tmp_path / "cache", Listener())
+        splits.prepare(task(place), words, tmp_path / "cache", Listener())
         words(["good", "bad film"], padding=True, truncation=True, max_length=5)
     assert len(loads) == 1
 
@@ -70,7 +78,7 @@ def test_changed_files_are_prepared_anew(tmp_path: Path) -> None:
 def test_another_tokenizer_is_prepared_anew(tmp_path: Path) -> None:
     place = folder(tmp_path, train=[{"text": "great", "label": i % 2} for i in range(20)])
     tokens = [
-        data.prepare(task(place), words, tmp_path / "cache", Listener()).split("train")[0]
+        splits.prepare(task(place), words, tmp_path / "cache", Listener()).split("train")[0]
         for words in (tokenizer(), tokenizer("great"))
     ]
     assert [row["input_ids"] for row in tokens] == [[2, 1, 3], [2, 10, 3]]
@@ -85,7 +93,7 @@ def test_what_a_killed_preparation_left_behind_is_not_used(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("jpqd.artifact.write_json", killed)
+        patched.setattr("jpqd.core.artifact.write_json", killed)
         prepare(place)
     assert prepare(place).rows["train"]["used"] == 34
     assert len(loads) == 2

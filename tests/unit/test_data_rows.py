@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from jpqd.errors import DataError
-from tests.unit.data_fixtures import Listener, contents, distinct, folder, prepare, tokenizer
+from jpqd.core.errors import DataError
+from tests.helpers.data_fixtures import Listener, contents, distinct, folder, prepare, tokenizer
 
 
 def test_unusable_rows_are_counted_and_told(tmp_path: Path) -> None:

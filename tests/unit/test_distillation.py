@@ -10,7 +10,10 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from jpqd.distillation import (
+from jpqd.core.errors import UserError
+from jpqd.data.labels import Labels
+from jpqd.methods.distill import Distill
+from jpqd.methods.distill.losses import (
     PROJECTION,
     Following,
     Inside,
@@ -19,10 +22,7 @@ from jpqd.distillation import (
     mean_attention,
     softened_divergence,
 )
-from jpqd.errors import UserError
-from jpqd.labels import Labels
-from jpqd.methods.distill import Distill
-from jpqd.student import layers_of
+from jpqd.model.student import layers_of
 from tests.e2e.test_families import COMMON, SIZES
 
 CLASSES = Labels("classification", ("a", "b"), ("a", "b"))
@@ -82,7 +82,7 @@ def test_the_divergence_of_predictions_is_what_the_formula_says() -> None:
 
 def test_a_table_of_predictions_is_looked_up_by_row() -> None:
     said = torch.tensor([[9.0, 9.0], [2.0, 0.0], [9.0, 9.0], [0.0, 1.0]])
-    hooks = Following(method(weight=0.7, temperature=1.0), CLASSES, said=said)
+    hooks = Following(method(weight=0.7, temperature=1.0), CLASSES, teacher_logits=said)
     logits = torch.tensor([[0.5, 0.0], [0.0, 0.0]])
     found = hooks.loss({"row": torch.tensor([3, 1])}, SimpleNamespace(logits=logits))
     assert found.item() == pytest.approx(
@@ -94,7 +94,9 @@ def test_a_table_of_predictions_is_looked_up_by_row() -> None:
 
 def test_regression_is_the_squared_difference_whatever_the_temperature() -> None:
     said = torch.tensor([[1.0], [4.0]])
-    hooks = Following(method(weight=0.5, temperature=7.0), Labels("regression"), said=said)
+    hooks = Following(
+        method(weight=0.5, temperature=7.0), Labels("regression"), teacher_logits=said
+    )
     logits = torch.tensor([[2.0], [2.0]])
     found = hooks.loss({"row": torch.tensor([0, 1])}, SimpleNamespace(logits=logits))
     assert found.item() == pytest.approx(0.5 * (1 + 4) / 2)

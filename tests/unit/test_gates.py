@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from jpqd import architectures
-from jpqd.pruning.gates import ALL, LEARNT, change, on
-from jpqd.pruning.heads_ffn import HeadsFfn
-from tests import small
+from jpqd.methods.prune.gates import ALL, LEARNT, change, on
+from jpqd.methods.prune.heads_ffn import HeadsFfn
+from jpqd.model import families
+from tests.helpers import small
 
 HEAD = 8
 """Hidden size 32, four heads."""
@@ -92,7 +92,7 @@ def test_gates_learn_only_while_training() -> None:
 def test_the_magnitude_of_a_unit_is_the_norm_of_all_its_weights(norm: str, power: int) -> None:
     model = small.model()
     found: Any = small.pruning(model, 0.5, score="magnitude", norm=norm).structure
-    layer: Any = architectures.layers(model)[1]
+    layer: Any = families.layers(model)[1]
     attention = layer.attention
     head = torch.cat(
         [
@@ -154,7 +154,7 @@ def test_a_closed_gate_is_as_good_as_a_cut() -> None:
     assert isinstance(found, HeadsFfn)
     found.gates[0, OUT[1]].mask[0, 3] = 0
     closed = small.logits(model, small.batch())
-    layer: Any = architectures.layers(model)[0]
+    layer: Any = families.layers(model)[0]
     with torch.no_grad():
         layer.intermediate.dense.bias[3] += 100
     assert torch.equal(small.logits(model, small.batch()), closed)

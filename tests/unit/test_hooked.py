@@ -10,8 +10,8 @@ from nncf.torch.function_hook import get_hook_storage
 from nncf.torch.function_hook.hook_executor_mode import FunctionHookMode
 from torch import Tensor
 
-from jpqd import hooked
-from tests import small
+from jpqd.model import hooked
+from tests.helpers import small
 
 
 @pytest.mark.parametrize("family", small.FAMILIES)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from jpqd import labels
-from jpqd.errors import DataError
-from jpqd.labels import Labels
-from tests.unit.data_fixtures import task
+from jpqd.core.errors import DataError
+from jpqd.data import labels
+from jpqd.data.labels import Labels
+from tests.helpers.data_fixtures import task
 
 
 def find(values: list[Any], **settings: Any) -> Labels:

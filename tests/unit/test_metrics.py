@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jpqd import metrics
-from jpqd.errors import DataError
-from jpqd.labels import Labels
-from tests.unit.data_fixtures import task
+from jpqd.core.errors import DataError
+from jpqd.data.labels import Labels
+from jpqd.scores import metrics
+from tests.helpers.data_fixtures import task
 
 TWO = Labels("classification", ("neg", "pos"), ("0", "1"))
 THREE = Labels("classification", ("a", "b", "c"), ("0", "1", "2"))

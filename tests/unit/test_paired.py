@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jpqd import paired
+from jpqd.scores import paired
 
 
 def right(*counts: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from jpqd import plan, recipe
-from tests import tiny
+from jpqd.recipe import recipes
+from jpqd.run import plan
+from tests.helpers import tiny
 
 
 def test_an_option_that_is_not_set_is_no_part_of_what_a_stage_was_made_from(tmp_path: Path) -> None:
     """So a later version may bring an option without training everything again."""
-    (teacher, _) = plan.plan(recipe.load(tiny.write_recipe(tmp_path)), tmp_path / "run")
+    (teacher, _) = plan.plan(recipes.load(tiny.write_recipe(tmp_path)), tmp_path / "run")
     assert "micro_batch" in teacher.stage.plain()
     assert "micro_batch" not in teacher.inputs["stage"]
     assert teacher.inputs["stage"]["epochs"] == 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jpqd.progress import Progress
+from jpqd.core.progress import Progress
 
 
 def test_without_a_terminal_there_is_a_plain_line_on_standard_error(

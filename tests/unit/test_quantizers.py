@@ -14,10 +14,10 @@ from nncf.torch.quantization.layers import AsymmetricQuantizer, SymmetricQuantiz
 from nncf.torch.quantization.reference import ReferenceQuantizedFunctions
 from torch import Tensor
 
-from jpqd import quantizers
-from jpqd.quantizers import Asymmetric, Embedding, Grid, Shifted, Signed, Symmetric
-from jpqd.shrink import HOOKS
-from tests import small
+from jpqd.model import quantizers
+from jpqd.model.quantizers import Asymmetric, Embedding, Grid, Shifted, Signed, Symmetric
+from jpqd.model.shrink import HOOKS
+from tests.helpers import small
 
 PRESETS: dict[str, dict[str, Any]] = {
     "mixed": {},

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import jpqd.methods
 from cli import app
-from jpqd.errors import RecipeError
-from jpqd.recipe import Recipe, Tracker, load
+from jpqd.core.errors import RecipeError
+from jpqd.recipe.recipes import Recipe, Tracker, load
 
 VALID = """\
 model: {new: bert}
@@ -180,13 +180,13 @@ def mimic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     (folder / "mimic_for_test.py").write_text(
         "from typing import Literal\n"
-        "from jpqd.stage import Hooks, Method\n"
+        "from jpqd.training.method import Hooks, Method\n"
         "class MimicForTest(Method):\n"
         "    use: Literal['mimic_for_test']\n"
         "    teacher: str\n"
         "    def inputs(self):\n"
         "        return (self.teacher,)\n"
-        "    def attach(self, model, ctx):\n"
+        "    def attach(self, model, training):\n"
         "        return model, Hooks()\n"
     )
     monkeypatch.setattr(jpqd.methods, "__path__", [*jpqd.methods.__path__, str(folder)])

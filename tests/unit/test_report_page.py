@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from jpqd import artifact, report
-from jpqd.errors import UserError
-from runtime_bench.page import charts, command, markdown
-from tests import made_bench, made_run, tiny
-from tests.pages import Reader, styles_load
+from jpqd.core import artifact
+from jpqd.core.errors import UserError
+from jpqd.report.page import charts, markdown, write
+from jpqd.run import finder
+from tests.helpers import made_bench, made_run, tiny
+from tests.helpers.pages import Reader, styles_load
 
 LATENCY = f"Latency, {made_bench.WORKLOAD}"
 
 
 def written(folder: Path) -> tuple[str, str]:
-    page, text = command.write(command.find(folder.parent, folder.name), None)
+    page, text = write.write(finder.find(folder.parent, folder.name), None)
     return page.read_text(), text.read_text()
 
 
@@ -125,7 +126,7 @@ def test_what_a_person_named_is_shown_and_not_run(tmp_path: Path) -> None:
 
 
 def test_names_in_charts_are_plain_text(run: Path) -> None:
-    from runtime_bench.page import svg
+    from jpqd.report.page import svg
 
     with svg.style():
         drawn = svg.figure(1)
@@ -160,6 +161,10 @@ def test_no_bench_says_how_to_get_it(tmp_path: Path) -> None:
 def test_no_history_leaves_out_the_curves_only(run: Path) -> None:
     for stage in ("teacher", "jpqd"):
         (run / stage / "history.json").unlink()
+        path = run / stage / "manifest.json"
+        manifest = json.loads(path.read_text())
+        del manifest["files"]["history.json"]
+        path.write_text(json.dumps(manifest))
     read = Reader(written(run)[0])
     assert "There is no history of the steps." in read.text
     assert read.row("Training", "jpqd")["its value"] == "91.25"
@@ -212,9 +217,9 @@ def test_nothing_sealed_is_a_mistake(tmp_path: Path) -> None:
 
 def test_a_run_is_as_sealed_as_before(run: Path) -> None:
     written(run)
-    assert report.damage(command.find(run.parent, "made")) == []
+    assert finder.find(run.parent, "made").damage() == []
     with pytest.raises(UserError, match="is sealed"):
-        command.write(command.find(run.parent, "made"), run / "jpqd")
+        write.write(finder.find(run.parent, "made"), run / "jpqd")
     assert [path.name for path in run.glob(f"*{artifact.PARTIAL}")] == []
 
 

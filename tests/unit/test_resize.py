@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from jpqd import resize, shrink
-from jpqd.averaging import Average, trained
-from jpqd.shrink import Kept
-from tests import small
+from jpqd.model import shrink
+from jpqd.model.shrink import Kept
+from jpqd.training import resize
+from jpqd.training.averaging import Average, trained
+from tests.helpers import small
 
 STILL_FIRST = [Kept((), (1, 2)), Kept((0, 3), ()), Kept((1,), (0, 5, 6))]
 

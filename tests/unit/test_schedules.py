@@ -2,7 +2,7 @@
 
 import pytest
 
-from jpqd import schedules
+from jpqd.methods.prune import schedules
 
 NAMES: tuple[schedules.Schedule, ...] = ("one_shot", "linear", "cubic", "iterative")
 

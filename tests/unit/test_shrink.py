@@ -14,10 +14,11 @@ from nncf.torch.function_hook import get_hook_storage
 from optimum.exporters.tasks import TasksManager
 from transformers import PreTrainedModel
 
-from jpqd import architectures, model, shrink, weights
-from jpqd.quantizers import Symmetric
-from jpqd.shrink import HOOKS
-from tests import small
+from jpqd.model import families, loading, shrink
+from jpqd.model import structure as saved
+from jpqd.model.quantizers import Symmetric
+from jpqd.model.shrink import HOOKS
+from tests.helpers import small
 
 KEPT = [((), (0, 3, 5, 9, 20)), ((1, 3), ()), ((0, 2, 3), (1, 2, 4, 8, 16, 17, 23))]
 """Heads and neurons of three layers. What stands still comes before what lives."""
@@ -33,7 +34,7 @@ def pair(
     structure: Any = small.pruning(whole, 0.5).structure
     if quantized:
         small.quantize(whole, smooth_quant=smooth)
-    arch = architectures.of(whole)
+    arch = families.of(whole)
     for index, (heads, neurons) in enumerate(KEPT):
         for path, members in ((arch.attention_out, heads), (arch.ffn_out, neurons)):
             gate = structure.gates[index, path].mask
@@ -72,9 +73,9 @@ def test_with_quantizers_it_says_the_same_but_for_ties(family: str, smooth: floa
 
 def test_the_scales_of_the_rows_that_stay_are_the_same(family: str) -> None:
     masked, cut = pair(family, quantized=True)
-    arch = architectures.of(cut)
+    arch = families.of(cut)
     before, after = (shrink.Calls(each) for each in (masked, cut))
-    head = architectures.head_size(cut)
+    head = families.head_size(cut)
     rows = [head * number + row for number in KEPT[2][0] for row in range(head)]
     for path, kept in ((arch.query, rows), (arch.value, rows), (arch.ffn_in, list(KEPT[2][1]))):
         whole, part = (calls.hook(path, 2, 1, "scale") for calls in (before, after))
@@ -106,8 +107,8 @@ def test_a_folder_gives_the_same_logits_and_trains(
     family: str, quantized: bool, tmp_path: Path
 ) -> None:
     _, cut = pair(family, quantized)
-    weights.save(cut, tmp_path)
-    loaded = model.load(tmp_path)
+    saved.save(cut, tmp_path)
+    loaded = loading.load(tmp_path)
     assert shrink.sizes(loaded) == SHAPE
     assert shrink.heads_kept(loaded) == [heads for heads, _ in KEPT]
     given = small.batch(16)
@@ -123,9 +124,9 @@ def test_a_second_cut_numbers_heads_as_the_first_model_did(family: str, tmp_path
     shrink.cut(cut, [shrink.Kept((), (0, 4)), shrink.Kept((1,), ()), shrink.Kept((0, 2), ())])
     assert shrink.heads_kept(cut) == [(), (3,), (0, 3)]
     assert shrink.sizes(cut) == [(0, 2), (1, 0), (2, 0)]
-    weights.save(cut, tmp_path)
+    saved.save(cut, tmp_path)
     given = small.batch(16)
-    assert torch.equal(small.logits(model.load(tmp_path), given), small.logits(cut, given))
+    assert torch.equal(small.logits(loading.load(tmp_path), given), small.logits(cut, given))
 
 
 def test_layers_that_go_take_their_quantizers_along(tmp_path: Path) -> None:
@@ -135,9 +136,9 @@ def test_layers_that_go_take_their_quantizers_along(tmp_path: Path) -> None:
     after = shrink.Calls(cut)
     for number, scale in enumerate(scales):
         assert torch.equal(after.hook("output.dense", number, 1, "scale").scale, scale)
-    weights.save(cut, tmp_path)
+    saved.save(cut, tmp_path)
     given = small.batch(16)
-    assert torch.equal(small.logits(model.load(tmp_path), given), small.logits(cut, given))
+    assert torch.equal(small.logits(loading.load(tmp_path), given), small.logits(cut, given))
 
 
 def converted(cut: PreTrainedModel, given: small.Batch) -> Any:
@@ -181,5 +182,5 @@ def test_gated_layers_leave_no_quantizer_that_nobody_calls(tmp_path: Path) -> No
     assert called_hooks(cut) == set(dict(get_hook_storage(cut).named_hooks()))
     found = small.logits(cut, small.batch())
     assert (found - masked).abs().max() < 0.05 * masked.abs().max()
-    weights.save(cut, tmp_path)
-    assert torch.equal(small.logits(model.load(tmp_path), small.batch()), found)
+    saved.save(cut, tmp_path)
+    assert torch.equal(small.logits(loading.load(tmp_path), small.batch()), found)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from jpqd import model
-from jpqd.errors import UserError
-from jpqd.student import evenly, layers_of, shorten
+from jpqd.core.errors import UserError
+from jpqd.model import loading
+from jpqd.model.student import evenly, layers_of, shorten
 from tests.e2e.test_families import COMMON, SIZES
 
 DEPTH = {"num_hidden_layers": 4, "n_layers": 4}
@@ -41,7 +41,7 @@ def test_a_student_has_the_weights_of_the_chosen_layers_and_all_the_rest(
     teacher, student = network(family), network(family)
     shorten(student, wanted, "student")
     student.save_pretrained(tmp_path)
-    loaded = model.load(tmp_path)
+    loaded = loading.load(tmp_path)
     assert loaded.config.num_hidden_layers == len(kept) == len(layers_of(loaded))
     for layer, number in zip(layers_of(loaded), kept, strict=True):
         same_weights(layer, layers_of(teacher)[number])

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import DatasetDict
 
-from jpqd import tables
-from jpqd.errors import DataError, UserError
-from tests.unit.data_fixtures import sentences, task, write, write_rows
+from jpqd.core.errors import DataError, UserError
+from jpqd.data import tables
+from tests.helpers.data_fixtures import sentences, task, write, write_rows
 
 ROWS = [{"text": "good film", "label": "pos"}, {"text": "bad film", "label": "neg"}]
 FORMATS = [".csv", ".tsv", ".jsonl", ".json", ".parquet"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jpqd import yamlfile
-from jpqd.errors import RecipeError
+from jpqd.core.errors import RecipeError
+from jpqd.recipe import yamlfile
 
 
 def value(text: str) -> Any:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
-from tests.e2e.export.place import TEXT, jpqd
+from tests.helpers import tiny
+from tests.helpers.export_place import TEXT, jpqd
 
 
 @pytest.fixture(scope="module")

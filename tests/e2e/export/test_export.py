@@ -17,9 +17,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from export.names import FUSED, MODEL
-from jpqd import artifact
-from tests import tiny
-from tests.e2e.export.place import REVIEWS, jpqd, manifest, other_data
+from jpqd.core import artifact
+from tests.helpers import tiny
+from tests.helpers.export_place import REVIEWS, jpqd, manifest, other_data
 
 
 def test_a_stage_of_a_recipe_is_sealed_with_the_figures_of_what_it_exported(trained: Path) -> None:

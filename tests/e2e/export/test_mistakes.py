@@ -15,8 +15,8 @@ from openvino import opset13 as opset
 
 from export import command, convert
 from export.names import MODEL
-from tests import tiny
-from tests.e2e.export.place import assert_nothing_written, jpqd, manifest
+from tests.helpers import tiny
+from tests.helpers.export_place import assert_nothing_written, jpqd, manifest
 
 
 def flip(stage: Path) -> None:

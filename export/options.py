@@ -1,0 +1,34 @@
+"""The keys of `use: ov_ir`, which are the options of `jpqd export`."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from export import shapes
+from jpqd.core.manifest import FolderKind
+from jpqd.recipe.contracts import Stage
+from jpqd.recipe.schema import StageId
+
+ShapeText = Annotated[str, AfterValidator(shapes.checked)]
+
+
+class Options(Stage):
+    """OpenVINO IR of an earlier stage, checked against it row by row."""
+
+    makes: ClassVar[FolderKind] = "ir"
+
+    use: Literal["ov_ir"]
+    needs: Annotated[tuple[StageId, ...], Field(min_length=1, max_length=1)]
+    shape: ShapeText = "bounded"
+    """dynamic, bounded (by `task.max_length`), bounded:LENGTH or static:BATCH,LENGTH."""
+    precision: Literal["f32", "f16"] = "f32"
+    """In which the weights that are not quantized are stored."""
+    fuse_tokenizer: bool = False
+    """Write one more IR that takes texts."""
+    layout: Literal["folder", "ovms"] = "folder"
+    """ovms: a repository that OpenVINO Model Server reads."""
+    check: bool = True
+    """Compare with the PyTorch model on real rows, and write nothing that differs."""
+
+    def disk_bytes(self, weights_bytes: int) -> int:
+        return weights_bytes * (2 if self.fuse_tokenizer else 1)

@@ -1,0 +1,1 @@
+"""The ground floor: sealed folders, errors, locks, the machine. Knows no recipe and no model."""

@@ -1,0 +1,86 @@
+"""One folder, one process. The kernel drops a lock with its process, however that dies."""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jpqd.core.artifact import PARTIAL
+from jpqd.core.errors import BusyError, RunError
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold a run folder, or say at once who does."""
+    with _held(folder / ".lock", folder):
+        yield
+
+
+@contextmanager
+def sealing(final: Path, remedy: str = "") -> Iterator[Path]:
+    """Give an empty folder beside `final`, to be filled and renamed to it by this process alone.
+
+    What is left of it in the end goes, before the lock does.
+    """
+    partial = final.with_name(final.name + PARTIAL)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with _held(final.with_name(f".{final.name}.lock"), final):
+            shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+            partial.mkdir()
+            try:
+                yield partial
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except PermissionError as error:
+        place = error.filename or partial
+        raise RunError(f"cannot write {place}: {error.strerror}. {remedy}".strip()) from None
+
+
+@contextmanager
+def _held(path: Path, folder: Path) -> Iterator[None]:
+    """The lock's file says who holds it, and goes with the lock."""
+    handle = _locked(path)
+    if handle is None:
+        raise BusyError(f"{folder} is in use by {_holder(path)}. Wait, or stop that one.")
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(_me()).encode(), 0)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(path: Path) -> int | None:
+    """Lock a file, which may be another one by then: its last holder has removed it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        os.close(handle)
+
+
+def _me() -> dict[str, object]:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    command = " ".join(sys.argv)
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": started, "command": command}
+
+
+def _holder(path: Path) -> str:
+    try:
+        who = json.loads(path.read_text())
+        return f"process {who['pid']} on {who['host']} since {who['since']} ({who['command']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"

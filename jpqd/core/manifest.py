@@ -1,0 +1,114 @@
+"""What a sealed folder says about itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from jpqd.core import environment
+
+FolderKind = Literal["model", "ir", "bench", "figures"]
+"""What lies in a folder: a model, an IR, a benchmark, or figures of another folder's model."""
+_KINDS: dict[str, FolderKind] = {
+    "train": "model", "ov_ir": "ir", "bench": "bench", "evaluate": "figures"
+}  # fmt: skip
+"""Version 0.1 wrote the kind of stage only."""
+
+
+class FileEntry(BaseModel):
+    sha256: str
+    bytes: int
+
+
+class DenseFacts(BaseModel):
+    """The model before anything was cut out of it."""
+
+    encoder_weights: int
+    gflops_128: float
+
+
+class ModelFacts(BaseModel):
+    """The size of a model. The encoder is known for families that can be pruned."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    parameters: int
+    precision: Literal["FP32", "INT8"]
+    encoder_weights: int | None = None
+    encoder_share: float | None = None
+    """Of the weights of the dense encoder."""
+    nonzero_share: float | None = None
+    gflops_128: float | None = None
+    """For one text of 128 tokens."""
+    dense: DenseFacts | None = None
+    layers: list[tuple[int, int]] = []
+    """Heads and neurons of every layer."""
+
+
+class Manifest(BaseModel):
+    """The manifest of a sealed folder."""
+
+    format: int = 1
+    stage: str
+    use: str
+    kind: FolderKind
+    fingerprint: str
+    """Of `inputs`: the stage is run again only when this changes."""
+    inputs: dict[str, Any]
+    metrics: dict[str, Any]
+    seconds: float
+    created: str
+    environment: dict[str, Any]
+    files: dict[str, FileEntry] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_of_old(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "kind" not in value:
+            return {**value, "kind": _KINDS.get(str(value.get("use")))}
+        return value
+
+    @classmethod
+    def of(cls, stage: str, use: str, kind: FolderKind, seconds: float, **what: Any) -> Manifest:
+        """Make a manifest, here and now; the files are added when the folder is closed."""
+        return cls(
+            stage=stage,
+            use=use,
+            kind=kind,
+            seconds=round(seconds, 2),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=environment.environment(),
+            **what,
+        )
+
+    @property
+    def model(self) -> ModelFacts | None:
+        facts = self.metrics.get("model")
+        return ModelFacts.model_validate(facts) if isinstance(facts, dict) else None
+
+    @property
+    def splits(self) -> dict[str, dict[str, Any]]:
+        """The figures of each split that was measured."""
+        return {k: v for k, v in self.metrics.items() if isinstance(v, dict) and "n" in v}
+
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """Steps, speed and the chosen checkpoint; None where nothing was trained."""
+        found: dict[str, Any] | None = self.metrics.get("train")
+        return found
+
+    @property
+    def checks(self) -> dict[str, dict[str, Any]]:
+        """How an IR compares with its PyTorch model, by file."""
+        return self.metrics.get("check") or {}
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """The stages that it needed."""
+        return tuple(self.inputs.get("stage", {}).get("needs", ()))
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.bytes for entry in self.files.values())

@@ -1,0 +1,10 @@
+"""The names of files and folders that more than one part of jpqd reads or writes."""
+
+MANIFEST = "manifest.json"
+RECIPE = "recipe.json"
+PREDICTIONS = "predictions.safetensors"
+HISTORY = "history.json"
+WEIGHTS, STRUCTURE = "model.safetensors", "structure.json"
+IR_XML, IR_BIN = "openvino_model.xml", "openvino_model.bin"
+BENCH = "bench"
+"""The folder of a run's benchmark."""

@@ -1,0 +1,1 @@
+"""From a task's data to tokenized splits."""

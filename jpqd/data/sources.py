@@ -1,0 +1,247 @@
+"""Where models and datasets come from: folders and files, or a hub that may be out of reach."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Thread
+from typing import Any, Literal
+
+from jpqd.core import artifact, offline
+from jpqd.core.errors import SourceError
+from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
+
+Kind = Literal["model", "dataset"]
+
+HUB_SECONDS = 7.0
+TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+_WEIGHTS = "model*.safetensors"
+_MODEL_FILES = (
+    _WEIGHTS, "config.json", "structure.json", "tokenizer*", "special_tokens_map.json",
+    "vocab.*", "merges.txt", "*.model",
+)  # fmt: skip
+_UNSAFE = ("pytorch_model.bin", "model.ckpt", "tf_model.h5", "flax_model.msgpack")
+
+_CONVERT = '''only safetensors are read, because the other formats can run code. To convert it:
+python -c "
+import torch; from safetensors.torch import save_file
+weights = torch.load('{folder}/{file}', weights_only=True, map_location='cpu')
+save_file({{name: w.clone() for name, w in weights.items()}}, '{folder}/model.safetensors',
+          metadata={{'format': 'pt'}})"'''
+
+
+@dataclass(frozen=True)
+class HubId:
+    """`owner/name`, or `owner/name@revision`."""
+
+    name: str
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "HubId":
+        name, _, revision = text.partition("@")
+        return cls(name, revision or None)
+
+
+def model_identity(model: str | NewModel) -> dict[str, Any]:
+    """What the fingerprint says of a model: its content, not where it lies."""
+    if isinstance(model, NewModel):
+        return model.plain()
+    if not looks_local(model):
+        return {"hub": model}
+    return _hashes(local_model(model), _MODEL_FILES)
+
+
+def identity(source: str) -> dict[str, Any]:
+    """Of a model or of a table, as its name says."""
+    if is_table(source):
+        return {"sha256": _hash(local_file(source))}
+    return model_identity(source)
+
+
+def is_table(source: str) -> bool:
+    return source.lower().endswith(TABLES)
+
+
+def model_folder(source: str) -> Path:
+    """The folder of a model, fetched from the hub if that is where it lies."""
+    if looks_local(source):
+        return local_model(source)
+    from huggingface_hub import snapshot_download
+
+    hub = HubId.parse(source)
+    try:
+        folder = snapshot_download(
+            hub.name, revision=hub.revision, allow_patterns=list(_MODEL_FILES)
+        )
+    except (OSError, ValueError) as error:
+        raise SourceError(f"model {source!r}: {_hub_reason(error)}") from error
+    return local_model(folder)
+
+
+def dataset_identity(task: Task) -> dict[str, Any]:
+    if isinstance(task.dataset, dict):
+        files = {split: local_file(path) for split, path in task.dataset.items()}
+        return {split: _hash(path) for split, path in files.items()}
+    if task.dataset == BUILTIN or not looks_local(task.dataset):
+        return {"hub" if task.dataset != BUILTIN else "builtin": task.dataset}
+    folder = Path(task.dataset).expanduser()
+    return {path.name: _hash(path) for path in table_files(folder)}
+
+
+def local_model(text: str) -> Path:
+    """A folder with config.json and safetensors, or a reason why not."""
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise SourceError(f"model {text!r}: there is no such folder. Give a folder, or a hub id.")
+    if not (folder / "config.json").is_file():
+        raise SourceError(f"model {text!r}: the folder has no config.json, so it is not a model.")
+    if not any(folder.glob(_WEIGHTS)):
+        _refuse_unsafe(text, {path.name for path in folder.iterdir()})
+        raise SourceError(f"model {text!r}: the folder has no model.safetensors.")
+    return folder
+
+
+def local_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise SourceError(f"file {text!r}: there is no such file.")
+    if path.suffix.lower() not in TABLES:
+        raise SourceError(f"dataset file {text!r}: expected one of {', '.join(TABLES)}.")
+    return path
+
+
+def table_files(place: Path) -> list[Path]:
+    """The data files of a folder, or the one file that was named."""
+    if place.is_file():
+        return [local_file(str(place))]
+    if not place.is_dir():
+        raise SourceError(f"dataset {str(place)!r}: there is no such file or folder.")
+    found = sorted(path for path in place.iterdir() if path.suffix.lower() in TABLES)
+    if not found:
+        raise SourceError(
+            f"dataset {str(place)!r}: no {', '.join(TABLES)} in this folder. "
+            "Put one file per split there, such as train.csv and validation.csv."
+        )
+    return found
+
+
+def _hashes(folder: Path, patterns: tuple[str, ...]) -> dict[str, Any]:
+    files = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return {path.name: _hash(path) for path in sorted(files)}
+
+
+def _hash(path: Path) -> str:
+    """Large files are hashed once for a command."""
+    facts = path.stat()
+    return _hash_once(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache
+def _hash_once(path: Path, size: int, changed: int) -> str:
+    return artifact.hash_file(path)
+
+
+def _refuse_unsafe(model: str, files: set[str]) -> None:
+    unsafe = sorted(name for name in files if name in _UNSAFE or name.endswith((".bin", ".pt")))
+    if unsafe:
+        command = _CONVERT.format(folder=model, file=unsafe[0])
+        raise SourceError(f"model {model!r} holds {unsafe[0]}: {command}")
+
+
+def weights_bytes(model: str | NewModel) -> int | None:
+    """The size of a local model's weights; None where it cannot be known yet."""
+    if isinstance(model, NewModel):
+        hidden, layers = model.hidden_size, model.num_hidden_layers
+        layer = 4 * hidden * hidden + 2 * hidden * model.intermediate_size
+        return 4 * (model.vocab_size * hidden + layers * layer)
+    if not looks_local(model):
+        return None
+    return sum(path.stat().st_size for path in local_model(model).glob(_WEIGHTS))
+
+
+def check_hub(model: str | NewModel, task: Task, others: Iterable[str] = ()) -> None:
+    """Fail now, within seconds, when something that the run reads cannot be had from a hub."""
+    models = dict.fromkeys(one for one in (model, *others) if isinstance(one, str))
+    remote = [one for one in models if not is_table(one) and not looks_local(one)]
+    wanted: list[tuple[Kind, HubId]] = [("model", HubId.parse(one)) for one in remote]
+    if isinstance(task.dataset, str) and task.dataset != BUILTIN and not looks_local(task.dataset):
+        wanted.append(("dataset", HubId.parse(task.dataset)))
+    if problems := _hub_problems([one for one in wanted if not _is_cached(*one)]):
+        raise SourceError("\n".join(problems) + "\n" + _LOCAL_COPIES)
+
+
+_LOCAL_COPIES = """To run from local copies, name them:
+    --set model=DIR --set task.dataset=DIR
+DIR holds config.json, model.safetensors and the tokenizer's files; for the dataset a file per
+split, such as train.csv and validation.csv (also .tsv, .jsonl, .parquet)."""
+
+
+def _hub_problems(wanted: list[tuple[Kind, HubId]]) -> list[str]:
+    if offline.is_offline():
+        return [f"{kind} {hub.name!r} is not in the cache, and offline is asked for."
+                for kind, hub in wanted]  # fmt: skip
+    problems = []
+    for (kind, hub), answer in zip(wanted, _ask_hub(wanted), strict=True):
+        if isinstance(answer, Exception):
+            problems.append(f"{kind} {hub.name!r}: {_hub_reason(answer)}")
+        elif kind == "model" and not any(name.endswith(".safetensors") for name in answer):
+            _refuse_unsafe(hub.name, set(answer))
+    return problems
+
+
+def _hub_files(kind: Kind, hub: HubId) -> list[str]:
+    from huggingface_hub import HfApi
+
+    info = HfApi().repo_info(
+        hub.name, repo_type=kind, revision=hub.revision, timeout=HUB_SECONDS - 1
+    )
+    return [sibling.rfilename for sibling in getattr(info, "siblings", None) or ()]
+
+
+def _hub_reason(error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return "the hub wants you to accept its terms and log in first (hf auth login)."
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has no such repository (or it is private: hf auth login)."
+    return f"the hub cannot be reached ({type(error).__name__}: {str(error)[:120]})."
+
+
+def _is_cached(kind: Kind, hub: HubId) -> bool:
+    """Whether a snapshot is on this machine already, so that no network is needed."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(
+            snapshot_download(
+                hub.name, repo_type=kind, revision=hub.revision, local_files_only=True
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
+        return False
+    wanted = _WEIGHTS if kind == "model" else "**/*"
+    return any(path.is_file() for path in folder.glob(wanted))
+
+
+def _ask_hub(wanted: list[tuple[Kind, HubId]]) -> list[list[str] | Exception]:
+    """All at once, and bounded also where a name look-up hangs; libraries retry for minutes."""
+    silent = TimeoutError(f"no answer within {HUB_SECONDS:.0f} s")
+    answers: list[list[str] | Exception] = [silent for _ in wanted]
+
+    def ask(index: int) -> None:
+        try:
+            answers[index] = _hub_files(*wanted[index])
+        except Exception as error:
+            answers[index] = error
+
+    threads = [Thread(target=ask, args=(index,), daemon=True) for index in range(len(wanted))]
+    deadline = time.monotonic() + HUB_SECONDS
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return list(answers)

@@ -1,0 +1,298 @@
+"""From a task to tokenized splits: train, what chooses, what is reported; cached by content."""
+
+import json
+import reprlib
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
+from filelock import FileLock
+from transformers import PreTrainedTokenizerBase
+
+from jpqd.core import artifact, processes
+from jpqd.core.errors import DataError
+from jpqd.core.progress import Progress
+from jpqd.data import labels, sources, tables
+from jpqd.data.labels import Labels
+from jpqd.recipe import plugins
+from jpqd.recipe.task import Task
+
+SPLIT_SEED = 20_000
+"""Cuts are the same for every training seed, so that seeds can be compared."""
+_LAYOUT = 3
+"""Of the cached columns: raised when they change."""
+_ROW = "__row__"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Tokenized splits by name; `select` is the one that chooses."""
+
+    splits: DatasetDict
+    labels: Labels
+    rows: dict[str, dict[str, int]]
+    """By split: rows that are used, and rows without text or label."""
+    of_train: int
+    """Rows of train in the data, before anything was left out or cut from it."""
+    held_out: tuple[str, ...] = ()
+    """The splits that were cut from train."""
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest: nothing is left out of a figure in silence."""
+        return {"rows": self.rows, "cut_from_train": list(self.held_out)}
+
+    def split(self, name: str) -> Dataset:
+        name = tables.canonical(name)
+        if name in self.splits:
+            return self.splits[name]
+        if name in self.rows:
+            raise DataError(f"split {name!r} has no row with both text and label, so no figures.")
+        raise DataError(f"there is no split {name!r}; {plugins.unknown(name, self.splits)}.")
+
+
+def column(split: Dataset, name: str) -> np.ndarray:
+    """A whole column as an array: thirty times as fast as a list for a million rows."""
+    values: np.ndarray = split.with_format("numpy")[name][:]
+    return values
+
+
+def prepare(
+    task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, progress: Progress
+) -> Data:
+    """Tokenized data from the cache, made first where it is not there yet."""
+    _check_length(task, tokenizer)
+    folder = cache / f"data-{fingerprint(task, tokenizer)[:16]}"
+    if processes.is_main():
+        _make_once(task, tokenizer, cache, folder)
+    processes.barrier()
+    facts = _tuples(json.loads((folder / "data.json").read_text()))
+    labels_found = Labels(**_tuples(facts["labels"]))
+    splits = load_from_disk(str(folder))
+    data = Data(splits, labels_found, facts["rows"], facts["of_train"], facts["held_out"])
+    _tell(data, progress)
+    return data
+
+
+def _check_length(task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+    if task.max_length > tokenizer.model_max_length:
+        raise DataError(
+            f"task.max_length is {task.max_length}, but the model's tokenizer says at most "
+            f"{tokenizer.model_max_length}. Set task.max_length to that or less."
+        )
+
+
+def fingerprint(task: Task, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of the tokenized rows: the same for the same content."""
+    settings = task.model_dump(mode="json", exclude={"name", "metric"})
+    content = sources.dataset_identity(task)
+    return artifact.digest([_LAYOUT, settings, content, _identity(tokenizer)])
+
+
+def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+    """Without what its last call left behind: it cuts and pads as the last caller asked."""
+    if not tokenizer.is_fast:
+        content = tokenizer.get_vocab()
+    else:
+        content = json.loads(tokenizer.backend_tokenizer.to_str())
+        content = {k: v for k, v in content.items() if k not in ("truncation", "padding")}
+    return [content, tokenizer.truncation_side, tokenizer.model_input_names]
+
+
+def _tuples(facts: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
+
+
+def _tell(data: Data, progress: Progress) -> None:
+    told = [
+        f"{split} {rows['used']} rows" + (" (cut from train)" if split in data.held_out else "")
+        for split, rows in data.rows.items()
+    ]
+    progress.say("    data: " + ", ".join(told))
+    for split, rows in data.rows.items():
+        if rows["unusable"]:
+            progress.warn(
+                f"{split}: {rows['unusable']} rows have no text, or no label that train knows, "
+                "and are not used"
+            )
+
+
+def _make_once(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
+    """Runs of one folder share the cache, so a second one waits for the first."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "data.json").is_file():
+            _make(task, tokenizer, cache, folder)
+
+
+def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
+    raw = tables.load(task, cache)
+    _check_columns(task, raw)
+    names = labels.find(task, raw["train"])
+    usable = DatasetDict({split: _usable(task, raw, names, split) for split in raw})
+    splits = cut(task, usable)
+    facts = {
+        "labels": asdict(names),
+        "rows": _counts(raw, usable, splits),
+        "of_train": len(raw["train"]),
+        "held_out": _held_out(task, raw),
+    }
+    tokens = {split: _tokenize(task, rows, names, tokenizer) for split, rows in splits.items()}
+    partial = folder.with_name(folder.name + artifact.PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    DatasetDict(tokens).save_to_disk(str(partial))
+    artifact.write_json(partial / "data.json", facts)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _counts(
+    raw: DatasetDict, usable: DatasetDict, splits: dict[str, Dataset]
+) -> dict[str, dict[str, int]]:
+    """Every row of the data is in one of these, also of splits that cannot be used at all."""
+    return {
+        split: {
+            "used": len(splits.get(split, ())),
+            "unusable": len(raw[split]) - len(usable[split]) if split in raw else 0,
+        }
+        for split in [*splits, *(name for name in raw if name not in splits)]
+    }
+
+
+def _held_out(task: Task, raw: DatasetDict) -> list[str]:
+    report = tables.canonical(task.report_on)
+    chooses = ["select"] if isinstance(task.select_on, float) else []
+    return ([] if report in raw else [report]) + chooses
+
+
+def _needed(task: Task) -> set[str]:
+    chooses = {tables.canonical(task.select_on)} if isinstance(task.select_on, str) else set()
+    return {"train", tables.canonical(task.report_on)} | chooses
+
+
+def train_texts(task: Task, cache: Path) -> list[str]:
+    """All texts of train, for a tokenizer that is made for them."""
+    raw = tables.load(task, cache)
+    _check_columns(task, raw)
+    columns = (raw["train"][column] for column in task.text)
+    return [str(cell) for column in columns for cell in column if cell is not None]
+
+
+def _check_columns(task: Task, raw: DatasetDict) -> None:
+    if "train" not in raw:
+        raise DataError(f"there is no split 'train'; there are {', '.join(raw) or 'none'}.")
+    for split, table in raw.items():
+        for column in (*task.text, task.label):
+            if column in table.column_names:
+                _check_type(split, column, table, is_label=column == task.label)
+            elif split in _needed(task):
+                advice = plugins.unknown(column, table.column_names)
+                raise DataError(f"split {split!r} has no column {column!r}; {advice}.")
+
+
+def _check_type(split: str, column: str, table: Dataset, *, is_label: bool) -> None:
+    feature = table.features[column]
+    if labels.is_plain(feature) or (is_label and isinstance(feature, ClassLabel)):
+        return
+    wanted = "labels" if is_label else "texts"
+    raise DataError(
+        f"split {split!r}: column {column!r} holds {feature}, which are no {wanted}. "
+        "Write every value as a text of its own, in quotes where the format has them."
+    )
+
+
+def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
+    """Seeded cuts from train where the data has no split to report or to choose on."""
+    report = tables.canonical(task.report_on)
+    if "select" in (report, *usable):
+        raise DataError("a split cannot be called 'select': that is the one which chooses.")
+    splits = {name: table for name, table in usable.items() if len(table)}
+    if report not in splits:
+        splits["train"], splits[report] = _cut(splits["train"], task.holdout)
+    if isinstance(task.select_on, float):
+        splits["train"], splits["select"] = _cut(splits["train"], task.select_on)
+    else:
+        splits["select"] = _chosen(task.select_on, report, splits)
+    if task.train_rows is not None and task.train_rows < len(splits["train"]):
+        _, splits["train"] = _cut(splits["train"], task.train_rows / len(splits["train"]))
+    return splits
+
+
+def _chosen(select_on: str, report: str, splits: dict[str, Dataset]) -> Dataset:
+    select = tables.canonical(select_on)
+    if select == report:
+        raise DataError(f"select_on and report_on are both the split {report!r}.")
+    if select not in splits:
+        raise DataError(
+            f"select_on: there is no split {select!r}; {plugins.unknown(select, splits)}."
+        )
+    return splits[select]
+
+
+def _cut(table: Dataset, share: float) -> tuple[Dataset, Dataset]:
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(table))
+    size = max(1, round(len(table) * share))
+    if size >= len(table):
+        raise DataError(
+            f"{len(table)} rows of train are too few to cut {share:.0%} from. "
+            "Add rows, or bring splits of your own for report_on and select_on."
+        )
+    return table.select(np.sort(order[size:])), table.select(np.sort(order[:size]))
+
+
+def _usable(task: Task, raw: DatasetDict, names: Labels, split: str) -> Dataset:
+    """Rows with text and label. Too many without are refused, none goes in silence."""
+    table, columns = raw[split], [*task.text, task.label]
+    if not {*columns} <= set(table.column_names):
+        return table.select([])
+
+    def keep(*cells: list[Any]) -> list[bool]:
+        return [
+            not any(labels.is_missing(cell) for cell in row[:-1])
+            and names.number(row[-1]) is not None
+            for row in zip(*cells, strict=True)
+        ]
+
+    numbered = table.add_column(_ROW, np.arange(len(table)))
+    used = numbered.filter(keep, batched=True, input_columns=columns)
+    if split not in _needed(task) and not len(used):
+        return used  # a test split whose labels are kept secret
+    unusable = len(table) - len(used)
+    if unusable > task.max_unusable * len(table) or not len(used):
+        raise DataError(
+            f"split {split!r}: {unusable} of {len(table)} rows have no text, or no label that "
+            f"train knows (more than max_unusable {task.max_unusable:.1%}). "
+            f"The first is {_first_unusable(table, keep, columns)}. "
+            "Mend the data, or raise task.max_unusable."
+        )
+    return used
+
+
+def _first_unusable(table: Dataset, keep: Any, columns: list[str]) -> str:
+    """Counted as a person counts rows: from 1, below the header."""
+    for start in range(0, len(table), 1000):
+        rows = table[start : start + 1000]
+        for offset, usable in enumerate(keep(*(rows[column] for column in columns))):
+            if not usable:
+                cells = [f"{column}: {reprlib.repr(rows[column][offset])}" for column in columns]
+                return f"row {start + offset + 1} ({', '.join(cells)})"
+    return "unknown"
+
+
+def _tokenize(
+    task: Task, table: Dataset, names: Labels, tokenizer: PreTrainedTokenizerBase
+) -> Dataset:
+    kept = ["input_ids", "token_type_ids"] if len(task.text) == 2 else ["input_ids"]
+
+    def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        texts = [[str(cell) for cell in rows[column]] for column in task.text]
+        encoded = tokenizer(*texts, truncation=True, max_length=task.max_length)
+        columns = {name: encoded[name] for name in kept if name in encoded}
+        columns["length"] = [len(ids) for ids in columns["input_ids"]]
+        columns["labels"] = [names.number(cell) for cell in rows[task.label]]
+        columns["row"] = rows[_ROW]  # as the data numbers its rows, from 0
+        return columns
+
+    return table.map(encode, batched=True, remove_columns=table.column_names)

@@ -1,0 +1,189 @@
+"""Raw rows, split by split, from a hub, from files or from the built-in corpus."""
+
+import csv
+import glob
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
+
+from jpqd.core import artifact
+from jpqd.core.errors import DataError
+from jpqd.data import corpus, sources
+from jpqd.recipe.task import BUILTIN, Task, looks_local
+
+ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
+_FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+"""How the hub names a split's files: `train-00000-of-00002.parquet`."""
+_LONGEST_CELL = 2**31 - 1
+_NO_ROWS = ("corresponds to no data", "BatchSize must be greater than 0")
+"""What the library says of a JSON lines and of a Parquet file without rows."""
+
+
+def load(task: Task, cache: Path) -> DatasetDict:
+    """Every split that there is, with the columns as they were found."""
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is said once, by us
+    if task.dataset == BUILTIN:
+        return _builtin()
+    if isinstance(task.dataset, dict):
+        files = _grouped((name, sources.local_file(p)) for name, p in task.dataset.items())
+    elif looks_local(task.dataset):
+        files = _by_split(sources.table_files(Path(task.dataset).expanduser()))
+    else:
+        return _from_hub(task.dataset, task.subset)
+    return DatasetDict(
+        {
+            split: concatenate_datasets([read(path, cache / "tables") for path in paths])
+            for split, paths in files.items()
+        }
+    )
+
+
+def canonical(split: str) -> str:
+    """`dev`, `valid` and `val` are `validation`, in a file's name and in a recipe."""
+    return ALIASES.get(split.lower(), split.lower())
+
+
+def _builtin() -> DatasetDict:
+    splits = {}
+    for split in ("train", "validation"):
+        rows = corpus.reviews(split)
+        columns = {"text": [text for text, _ in rows], "label": [label for _, label in rows]}
+        splits[split] = Dataset.from_dict(columns)
+    return DatasetDict(splits)
+
+
+def _from_hub(dataset: str, subset: str | None) -> DatasetDict:
+    hub = sources.HubId.parse(dataset)
+    try:
+        found = datasets.load_dataset(hub.name, subset, revision=hub.revision)
+    except Exception as error:
+        raise DataError(f"dataset {dataset!r} could not be loaded: {error}") from error
+    return DatasetDict({canonical(split): table for split, table in found.items()})
+
+
+def _by_split(files: list[Path]) -> dict[str, list[Path]]:
+    """A file's name is its split; a single file is train."""
+    if len(files) == 1:
+        return {"train": files}
+    return _grouped((_SHARD.sub("", path.stem), path) for path in files)
+
+
+def _grouped(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
+    """Only the shards of one split may share a name."""
+    groups: dict[str, list[Path]] = {}
+    for name, path in named:
+        group = groups.setdefault(canonical(name), [])
+        if group and not _SHARD.search(path.stem):
+            raise DataError(
+                f"{path} and {group[0]} are both the split {canonical(name)!r}. Keep one of them, "
+                "or name the files: dataset: {train: FILE, validation: FILE}."
+            )
+        group.append(path)
+    return groups
+
+
+def read(path: Path, cache: Path) -> Dataset:
+    """The cache is keyed by content: the library itself looks at the path and the time only."""
+    kind = _FORMATS[path.suffix.lower()]
+    if not path.stat().st_size:
+        raise DataError(f"{path}: the file is empty.")
+    if kind != "parquet":
+        _require_utf8(path)
+    options = _text_options(path) if kind == "csv" else {}
+    place = cache / artifact.hash_file(path)[:16]
+    try:
+        return datasets.load_dataset(
+            kind, data_files=glob.escape(str(path)), split="train", cache_dir=str(place), **options
+        )
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> Exception:
+    """A full disk stays what it is; everything else is the file's fault."""
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError):
+        return cause
+    if any(mark in str(cause) for mark in _NO_ROWS):
+        return DataError(f"{path}: the file has no rows.")
+    return DataError(f"{path}: cannot be read as {path.suffix}: {str(cause).strip()[:500]}")
+
+
+def _require_utf8(path: Path) -> None:
+    """The JSON reader lets other encodings through, and they break much later."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path}, line {number}: not UTF-8 text ({error.reason} at byte "
+                    f"{error.start + 1} of the line). Save the file as UTF-8, "
+                    f"unless it is not a {path.suffix} at all."
+                ) from None
+
+
+def _text_options(path: Path) -> dict[str, Any]:
+    """Every column as text, nothing guessed: `NA`, `null` and `007` stay what they are."""
+    tabs = path.suffix.lower() == ".tsv"
+    separator = "\t" if tabs else ","
+    quoting: Any = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+    header = _check_cells(path, separator, quoting)
+    return {
+        "sep": separator,
+        "quoting": quoting,
+        "encoding": "utf-8-sig",
+        "keep_default_na": False,
+        "index_col": False,
+        "header": 0,
+        "names": header,
+        "features": Features({name: Value("string") for name in header}),
+    }
+
+
+def _check_cells(path: Path, separator: str, quoting: Any) -> list[str]:
+    """The columns' names. A longer row is refused: pandas would shift or cut its cells."""
+    csv.field_size_limit(_LONGEST_CELL)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, delimiter=separator, quoting=quoting)
+        rows = (row for row in reader if row)
+        header = _column_names(path, next(rows, []))
+        width = 0
+        for row in rows:
+            width = max(width, len(row))
+            if width > len(header):
+                raise DataError(
+                    f"{path}, line {reader.line_num}: {width} cells, but the header names "
+                    f"{len(header)} columns ({', '.join(header)}). {_advice(separator)}"
+                )
+    if not width:
+        raise DataError(f"{path}: the file has no rows below its header.")
+    return header
+
+
+def _advice(separator: str) -> str:
+    if separator == "\t":
+        return "Take the tabs out of the texts, or name every column."
+    return "Put texts with commas in quotes, or name every column."
+
+
+def _column_names(path: Path, header: list[str]) -> list[str]:
+    """pandas leaves the name of its index column empty."""
+    if not header:
+        raise DataError(f"{path}: the file is empty; its first line must name the columns.")
+    names = [name or f"unnamed {number}" for number, name in enumerate(header, 1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{path}: the header names {twice[0]!r} more than once: {', '.join(names)}. "
+            "Rename one of the columns."
+        )
+    return names

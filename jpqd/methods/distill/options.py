@@ -1,0 +1,73 @@
+"""The keys of `use: distill`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from jpqd.data.sources import TABLES, is_table
+from jpqd.recipe.schema import STAGE_PATTERN, Count, Fraction, NonNegative, Positive, Text, mistake
+from jpqd.recipe.task import HUB_ID, looks_local
+from jpqd.training.method import Method
+
+
+class Options(Method):
+    """Trains towards a teacher, with the task's own loss in the share that `weight` leaves."""
+
+    use: Literal["distill"]
+    predictions: Text | None = None
+    """Instead of a teacher, a table of what it said: a row for every row of train, in its order, a
+    column for every class with its probability or its logit (regression: the label's column)."""
+    teacher: Annotated[Text | None, Field(validate_default=True)] = None
+    """An earlier stage's name, a folder written as a path, or a hub id with its owner."""
+    temperature: Positive = 2.0
+    """Softens what both predict. Without meaning for regression."""
+    weight: Fraction = 0.9
+    """The share of the teacher's predictions in the loss; the task's labels have the rest."""
+    augment: Annotated[Fraction, Field(lt=1)] = 0.0
+    """The share of tokens that are exchanged for others of the batch before both read the text:
+    more to learn than what a teacher says of its own train."""
+    hidden: NonNegative = 0.0
+    """How much the hidden states of each pair of layers count, as their mean squared difference."""
+    attention: NonNegative = 0.0
+    """How much the attention of each pair of layers counts, as the divergence of its mean head."""
+    layers: tuple[Count, ...] = ()
+    """The teacher's layer for each of the student's, counted from 1; evenly spaced if not given."""
+
+    @field_validator("predictions")
+    @classmethod
+    def _table(cls, predictions: str | None) -> str | None:
+        if predictions is not None and not is_table(predictions):
+            raise mistake("is no table", f"Give a file that ends in one of {', '.join(TABLES)}.")
+        return predictions
+
+    @field_validator("teacher")
+    @classmethod
+    def _one_teacher(cls, teacher: str | None, others: ValidationInfo) -> str | None:
+        if (teacher is None) == (others.data.get("predictions") is None):
+            raise mistake("the method takes either `teacher` or `predictions`", "Give one of them.")
+        if teacher is None or _is_stage(teacher) or HUB_ID.match(teacher) or looks_local(teacher):
+            return teacher
+        remedy = "Such as dense, ./folder or textattack/bert-base-uncased-SST-2."
+        raise mistake("neither a stage's name nor a path that exists nor a hub id", remedy)
+
+    @field_validator("augment", "hidden", "attention")
+    @classmethod
+    def _needs_a_teacher(cls, weight: float, others: ValidationInfo) -> float:
+        if weight and others.data.get("predictions") is not None:
+            raise mistake("needs a teacher that can be asked, and `predictions` is a table of it",
+                          "Leave it out, or give `teacher`.")  # fmt: skip
+        return weight
+
+    def inputs(self) -> tuple[str, ...]:
+        return (self.teacher,) if self.teacher and _is_stage(self.teacher) else ()
+
+    def sources(self) -> tuple[str, ...]:
+        given = self.predictions or self.teacher
+        return () if given is None or self.inputs() else (given,)
+
+
+def _is_stage(teacher: str) -> bool:
+    return re.match(STAGE_PATTERN, teacher) is not None

@@ -1,0 +1,47 @@
+"""From a recipe's options to what prunes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from jpqd.core import processes
+from jpqd.core.errors import UserError
+from jpqd.methods.prune.block import Block
+from jpqd.methods.prune.heads_ffn import HeadsFfn
+from jpqd.methods.prune.layers import Layers
+from jpqd.methods.prune.options import Options
+from jpqd.methods.prune.pruning import Pruning, Structure
+from jpqd.methods.prune.threshold import Thresholded, ThresholdPruning
+from jpqd.methods.prune.unstructured import Unstructured
+from jpqd.model import size
+from jpqd.training.method import Training
+
+STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {
+    "heads_ffn": HeadsFfn,
+    "layers": Layers,
+    "block": Block,
+    "unstructured": Unstructured,
+}
+
+
+def attach(model: PreTrainedModel, options: Options, training: Training) -> Pruning:
+    if options.keep is None:
+        if processes.world_size() > 1:
+            raise UserError(f"{training.stage}: target: threshold trains in one process only.")
+        return ThresholdPruning(
+            model, Thresholded(model, options, training.ctx.seed), options, training
+        )
+    structure = STRUCTURES[options.structure](model, options, training.ctx.seed)
+    left = size.encoder_share(model)
+    least, most = (left * bound for bound in structure.bounds())
+    if not least <= options.keep <= most:
+        already = f" An earlier stage left {left:.4f} of it." if left < 1 else ""
+        raise UserError(
+            f"{training.stage}: keep: {options.keep} cannot be reached. With these floors and "
+            f"ceilings between {least:.4f} and {most:.4f} of the encoder's weights can stay."
+            f"{already}"
+        )
+    return Pruning(model, structure, options, training, left)

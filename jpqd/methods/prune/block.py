@@ -1,0 +1,81 @@
+"""The original's blocks: small squares of the attention's weights, rows and columns of the rest.
+
+Each is scored by itself, and they end as heads and neurons: a unit stays if a block of it does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from jpqd.methods.prune.gates import ALL, LEARNT, Gate, Shape
+from jpqd.methods.prune.heads_ffn import HeadsFfn, Place
+from jpqd.methods.prune.options import Options
+
+_SIDE = 32
+
+
+class Block(HeadsFfn):
+    def __init__(self, model: PreTrainedModel, options: Options, seed: int) -> None:
+        self.blocks: dict[Place, Gate] = {}
+        super().__init__(model, options, seed)
+
+    def _gates(self) -> dict[Place, Gate]:
+        """The gates of the units decide alone, in the end; the blocks say what a unit is worth."""
+        units = {}
+        for index, (heads, neurons) in enumerate(self.before):
+            arch = self.arch
+            if heads:
+                side = min(_SIDE, self.head_size)
+                for path in (arch.query, arch.key, arch.value, arch.attention_out):
+                    self.blocks[index, path] = self._put(index, path, (side, side))
+                units[index, arch.attention_out] = self._unit(heads, self.head_size)
+            if neurons:
+                self.blocks[index, arch.ffn_in] = self._put(index, arch.ffn_in, (1, ALL))
+                self.blocks[index, arch.ffn_out] = self._put(index, arch.ffn_out, (ALL, 1))
+                units[index, arch.ffn_out] = self._unit(neurons, 1)
+        return units
+
+    def _unit(self, groups: int, width: int) -> Gate:
+        shape: Shape = (1, groups)
+        return Gate(shape, (ALL, width), self.options.score).to(self.model.device)
+
+    def parts(self, index: int, path: str) -> list[tuple[Gate, int]]:
+        """The gates of a unit's blocks, each with the dimension that counts units."""
+        arch = self.arch
+        if path == arch.ffn_out:
+            return [(self.blocks[index, arch.ffn_in], 0), (self.blocks[index, arch.ffn_out], 1)]
+        rows = [(self.blocks[index, name], 0) for name in (arch.query, arch.key, arch.value)]
+        return [*rows, (self.blocks[index, arch.attention_out], 1)]
+
+    def _scores(self, index: int, path: str, gate: Gate) -> np.ndarray:
+        """A unit is worth its best block, because one block is enough to keep it."""
+        if self.options.score not in LEARNT:
+            return super()._scores(index, path, gate)
+        units = gate.mask.shape[1]
+        blocks = [by_unit(part.score, dim, units) for part, dim in self.parts(index, path)]
+        best = torch.stack([each.amax(1) for each in blocks]).amax(0)
+        return best.double().cpu().numpy()
+
+    def mask(self, keep: float) -> None:
+        super().mask(keep)
+        self._close_blocks()
+
+    def _close_blocks(self) -> None:
+        """Those of units that go. A unit that stays is dense again, as in the original."""
+        for (index, path), gate in self.gates.items():
+            for part, dim in self.parts(index, path):
+                each = part.mask.shape[dim] // gate.mask.shape[1]
+                units = gate.mask[0].repeat_interleave(each)
+                part.mask.copy_(units.unsqueeze(1 - dim).expand_as(part.mask))
+
+    def _gate_hooks(self) -> list[Gate]:
+        return list(self.blocks.values())
+
+
+def by_unit(values: Tensor, dim: int, units: int) -> Tensor:
+    """One row for each unit, with all of its blocks."""
+    rows = values if dim == 0 else values.T
+    return rows.reshape(units, -1)

@@ -1,0 +1,205 @@
+"""Attention heads and feed-forward neurons: what a CPU runs faster when it is gone."""
+
+from __future__ import annotations
+
+import numpy as np
+from nncf.torch.function_hook import (
+    register_post_function_hook,
+    wrap_model,
+)
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from jpqd.methods.prune import budget
+from jpqd.methods.prune.budget import Pool
+from jpqd.methods.prune.gates import ALL, LEARNT, Gate, Shape, on, remove
+from jpqd.methods.prune.options import Options
+from jpqd.model import families, shrink
+from jpqd.model.shrink import Kept, Slices
+
+Place = tuple[int, str]
+"""A layer's number, and the name of one of its projections."""
+
+_BLOCK, _WIDE = 64, 512
+"""INT8 kernels work on 64 columns at a time; narrow layers cannot afford such steps."""
+
+
+class HeadsFfn:
+    """One gate on the columns of each output projection: a group for a head, or for a neuron."""
+
+    cuts_early = True
+    kind = Gate
+
+    def __init__(self, model: PreTrainedModel, options: Options, seed: int) -> None:
+        self.model, self.options = model, options
+        self.arch = families.of(model)
+        self.layers = families.layers(model)
+        self.head_size = families.head_size(model)
+        self.before = shrink.sizes(model)
+        self.total = _weights(self.layers)
+        self.random = np.random.default_rng(seed)
+        self.drawn: dict[str, np.ndarray] = {}
+        wrap_model(model)
+        self.gates = self._gates()
+
+    def _gates(self) -> dict[Place, Gate]:
+        """By layer and projection; put on the model."""
+        gates = {}
+        for index, (heads, neurons) in enumerate(self.before):
+            if heads:
+                gates[index, self.arch.attention_out] = self._put(
+                    index, self.arch.attention_out, (ALL, self.head_size)
+                )
+            if neurons:
+                gates[index, self.arch.ffn_out] = self._put(index, self.arch.ffn_out, (ALL, 1))
+        return gates
+
+    def _put(self, index: int, path: str, block: Shape) -> Gate:
+        weight = _weight(self.layers[index], path)
+        gate = on(weight, block, self.options.score, self.kind)
+        name = f"{families.layers_path(self.model)}.{index}.{path}.weight"
+        register_post_function_hook(self.model, name, 0, gate)
+        return gate
+
+    # The budget.
+
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most of the encoder's weights that can be kept, as shares."""
+        least, most = budget.extremes(self._pools())
+        fixed = self._fixed()
+        return (fixed + least) / self.total, (fixed + most) / self.total
+
+    def _fixed(self) -> int:
+        """Weights that belong to no unit: norms, and the biases behind the projections."""
+        return self.total - sum(
+            self._cost(path) * gate.mask.numel() for (_, path), gate in self.gates.items()
+        )
+
+    def _cost(self, path: str) -> int:
+        """Weights and biases that leave with one unit."""
+        hidden = int(self.model.config.hidden_size)
+        if path == self.arch.ffn_out:
+            return 2 * hidden + 1
+        return self.head_size * (3 * (hidden + 1) + hidden)
+
+    def _pools(self) -> list[Pool]:
+        options = self.options
+        pools = []
+        for (index, path), gate in self.gates.items():
+            count = gate.mask.numel()
+            is_ffn = path == self.arch.ffn_out
+            pools.append(
+                Pool(
+                    layer=index,
+                    scores=self._comparable(index, path, gate),
+                    cost=self._cost(path),
+                    block=self._block(count) if is_ffn else 1,
+                    least=int(np.ceil(options.floor * count)),
+                    most=int(options.ceiling * count),
+                )
+            )
+        return pools
+
+    def _block(self, neurons: int) -> int:
+        return self.options.round_ffn_to or (_BLOCK if neurons >= _WIDE else 8)
+
+    def _comparable(self, index: int, path: str, gate: Gate) -> np.ndarray:
+        """Fisher and Taylor estimate a loss, so per weight they compare everywhere. The others
+        have no common scale: a unit is worth what it is among its own kind in its layer."""
+        values = self._scores(index, path, gate)
+        if self.options.score == "fisher":
+            return values / self._cost(path)
+        if self.options.score == "taylor":  # grows with the root of a unit's size: signs differ
+            return values**2 / self._cost(path)
+        order = values.argsort().argsort()
+        return (order + 1) / len(order)
+
+    def _scores(self, index: int, path: str, gate: Gate) -> np.ndarray:
+        if self.options.score in LEARNT:
+            return gate.score.flatten().double().cpu().numpy()
+        if self.options.score == "magnitude":
+            return self._magnitude(index, path).double().cpu().numpy()
+        key = f"{index}.{path}"
+        if key not in self.drawn:
+            self.drawn[key] = self.random.random(gate.mask.numel())
+        return self.drawn[key]
+
+    def _magnitude(self, index: int, path: str) -> Tensor:
+        """The norm of all weights that belong to a unit."""
+        power = 1 if self.options.norm == "l1" else 2
+        layer = self.layers[index]
+        rows = (
+            (self.arch.ffn_in,)
+            if path == self.arch.ffn_out
+            else (self.arch.query, self.arch.key, self.arch.value)
+        )
+        mass = _weight(layer, path).abs().pow(power).sum(0)
+        for row in rows:
+            mass = mass + _weight(layer, row).abs().pow(power).sum(1)
+        width = 1 if path == self.arch.ffn_out else self.head_size
+        return mass.view(-1, width).sum(1).pow(1 / power)
+
+    # Masks and the cut.
+
+    def mask(self, keep: float) -> None:
+        """Close gates until this share of the encoder's weights is left."""
+        pools = self._pools()
+        if self.options.scope == "layer":
+            kept = self._by_layer(pools, keep)
+        else:
+            kept = budget.choose(pools, keep * self.total - self._fixed())
+        for gate, members in zip(self.gates.values(), kept, strict=True):
+            gate.mask.zero_()
+            gate.mask[0, list(members)] = 1
+
+    def _by_layer(self, pools: list[Pool], keep: float) -> list[tuple[int, ...]]:
+        """The same share in every layer."""
+        kept: list[tuple[int, ...]] = []
+        for index, layer in enumerate(self.layers):
+            own = [pool for pool in pools if pool.layer == index]
+            weights = sum(p.numel() for p in layer.parameters())
+            fixed = weights - sum(pool.cost * len(pool.scores) for pool in own)
+            kept += budget.choose(own, keep * weights - fixed)
+        return kept
+
+    def kept_share(self) -> float:
+        """Of the encoder's weights, as the masks are now."""
+        units = sum(
+            self._cost(path) * float(gate.mask.sum()) for (_, path), gate in self.gates.items()
+        )
+        return (self._fixed() + units) / self.total
+
+    def cut(self) -> Slices:
+        """Make the masks real. The gates are gone afterwards."""
+        kept = [self._kept(index) for index in range(len(self.layers))]
+        remove(self.model, self._gate_hooks())
+        return shrink.cut(self.model, kept)
+
+    def _gate_hooks(self) -> list[Gate]:
+        return list(self.gates.values())
+
+    def _kept(self, index: int) -> Kept:
+        def members(path: str) -> tuple[int, ...]:
+            gate = self.gates.get((index, path))
+            return () if gate is None else tuple(gate.mask[0].nonzero().flatten().tolist())
+
+        return Kept(members(self.arch.attention_out), members(self.arch.ffn_out))
+
+    # A checkpoint.
+
+    def masks(self) -> dict[str, Tensor]:
+        return {f"{index}.{path}": gate.mask.cpu() for (index, path), gate in self.gates.items()}
+
+    def restore(self, masks: dict[str, Tensor]) -> None:
+        for (index, path), gate in self.gates.items():
+            gate.mask.copy_(masks[f"{index}.{path}"])
+
+
+def _weights(layers: nn.ModuleList) -> int:
+    return sum(parameter.numel() for parameter in layers.parameters())
+
+
+def _weight(layer: nn.Module, path: str) -> Tensor:
+    weight = layer.get_submodule(path).weight
+    assert isinstance(weight, Tensor)
+    return weight.detach()

@@ -1,0 +1,188 @@
+"""Pruning while a stage trains: the ramp, what happens to the weights, the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from jpqd.core import processes
+from jpqd.methods.prune import schedules
+from jpqd.methods.prune.gates import LEARNT, Gate
+from jpqd.methods.prune.options import Options
+from jpqd.model import shrink
+from jpqd.model.shrink import Slices
+from jpqd.training import calibration
+from jpqd.training.method import Hooks, Metrics, Training
+
+_CUT = "cut"
+_WEIGHT = "weight."
+_BATCH = 32
+
+
+class Structure(Protocol):
+    """What a kind of units can do."""
+
+    cuts_early: bool
+    """Whether training goes on with the smaller model."""
+
+    def bounds(self) -> tuple[float, float]: ...
+    def mask(self, keep: float) -> None: ...
+    def kept_share(self) -> float: ...
+    def cut(self) -> Slices: ...
+    def masks(self) -> dict[str, Tensor]: ...
+    def restore(self, masks: dict[str, Tensor]) -> None: ...
+
+
+class Pruning(Hooks):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        structure: Structure,
+        options: Options,
+        training: Training,
+        left: float = 1.0,
+    ) -> None:
+        """`left`: the share of the encoder that earlier stages left, because `keep` counts from the
+        whole of it and a structure from what it sees."""
+        self.model, self.structure, self.options, self.training = (
+            model,
+            structure,
+            options,
+            training,
+        )
+        self.left = left
+        self.done = 0.0
+        self.is_cut = False
+        self.slices: Slices | None = None
+        self.kept = left
+        self.stepped = False
+        self.early: dict[str, Tensor] | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.is_cut or self.done >= 1
+
+    def step(self, progress: float) -> Metrics:
+        options, self.stepped = self.options, True
+        self._remember(progress)
+        if not self.is_cut:
+            done = schedules.done(
+                options.schedule, progress, options.start, options.end, options.rounds
+            )
+            if done > self.done:
+                self._prune(done)
+            # Processes that share a model cannot exchange it in the middle: they cut at the end.
+            if self.ready and self.structure.cuts_early and processes.world_size() == 1:
+                self._cut()
+        return {"kept": self.kept}
+
+    @torch.no_grad()
+    def _prune(self, done: float) -> None:
+        self.done = done
+        for module in self.model.modules():
+            if isinstance(module, Gate):  # each process has learnt from rows of its own
+                processes.share(module.score)
+        self.structure.mask(1 - (1 - (self.options.keep or 0) / self.left) * done)
+        self.kept = self.left * self.structure.kept_share()
+        if self.options.after == "rewind":
+            self._rewind()
+        elif self.options.after == "reinit":
+            self._reinit()
+
+    def _cut(self) -> None:
+        self.is_cut = True
+        self.slices = {**self.structure.cut(), **(self.slices or {})}
+
+    def resized(self) -> Slices | None:
+        taken, self.slices = self.slices, None
+        return taken
+
+    def finish(self, model: PreTrainedModel) -> PreTrainedModel:
+        if self.done < 1:
+            if self.options.score in LEARNT and not self.stepped:
+                self._learn()
+            self._prune(1.0)
+        if not self.is_cut:
+            self._cut()
+        return model
+
+    def _learn(self) -> None:
+        """Scores of a model that does not train, from gradients on some rows of train."""
+        model = self.model
+        modes = [(module, module.training) for module in model.modules()]
+        model.train(False)
+        gates = [module for module in model.modules() if isinstance(module, Gate)]
+        for gate in gates:
+            gate.training = True
+        rows = calibration.batches(self.training, self.options.samples, model.device, _BATCH)
+        for features, labels in rows:
+            torch.autograd.backward(_loss(model(**features).logits.float(), labels))
+        model.zero_grad(set_to_none=True)
+        for module, was in modes:
+            module.training = was
+
+    # What becomes of the weights.
+
+    def _remember(self, progress: float) -> None:
+        due = progress >= self.options.rewind_to
+        if self.options.after == "rewind" and self.early is None and due:
+            self.early = {name: weight.detach().clone() for name, weight in _weights(self.model)}
+
+    def _rewind(self) -> None:
+        if self.early is None:  # nothing has trained, so there is nothing to come back to
+            return
+        for name, weight in _weights(self.model):
+            weight.copy_(self.early[name])
+        self._start_again()
+
+    def _reinit(self) -> None:
+        for _, weight in _weights(self.model):
+            weight._is_hf_initialized = False  # type: ignore[attr-defined] # or a loaded one stays
+        with torch.random.fork_rng():
+            torch.manual_seed(self.training.ctx.seed)
+            self.model.apply(self.model._init_weights)
+        self._start_again()
+
+    def _start_again(self) -> None:
+        """Moments and averages of other weights say nothing about these."""
+        self.slices = {weight: None for _, weight in _weights(self.model)}
+
+    # A checkpoint.
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = {_CUT: torch.tensor([self.is_cut]), "done": torch.tensor([self.done]).double()}
+        state |= {f"mask.{name}": mask for name, mask in self.structure.masks().items()}
+        if self.early and not self.is_cut:
+            state |= {_WEIGHT + name: weight.cpu() for name, weight in self.early.items()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor], model: PreTrainedModel) -> None:
+        self.done, self.stepped = state["done"].item(), True
+        self.structure.restore(
+            {name.removeprefix("mask."): mask for name, mask in state.items() if "mask." in name}
+        )
+        self.kept = self.left * self.structure.kept_share()
+        early = {n.removeprefix(_WEIGHT): w for n, w in state.items() if n.startswith(_WEIGHT)}
+        self.early = {name: weight.to(model.device) for name, weight in early.items()} or None
+        if state[_CUT].item():
+            self._cut()
+            self.slices = None
+
+
+def _weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """What trains, but not what other methods put around it."""
+    return (
+        (name, weight)
+        for name, weight in model.named_parameters()
+        if not name.startswith(shrink.HOOKS)
+    )
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    if logits.shape[1] == 1:
+        return nn.functional.mse_loss(logits[:, 0], labels.float())
+    return nn.functional.cross_entropy(logits, labels)

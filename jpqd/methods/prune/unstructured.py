@@ -1,0 +1,90 @@
+"""Single weights: the highest share of zeros. Without AMX a CPU is no faster for it."""
+
+from __future__ import annotations
+
+import torch
+from nncf.torch.function_hook import register_post_function_hook, wrap_model
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from jpqd.methods.prune.gates import LEARNT, on, remove
+from jpqd.methods.prune.options import Options
+from jpqd.model import families
+from jpqd.model.shrink import Slices
+
+
+class Unstructured:
+    """A mask on every matrix of the encoder, as NNCF's own pruning puts it."""
+
+    cuts_early = False
+    """The masks stay until the end: weights that are set to zero once would come back."""
+
+    def __init__(self, model: PreTrainedModel, options: Options, seed: int) -> None:
+        self.model, self.options = model, options
+        self.generator = torch.Generator().manual_seed(seed)
+        wrap_model(model)
+        self.weights, self.gates = {}, {}
+        path, layers = families.layers_path(model), families.layers(model)
+        self.total = sum(parameter.numel() for parameter in layers.parameters())
+        for name, module in layers.named_modules():
+            if isinstance(module, nn.Linear):
+                gate = on(module.weight, (1, 1), options.score)
+                register_post_function_hook(model, f"{path}.{name}.weight", 0, gate)
+                self.weights[name], self.gates[name] = module.weight, gate
+        self.drawn: dict[str, Tensor] = {}
+
+    def bounds(self) -> tuple[float, float]:
+        return self._fixed() / self.total, 1.0
+
+    def _fixed(self) -> int:
+        """Biases and norms."""
+        return self.total - sum(weight.numel() for weight in self.weights.values())
+
+    def mask(self, keep: float) -> None:
+        scores = {name: self._score(name) for name in self.gates}
+        share = (keep * self.total - self._fixed()) / (self.total - self._fixed())
+        if self.options.scope == "global":
+            kept = _largest(torch.cat([score.flatten() for score in scores.values()]), share)
+            parts = torch.split(kept, [score.numel() for score in scores.values()])
+            masks = dict(zip(scores, parts, strict=True))
+        else:
+            masks = {name: _largest(score.flatten(), share) for name, score in scores.items()}
+        for name, gate in self.gates.items():
+            gate.mask.copy_(masks[name].view_as(gate.mask))
+
+    def _score(self, name: str) -> Tensor:
+        if self.options.score in LEARNT:
+            return self.gates[name].score
+        if self.options.score == "magnitude":
+            return self.weights[name].detach().abs()
+        if name not in self.drawn:
+            shape = self.weights[name].shape
+            self.drawn[name] = torch.rand(shape, generator=self.generator)
+        return self.drawn[name]
+
+    def kept_share(self) -> float:
+        kept = sum(int(gate.mask.sum()) for gate in self.gates.values())
+        return (self._fixed() + kept) / self.total
+
+    @torch.no_grad()
+    def cut(self) -> Slices:
+        """The zeros become the weights' own."""
+        for name, gate in self.gates.items():
+            self.weights[name].mul_(gate.mask)
+        remove(self.model, self.gates.values())
+        return {}
+
+    def masks(self) -> dict[str, Tensor]:
+        """Nothing beside the model's own weights: the masks are never cut before its end."""
+        return {}
+
+    def restore(self, masks: dict[str, Tensor]) -> None:
+        """Nothing, for the same reason."""
+
+
+def _largest(scores: Tensor, share: float) -> Tensor:
+    """Ones for this share of the scores; ties go to the first."""
+    kept = torch.zeros_like(scores)
+    order = torch.argsort(scores, descending=True, stable=True)
+    kept[order[: round(share * len(scores))]] = 1
+    return kept

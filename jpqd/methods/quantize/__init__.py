@@ -1,0 +1,23 @@
+"""Quantization: 8-bit weights and activations, simulated while training, stored by the export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jpqd.methods.quantize.options import Options
+from jpqd.training.method import Hooks, Training
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Quantize(Options):
+    """INT8 by NNCF. With `epochs: 0` this is post-training quantization, else its scales train."""
+
+    def attach(self, model: PreTrainedModel, training: Training) -> tuple[PreTrainedModel, Hooks]:
+        from jpqd.methods.quantize import place
+        from jpqd.training import calibration
+
+        batches = list(calibration.batches(training, self.samples, model.device))
+        place.place(model, [features for features, _ in batches], self)
+        return model, Hooks()

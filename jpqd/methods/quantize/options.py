@@ -1,0 +1,30 @@
+"""The keys of `use: quantize`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from jpqd.recipe.schema import Count, Fraction, Text
+from jpqd.training.method import Method
+
+
+class Options(Method):
+    """INT8 by NNCF. With `epochs: 0` this is post-training quantization, else its scales train."""
+
+    use: Literal["quantize"]
+    preset: Literal["mixed", "performance"] = "mixed"
+    """Zero points: mixed gives them to activations, performance has none (symmetric, absmax)."""
+    samples: Count = 300
+    """Rows of train that calibrate the ranges."""
+    range: Literal["mean_min_max", "min_max", "percentile"] = "mean_min_max"
+    """Of an activation: the extremes of each row averaged, the absolute extremes, or clipping."""
+    percentile: Annotated[float, Field(gt=50, lt=100)] = 99.99
+    """With `range: percentile`: what lies beyond is clipped."""
+    smooth_quant: Fraction = 0.0
+    """Shifts the difficulty from activations to weights, by this exponent. 0 is off."""
+    ignore: tuple[Text, ...] = ()
+    """Parts that stay in floating point, by module name, such as `pooler` or `encoder.layer.0`."""
+    overflow_fix: bool = False
+    """7-bit weights, for CPUs without VNNI, whose 16-bit sums overflow."""

@@ -1,0 +1,170 @@
+"""Models and tokenizers from a stage's folder, a local folder, a hub, or from random weights."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.bert.tokenization_bert import BertTokenizer
+from transformers.utils import logging
+
+from jpqd.core.errors import SourceError
+from jpqd.data import sources, splits
+from jpqd.data.labels import Labels
+from jpqd.model import structure
+from jpqd.recipe.task import NewModel, Task, looks_local
+
+_SAFE: dict[str, Any] = {"trust_remote_code": False}
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def quiet() -> None:
+    """What is worth saying is said by us, in one place."""
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load(folder: str | Path) -> PreTrainedModel:
+    """A trained stage's model, ready to use: `jpqd.model.load("runs/demo/teacher")`."""
+    found = sources.local_model(str(folder))
+    if (found / structure.STRUCTURE).is_file():
+        return _load_uneven(found)
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        found, dtype=torch.float32, use_safetensors=True, **_SAFE
+    )
+    model.train(False)
+    return model
+
+
+def _load_uneven(folder: Path) -> PreTrainedModel:
+    config = AutoConfig.from_pretrained(folder, **_SAFE)
+    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    structure.rebuild(model, folder)
+    model.train(False)
+    return model  # type: ignore[no-any-return]
+
+
+def load_tokenizer(
+    source: str | Path | NewModel, task: Task, cache: Path
+) -> PreTrainedTokenizerBase:
+    if isinstance(source, NewModel):
+        return _new_tokenizer(source, task, cache)
+    return tokenizer_from(source)
+
+
+def tokenizer_from(source: str | Path) -> PreTrainedTokenizerBase:
+    name, options = _where(source)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{source}: no tokenizer that can be loaded ({error})") from error
+    if tokenizer.pad_token is None:
+        raise SourceError(f"{source}: its tokenizer cannot pad. Decoders are not supported yet.")
+    return tokenizer
+
+
+def load_for_training(
+    source: str | Path | NewModel, labels: Labels, tokenizer: PreTrainedTokenizerBase
+) -> tuple[PreTrainedModel, list[str]]:
+    """The model with a head for these labels, and the weights that start at random."""
+    if isinstance(source, NewModel):
+        config = _new_config(source, labels, len(tokenizer))
+        network = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+        return network.float(), ["all weights"]
+    if _is_uneven(source):
+        network = _load_uneven(sources.local_model(str(source)))
+        _check_labels(network.config, labels, source)
+        return network, []
+    name, options = _where(source)
+    try:
+        model, facts = AutoModelForSequenceClassification.from_pretrained(
+            name,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **_label_config(labels),
+            **options,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{source}: no model that can be loaded ({error})") from error
+    fresh = [*facts["missing_keys"], *(key[0] for key in facts["mismatched_keys"])]
+    return model, sorted(set(fresh))
+
+
+def _check_labels(config: Any, labels: Labels, source: str | Path) -> None:
+    """The head of a model that is compressed already is kept as it is."""
+    names = tuple(name for _, name in sorted(config.id2label.items()))
+    theirs = names if len(names) > 1 else ()
+    if theirs != labels.names:
+        raise SourceError(
+            f"{source}: its classes are {_some(theirs)}, and the task's are {_some(labels.names)}. "
+            "A pruned or quantized model is trained further for the same classes only."
+        )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names[:5])) or "none (a regression)"
+
+
+def _is_uneven(source: str | Path) -> bool:
+    here = isinstance(source, Path) or looks_local(source)
+    return here and (Path(source).expanduser() / structure.STRUCTURE).is_file()
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    structure.save(model, folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _where(source: str | Path) -> tuple[str, dict[str, Any]]:
+    if isinstance(source, Path) or looks_local(source):
+        return str(sources.local_model(str(source))), _SAFE
+    hub = sources.HubId.parse(source)
+    return hub.name, {**_SAFE, "revision": hub.revision or "main"}
+
+
+def _label_config(labels: Labels) -> dict[str, Any]:
+    if labels.kind == "regression":
+        return {"num_labels": 1, "problem_type": "regression"}
+    names = dict(enumerate(labels.names))
+    return {
+        "id2label": names,
+        "label2id": {name: index for index, name in names.items()},
+        "problem_type": "single_label_classification",
+    }
+
+
+def _new_config(new: NewModel, labels: Labels, vocabulary: int) -> Any:
+    sizes = new.model_dump(exclude={"new", "vocab_size"})
+    return AutoConfig.for_model(
+        new.new, vocab_size=vocabulary, pad_token_id=0, **sizes, **_label_config(labels)
+    )
+
+
+def _new_tokenizer(new: NewModel, task: Task, cache: Path) -> PreTrainedTokenizerFast:
+    """WordPiece, lower case, trained on train's own text: the same for the same text."""
+    core = Tokenizer(models.WordPiece(unk_token=_SPECIAL[1]))
+    core.normalizer = normalizers.BertNormalizer(lowercase=True)
+    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    core.decoder = decoders.WordPiece()
+    texts = splits.train_texts(task, cache)
+    # Without these in the list, the trainer numbers the pieces in the order of a random hash map.
+    pieces = [
+        f"##{letter}"
+        for letter in sorted({letter for text in texts for letter in text.lower()})
+        if letter.strip()
+    ]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=new.vocab_size, special_tokens=[*_SPECIAL, *pieces], show_progress=False
+    )
+    core.train_from_iterator(texts, trainer)
+    return BertTokenizer(vocab=core.get_vocab(), model_max_length=512)

@@ -1,0 +1,265 @@
+"""Cuts heads, neurons and layers out of a model: smaller weights, and quantizers sliced with them.
+
+The parameters stay the same objects, so whoever holds them (an optimizer, an average) goes on with
+the same index.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from jpqd.model import families
+from jpqd.model.families import Architecture
+
+Slices = dict[nn.Parameter, Callable[[Tensor], Tensor] | None]
+"""How each parameter that became smaller was sliced."""
+
+
+_PLAIN = re.compile(r"(.*/)(\d+)(__\d+)")
+_IN_A_HOOK = re.compile(r"(.*_hook__.*-)(\d+)(__\d+\[\d+\]/.+)")
+"""On an operation of another hook, which has the call in its own name."""
+_HEADS, _LAYERS = "heads_kept", "layers_before"
+HOOKS = "__nncf_hooks"
+"""Where NNCF keeps its modules, if a model has any."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stays of one layer, by number."""
+
+    heads: tuple[int, ...]
+    neurons: tuple[int, ...]
+
+
+def sizes(model: PreTrainedModel) -> list[tuple[int, int]]:
+    """Heads and neurons of every layer, as they are now."""
+    arch, size = families.of(model), families.head_size(model)
+
+    def width(layer: nn.Module, path: str) -> int:
+        module = module_at(layer, path)
+        return module.in_features if isinstance(module, nn.Linear) else 0
+
+    return [
+        (width(layer, arch.attention_out) // size, width(layer, arch.ffn_out))
+        for layer in families.layers(model)
+    ]
+
+
+def module_at(layer: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return layer.get_submodule(path)
+    except AttributeError:  # inside a part that stands still
+        return None
+
+
+def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
+    """Leave what is kept of every layer. Works in place."""
+    before = sizes(model)
+    slices: Slices = {}
+    old = heads_kept(model)
+    numbers = [tuple(known[i] for i in keep.heads) for known, keep in zip(old, kept, strict=True)]
+    remember_heads(model, numbers)
+    cutter = _Cutter(model, slices)
+    for index, (keep, (heads, neurons)) in enumerate(zip(kept, before, strict=True)):
+        if len(keep.heads) < heads:
+            cutter.heads(index, keep.heads)
+        if len(keep.neurons) < neurons:
+            cutter.neurons(index, keep.neurons)
+    cutter.renumber(before)
+    return slices
+
+
+def heads_kept(model: PreTrainedModel) -> list[tuple[int, ...]]:
+    """By their numbers in the model before anything was cut."""
+    whole = [tuple(range(heads)) for heads, _ in sizes(model)]
+    kept: list[tuple[int, ...]] = getattr(model, _HEADS, whole)
+    return kept
+
+
+def remember_heads(model: PreTrainedModel, numbers: list[tuple[int, ...]]) -> None:
+    setattr(model, _HEADS, numbers)
+
+
+class _Cutter:
+    def __init__(self, model: PreTrainedModel, slices: Slices) -> None:
+        self.model, self.slices = model, slices
+        self.arch: Architecture = families.of(model)
+        self.layers = families.layers(model)
+        self.size = families.head_size(model)
+        self.calls = Calls(model)
+
+    def heads(self, index: int, kept: tuple[int, ...]) -> None:
+        arch, layer = self.arch, self.layers[index]
+        if not kept:
+            _stand_still(layer, arch.attention, arch.attention_out, pair=True)
+            return
+        rows = torch.cat([torch.arange(self.size) + head * self.size for head in kept])
+        for path in (arch.query, arch.key, arch.value):
+            self._rows(index, path, rows)
+        self._columns(index, arch.attention_out, rows)
+        attention: Any = layer.get_submodule(arch.attention)
+        if hasattr(attention, "num_attention_heads"):
+            attention.num_attention_heads = len(kept)
+            attention.all_head_size = len(rows)
+
+    def neurons(self, index: int, kept: tuple[int, ...]) -> None:
+        arch, layer = self.arch, self.layers[index]
+        if not kept:
+            _stand_still(layer, arch.ffn, arch.ffn_out, pair=False)
+            return
+        rows = torch.tensor(kept)
+        self._rows(index, arch.ffn_in, rows)
+        self._columns(index, arch.ffn_out, rows)
+
+    def _rows(self, index: int, path: str, rows: Tensor) -> None:
+        linear = self.layers[index].get_submodule(path)
+        assert isinstance(linear, nn.Linear)
+        self._slice(linear.weight, 0, rows)
+        if linear.bias is not None:
+            self._slice(linear.bias, 0, rows)
+        linear.out_features = len(rows)
+        quantizer = self.calls.hook(path, index, 1, "_scale_param_storage")
+        if quantizer is not None and quantizer.per_channel:
+            self._slice(quantizer._scale_param_storage, 0, rows)
+            quantizer._scale_shape = (len(rows), 1)
+            quantizer._qspec.scale_shape = (len(rows), 1)
+
+    def _columns(self, index: int, path: str, columns: Tensor) -> None:
+        linear = self.layers[index].get_submodule(path)
+        assert isinstance(linear, nn.Linear)
+        self._slice(linear.weight, 1, columns)
+        linear.in_features = len(columns)
+        smoothing = self.calls.hook(path, index, 0, "_scale_value")
+        if smoothing is not None:
+            self._slice(smoothing._scale_value, -1, columns)
+
+    def _slice(self, parameter: Any, dim: int, kept: Tensor) -> None:
+        def select(tensor: Tensor) -> Tensor:
+            return tensor.index_select(dim, kept.to(tensor.device)).contiguous()
+
+        parameter.data = select(parameter.data)
+        parameter.grad = None
+        self.slices[parameter] = select
+
+    def renumber(self, before: list[tuple[int, int]]) -> None:
+        """NNCF counts the calls of an operation, and what stands still is called no more."""
+        after = sizes(self.model)
+        arch = self.arch
+        for place, parts in enumerate(
+            ((arch.attention, arch.attention_out), (arch.ffn, arch.ffn_out))
+        ):
+            was = [index for index, size in enumerate(before) if size[place]]
+            alive = [index for index, size in enumerate(after) if size[place]]
+            if was != alive:
+                self.calls.renumber([part.replace(".", "/") + "/" for part in parts], was, alive)
+
+
+class Calls:
+    """NNCF's hooks inside the layers: `<encoder>/<part>/<function>/<call>__<port>`."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.storage: Any = getattr(model, HOOKS, None)
+        path = families.layers_path(model).rsplit(".", 1)[0]
+        self.prefix = path.replace(".", "/") + "/"
+        self.before = sizes(model)
+        self.arch = families.of(model)
+
+    def hook(self, path: str, index: int, port: int, holds: str) -> Any:
+        """On an input of a Linear in this layer: 1 is its weight. Calls are counted among the
+        layers that have the Linear."""
+        if self.storage is None:
+            return None
+        place = 1 if path in (self.arch.ffn_in, self.arch.ffn_out) else 0
+        call = sum(1 for size in self.before[:index] if size[place])
+        key = f"{self.prefix}{path.replace('.', '/')}/linear/{call}__{port}"
+        if key not in self.storage.pre_hooks:
+            return None
+        return next((h for h in self.storage.pre_hooks[key].values() if hasattr(h, holds)), None)
+
+    def renumber(self, parts: Sequence[str], was: list[int], alive: list[int]) -> None:
+        """The hooks of some parts of the layers, given the layers that call them."""
+        if self.storage is None:
+            return
+        for kind in (self.storage.pre_hooks, self.storage.post_hooks):
+            moved = {}
+            starts = tuple(self.prefix + part for part in parts)
+            for key in [key for key in kind if key.startswith(starts)]:
+                hooks = kind[key]
+                del kind[key]
+                head, call, tail = _call(key)
+                layer = was[call]
+                if layer in alive:
+                    moved[f"{head}{alive.index(layer)}{tail}"] = hooks
+            kind.update(moved)
+
+
+def _call(key: str) -> tuple[str, int, str]:
+    """The number of the call in a hook's name, with what is around it."""
+    found = _IN_A_HOOK.fullmatch(key) or _PLAIN.fullmatch(key)
+    assert found, key
+    head, call, tail = found.groups()
+    return head, int(call), tail
+
+
+def _stand_still(layer: nn.Module, core: str, out: str, *, pair: bool) -> None:
+    """Replace a sub-layer by the bias of its output projection: all that is left of it."""
+    projection = layer.get_submodule(out)
+    bias = BiasOnly(projection.bias)  # type: ignore[arg-type]
+    if out.startswith(core + "."):
+        layer.set_submodule(core, Still(pair, out.removeprefix(core + "."), bias))
+    else:
+        layer.set_submodule(core, Still(pair))
+        layer.set_submodule(out, bias)
+
+
+class BiasOnly(nn.Module):
+    """A projection of nothing."""
+
+    def __init__(self, bias: nn.Parameter) -> None:
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bias.expand(*x.shape[:-1], -1)
+
+
+class Still(nn.Module):
+    """In the place of an attention without heads or of a feed-forward part without neurons."""
+
+    def __init__(self, pair: bool, name: str = "", out: BiasOnly | None = None) -> None:
+        super().__init__()
+        self.pair, self.name = pair, name
+        if out is not None:
+            self.add_module(name, out)
+
+    def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        out = getattr(self, self.name)(hidden_states) if self.name else hidden_states
+        return (out, None) if self.pair else out
+
+
+def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
+    """Remove whole layers; what is left is a model with fewer of them."""
+    remember_layers(model, layers_before(model))
+    remember_heads(model, [heads_kept(model)[index] for index in kept])
+    found, calls = families.layers(model), Calls(model)
+    for index in reversed(range(len(found))):
+        if index not in kept:
+            del found[index]
+    model.config.num_hidden_layers = len(found)
+    calls.renumber([""], list(range(len(calls.before))), list(kept))
+
+
+def remember_layers(model: PreTrainedModel, before: int) -> None:
+    setattr(model, _LAYERS, before)
+
+
+def layers_before(model: PreTrainedModel) -> int:
+    count: int = getattr(model, _LAYERS, model.config.num_hidden_layers)
+    return count

@@ -1,0 +1,94 @@
+"""How large a model is: parameters, weights of the encoder that stayed, operations for a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from jpqd.core.manifest import ModelFacts
+from jpqd.model import families, shrink
+
+TOKENS = 128
+"""Operations are counted for one text of this length."""
+
+
+def facts(model: PreTrainedModel) -> ModelFacts:
+    """Measure a model. Shares are of the encoder that its config describes."""
+    own = [p for name, p in model.named_parameters() if not name.startswith(shrink.HOOKS)]
+    found: dict[str, Any] = {
+        "parameters": sum(parameter.numel() for parameter in own),
+        "precision": "INT8" if _is_quantized(model) else "FP32",
+    }
+    if families.knows(model):
+        found |= _encoder_facts(model)
+    return ModelFacts(**found)
+
+
+def _encoder_facts(model: PreTrainedModel) -> dict[str, Any]:
+    whole = _dense(model)
+    left = [p for layer in families.layers(model) for p in layer.parameters()]
+    weights = sum(parameter.numel() for parameter in left)
+    zeros = sum(int((parameter == 0).sum()) for parameter in left if parameter.dim() > 1)
+    total = _encoder(whole)
+    return {
+        "encoder_weights": weights,
+        "encoder_share": weights / total,
+        "nonzero_share": (weights - zeros) / total,
+        "gflops_128": operations(model, TOKENS) / 1e9,
+        "dense": {"encoder_weights": total, "gflops_128": operations(whole, TOKENS) / 1e9},
+        "layers": shrink.sizes(model),
+    }
+
+
+def encoder_share(model: PreTrainedModel) -> float:
+    """What earlier stages left of the encoder that the model's config describes."""
+    return _encoder(model) / _encoder(_dense(model))
+
+
+def summary(found: ModelFacts) -> str:
+    """Say in one line what was cut out, where the encoder is known."""
+    if found.dense is None or found.encoder_weights is None:
+        return ""
+    return (
+        f"encoder {found.dense.encoder_weights / 1e6:.2f} -> {found.encoder_weights / 1e6:.2f} M "
+        f"weights ({found.encoder_share:.1%}), {found.dense.gflops_128:.2f} -> "
+        f"{found.gflops_128:.2f} GFLOPs for {TOKENS} tokens, {found.precision}"
+    )
+
+
+def operations(model: PreTrainedModel, tokens: int) -> int:
+    """Multiplications and additions of the matrix products. Heads see one token, layers all."""
+    total = 0
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            seen = tokens if _sees_all(model, name) else 1
+            total += 2 * module.in_features * module.out_features * seen
+    size = families.head_size(model)
+    for heads, _ in shrink.sizes(model):
+        total += 2 * 2 * tokens * tokens * heads * size
+    return total
+
+
+def _sees_all(model: PreTrainedModel, name: str) -> bool:
+    layers = families.layers_path(model) + "."
+    return name.startswith(layers) or name.endswith("embeddings_project")
+
+
+def _dense(model: PreTrainedModel) -> PreTrainedModel:
+    """The model before anything was cut, without memory for its weights."""
+    config = type(model.config).from_dict(model.config.to_dict())
+    config.num_hidden_layers = shrink.layers_before(model)
+    with torch.device("meta"):
+        return type(model)(config)
+
+
+def _encoder(model: PreTrainedModel) -> int:
+    return sum(parameter.numel() for parameter in families.layers(model).parameters())
+
+
+def _is_quantized(model: PreTrainedModel) -> bool:
+    hooks = getattr(model, shrink.HOOKS, None)
+    return hooks is not None and any("scale" in name for name in hooks.state_dict())

@@ -1,0 +1,135 @@
+"""A model on disk: its weights, and `structure.json` where it is uneven or quantized."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from jpqd.core import artifact
+from jpqd.core.errors import SourceError
+from jpqd.model import families, shrink
+from jpqd.model.shrink import Kept
+
+WEIGHTS, STRUCTURE = "model.safetensors", "structure.json"
+_OURS = "jpqd.model.quantizers"
+_ALLOWED = (_OURS, "nncf.torch.quantization.layers")
+"""Where a class that a structure.json names may come from."""
+_MOVED = {"jpqd.quantizers": _OURS}
+"""Where version 0.1 had our classes."""
+
+
+def save(model: PreTrainedModel, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.save_pretrained(folder)
+    if structure := _structure(model):
+        artifact.write_json(folder / STRUCTURE, structure)
+    save_weights(model, folder)
+
+
+def save_weights(model: nn.Module, folder: Path) -> None:
+    """One name for each tensor: a quantizer that several inputs share is written once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in _named_once(model)}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Into a model of the same structure; every tensor of it must be there."""
+    tensors = load_file(folder / WEIGHTS)
+    wanted = {name for name, _ in _named_once(model)}
+    if missing := sorted(wanted - tensors.keys()):
+        raise SourceError(
+            f"{folder / WEIGHTS}: no weights for {missing[0]} and {len(missing) - 1} more."
+        )
+    try:
+        model.load_state_dict({name: tensors[name] for name in wanted}, strict=False)
+    except RuntimeError as error:
+        raise SourceError(f"{folder / WEIGHTS} does not fit {STRUCTURE}: {error}") from error
+
+
+def _named_once(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    seen = set()
+    for name, tensor in model.state_dict().items():
+        key = (tensor.data_ptr(), tensor.shape) if tensor.numel() else name
+        if key not in seen:
+            seen.add(key)
+            yield name, tensor
+
+
+def _structure(model: PreTrainedModel) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    if model.config.model_type in families.KNOWN and not _is_even(model):
+        neurons = [neurons for _, neurons in shrink.sizes(model)]
+        found["layers"] = [
+            {"heads": list(heads), "neurons": width}
+            for heads, width in zip(shrink.heads_kept(model), neurons, strict=True)
+        ]
+    if (before := shrink.layers_before(model)) != model.config.num_hidden_layers:
+        found["layers_before"] = before
+    if any(name.startswith(shrink.HOOKS) for name in model.state_dict()):
+        from nncf.torch import get_config  # seconds, which other models need not wait for
+
+        found["quantization"] = get_config(model)
+    return {"version": 1, **found} if found else None
+
+
+def _is_even(model: PreTrainedModel) -> bool:
+    """As its config says, which then needs no help."""
+    config = model.config
+    width = getattr(config, "intermediate_size", None) or config.hidden_dim
+    whole = (config.num_attention_heads, width)
+    return all(size == whole for size in shrink.sizes(model))
+
+
+def rebuild(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model that was made from the config alone its structure, then its weights."""
+    structure = read(folder)
+    try:
+        if before := structure.get("layers_before"):
+            shrink.remember_layers(model, int(before))
+        if layers := structure.get("layers"):
+            shrink.cut(model, [_first(layer) for layer in layers])
+            shrink.remember_heads(model, [tuple(layer["heads"]) for layer in layers])
+        if "quantization" in structure:
+            _put_hooks(model, structure["quantization"])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise SourceError(f"{folder / STRUCTURE} is damaged: {error}") from error
+    load_weights(model, folder)
+
+
+def _put_hooks(model: PreTrainedModel, hooks: dict[str, Any]) -> None:
+    from nncf import InternalError
+    from nncf.torch import load_from_config
+
+    from jpqd.model import quantizers
+
+    for hook in hooks["compression_state"]:
+        hook["module_path"] = _MOVED.get(hook["module_path"], hook["module_path"])
+    try:
+        load_from_config(model, hooks, allowed_modules=_ALLOWED)
+    except InternalError as error:  # a class that is not there, or from elsewhere
+        raise ValueError(str(error)) from error
+    quantizers.connect(model)
+
+
+def _first(layer: dict[str, Any]) -> Kept:
+    """Any of them: the weights that follow are those that were kept."""
+    return Kept(tuple(range(len(layer["heads"]))), tuple(range(layer["neurons"])))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    try:
+        structure = json.loads((folder / STRUCTURE).read_text())
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{folder / STRUCTURE} cannot be read: {error}") from error
+    if not isinstance(structure, dict) or structure.get("version") != 1:
+        raise SourceError(
+            f"{folder / STRUCTURE}: made by another version of jpqd; this one reads version 1."
+        )
+    return structure

@@ -1,1 +1,0 @@
-"""What stays of a model: scores of its parts, a budget, masks, and the cut."""

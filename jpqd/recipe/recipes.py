@@ -1,0 +1,221 @@
+"""A recipe: model, task and an ordered map of stages, checked as a whole before anything runs."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PlainValidator, SerializeAsAny, ValidationError
+
+from jpqd.core.errors import Problem, RecipeError
+from jpqd.recipe import plugins, yamlfile
+from jpqd.recipe.contracts import Stage
+from jpqd.recipe.explain import explain, shown
+from jpqd.recipe.schema import Name, Positive, Seed, Spec, StageId, mistake
+from jpqd.recipe.task import ModelSource, NewModel, Task
+from jpqd.recipe.yamlfile import Document, KeyPath, dotted
+
+STAGES = ("jpqd.stages", "export.stages", "runtime_bench.stages")
+_METHODS = ("jpqd.methods",)
+
+Tracker = Literal[
+    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow",
+    "mlflow", "neptune", "swanlab", "tensorboard", "trackio", "wandb",
+]  # fmt: skip
+
+
+def _stage(value: Any) -> Stage:
+    return plugins.build(value, STAGES, Stage)
+
+
+def _some_stages(value: Any) -> Any:
+    if isinstance(value, dict) and not value:
+        raise mistake("a recipe without stages does nothing", "Add one such as {use: train}.")
+    return value
+
+
+AnyStage = Annotated[SerializeAsAny[Stage], PlainValidator(_stage)]
+Trackers = Annotated[
+    tuple[Tracker, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
+]
+
+
+class Recipe(Spec):
+    """What a recipe file says. The stages run in the order in which they are written."""
+
+    name: Name
+    """The run's folder; the file's name without its ending when not given."""
+    model: ModelSource
+    """A folder, a hub id, or `{new: bert, ...}` for random weights."""
+    task: Task
+    seed: Seed = 42
+    report_to: Trackers = ()
+    """Trackers that `transformers` knows, such as tensorboard."""
+    checkpoint_minutes: Positive = 5.0
+    """How much work a kill may cost at the most. Never changes a result."""
+    stages: Annotated[dict[StageId, AnyStage], BeforeValidator(_some_stages)]
+
+
+def load(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read, override, check. Every problem is reported at once."""
+    document = yamlfile.read(path)
+    if not isinstance(document.value, dict):
+        raise RecipeError(document.problems or [_no_recipe(document)])
+    if "name" not in document.value:
+        document.value["name"] = path.stem
+        document.places["name",] = (document.source, None)
+    for override in overrides:
+        _override(document, override)
+    return _check(document)
+
+
+def _no_recipe(document: Document) -> Problem:
+    got = document.value
+    message = "the file is empty" if got is None else f"a recipe is a map (got {shown(got)})"
+    remedy = "Start from recipes/demo.yaml: it needs `model`, `task` and `stages`."
+    return Problem(document.source, "", message, remedy)
+
+
+def _override(document: Document, override: str) -> None:
+    """`stages.teacher.epochs=1`: the value is read as it would be inside the file."""
+    key, equals, text = override.partition("=")
+    keys = key.split(".")
+    source = f"--set {override if override.isprintable() else repr(override)}"[:100]
+    if not equals or not all(keys) or len(keys) > yamlfile.MAX_DEPTH:
+        problem = Problem(source, "", "expected path.to.key=value", "For example --set seed=1")
+        document.problems.append(problem)
+        return
+    try:
+        path = _put(document.value, keys, yamlfile.scalar(text))
+    except LookupError as error:
+        document.problems.append(Problem(source, "", str(error.args[0]), _NO_PLACE))
+    except RecipeError as error:
+        document.problems += [replace(p, source=source, line=None) for p in error.problems]
+    else:
+        _came_from(source, path, document)
+
+
+_NO_PLACE = "Name a key of a map, or the number of an item that a list has, counted from 0."
+
+
+def _put(value: Any, keys: list[str], new: Any) -> KeyPath:
+    """Set a value deep inside; maps on the way are made. The path, with numbers for items."""
+    path: list[str | int] = []
+    for key in keys[:-1]:
+        path.append(_place_in(value, key))
+        value = value.setdefault(key, {}) if isinstance(value, dict) else value[path[-1]]
+    path.append(_place_in(value, keys[-1]))
+    value[path[-1]] = new
+    return tuple(path)
+
+
+def _place_in(value: Any, key: str) -> str | int:
+    if isinstance(value, dict):
+        return key
+    items = {str(index): index for index in range(len(value) if isinstance(value, list) else 0)}
+    if key not in items:
+        raise LookupError(f"there is no place {shown(key)} in {shown(value)}")
+    return items[key]
+
+
+def _came_from(source: str, path: KeyPath, document: Document) -> None:
+    """Problems at or below this path are no line of the file's any more."""
+    for known in [known for known in document.places if known[: len(path)] == path]:
+        del document.places[known]
+    for depth in range(1, len(path) + 1):
+        document.places.setdefault(path[:depth], (source, None))
+
+
+def _check(document: Document) -> Recipe:
+    problems = list(document.problems)
+    unreadable = {problem.path for problem in problems}
+    problems += _order_problems(document)
+    try:
+        recipe = Recipe.model_validate(document.value)
+    except ValidationError as error:
+        specs = dict(_specs(document.value))
+        explained = [explain(detail, document, specs) for detail in error.errors()]
+        problems += [problem for problem in explained if problem.path not in unreadable]
+    else:
+        problems += _input_problems(recipe, document)
+    if problems:
+        raise RecipeError(sorted(set(problems), key=lambda p: (p.line or 0, p.path, p.message)))
+    return recipe
+
+
+def _specs(value: Any) -> Iterator[tuple[KeyPath, type[Spec]]]:
+    """Which Spec reads which place of this recipe: what did-you-mean chooses from."""
+    yield (), Recipe
+    yield ("task",), Task
+    yield ("model",), NewModel
+    stages = value.get("stages")
+    for stage, config in stages.items() if isinstance(stages, dict) else ():
+        with suppress(LookupError, TypeError, AttributeError):
+            yield ("stages", stage), plugins.load(config["use"], STAGES, Stage)
+        with suppress(LookupError, TypeError, AttributeError):
+            for index, method in enumerate(config["methods"]):
+                loaded = plugins.load(method["use"], _METHODS, Spec)
+                yield ("stages", stage, "methods", index), loaded
+
+
+def _order_problems(document: Document) -> Iterator[Problem]:
+    """Stages need earlier ones only. Works on the raw map, so it speaks beside other problems."""
+    stages = document.value.get("stages")
+    for stage, config in stages.items() if isinstance(stages, dict) else ():
+        needs = config.get("needs") if isinstance(config, dict) else None
+        for index, name in enumerate(needs if isinstance(needs, list) else ()):
+            if isinstance(name, str) and name not in _before(stage, stages):
+                yield _not_earlier(document, name, ("stages", stage, "needs", index))
+
+
+def _input_problems(recipe: Recipe, document: Document) -> Iterator[Problem]:
+    """What methods refer to, such as a teacher: known once the recipe as a whole is valid."""
+    for stage, config in recipe.stages.items():
+        raw = document.value["stages"][stage]
+        for name in config.inputs():
+            if name not in _before(stage, recipe.stages):
+                path = next(_paths_to(name, raw), ())
+                yield _not_earlier(document, name, ("stages", stage, *path))
+        yield from _kind_problems(recipe, document, stage)
+
+
+def _kind_problems(recipe: Recipe, document: Document, stage: str) -> Iterator[Problem]:
+    """An evaluation, for one, leaves no model that a stage could start from."""
+    config = recipe.stages[stage]
+    for index, name in enumerate(config.needs):
+        needed = recipe.stages[name] if name in _before(stage, recipe.stages) else None
+        if needed is not None and needed.makes not in config.needs_kind:
+            wanted = " or ".join(_LEFT[kind] for kind in config.needs_kind)
+            message = f"{shown(name)} is a stage of `use: {needed.use}`, which leaves no {wanted}"
+            makers = [other for other in _before(stage, recipe.stages)
+                      if recipe.stages[other].makes in config.needs_kind]  # fmt: skip
+            remedy = f"Stages that do: {', '.join(makers) or 'none before this one'}."
+            yield document.problem(("stages", stage, "needs", index), message, remedy)
+
+
+_LEFT = {"model": "model", "ir": "IR", "bench": "benchmark", "figures": "figures"}
+
+
+def _before(stage: str, stages: Mapping[str, Any]) -> list[str]:
+    return list(takewhile(lambda other: other != stage, stages))
+
+
+def _not_earlier(document: Document, name: str, path: KeyPath) -> Problem:
+    stages = document.value["stages"]
+    stage = str(path[1])
+    what = "itself" if name == stage else "a later stage" if name in stages else "no stage"
+    message = f"{shown(name)} is {what}; a stage reads earlier stages only"
+    earlier = ", ".join(dotted((other,)) for other in _before(stage, stages))
+    return document.problem(path, message, f"Earlier stages here: {earlier or 'none'}.")
+
+
+def _paths_to(wanted: str, value: Any) -> Iterator[KeyPath]:
+    """Where a stage's name is written inside a stage."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        if inner == wanted:
+            yield (key,)
+        elif isinstance(inner, dict | list):
+            yield from ((key, *rest) for rest in _paths_to(wanted, inner))

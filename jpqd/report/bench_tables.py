@@ -1,0 +1,115 @@
+"""The terminal's tables: the arms, then the speeds of each workload; they fit 80 columns."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from jpqd.core import terminal
+from jpqd.core.bench_result import Accuracy, Bench, Estimate, Figures, Measurement
+
+_RIGHT = ("accuracy", "MB", "RSS MB", "p50", "p90", "p95", "p99", "rows/s", "speedup", "n")
+
+
+def tables(bench: Bench) -> Iterator[Table]:
+    yield _arms(bench)
+    for workload in bench.workloads:
+        found = [m for m in bench.measurements if m.workload == workload.name]
+        closed: dict[str, Measurement] = {m.mode: m for m in found if m.mode != "open_loop"}
+        if closed:
+            title = f"{workload.name}, {bench.asked.threads} threads, {bench.asked.device}"
+            yield _closed(f"{title}, padding {workload.padding:.0%}, ms", bench, closed)
+        if served := [m for m in found if m.mode == "open_loop"]:
+            yield _open(f"{workload.name}, open loop, ms", bench, served)
+
+
+def _arms(bench: Bench) -> Table:
+    """What does not change with the workload."""
+    table = _table("Arms", "arm", "backend", "precision", "accuracy", "n", "MB", "RSS MB")
+    for arm in bench.arms:
+        table.add_row(
+            arm.name,
+            arm.backend,
+            arm.precision,
+            *_accuracy(arm.accuracy),
+            f"{arm.bytes / 1e6:.1f}",
+            f"{arm.peak_rss_mb:.0f}",
+        )
+    return table
+
+
+def _closed(title: str, bench: Bench, found: dict[str, Measurement]) -> Table:
+    """Speedups are of latency where that was measured."""
+    table = _table(title, "arm", "n", "p50", "p90", "p95", "p99", "rows/s", "speedup")
+    first = next(iter(found.values()))
+    most = found.get("throughput", first)
+    for arm in bench.arms:
+        figures = first.arms[arm.name]
+        rows = _number(most.arms[arm.name].rows_per_second.value)
+        table.add_row(arm.name, *_latency(figures), rows, _ratio(figures.speedup))
+    return table
+
+
+def _open(title: str, bench: Bench, found: list[Measurement]) -> Table:
+    table = _table(title, "arm", "load", "rows/s", "n", "p50", "p90", "p95", "p99")
+    for arm in bench.arms:
+        for measurement in found:
+            figures = measurement.arms[arm.name]
+            rows = _number(figures.rows_per_second.value)
+            table.add_row(arm.name, f"{measurement.rate:.0%}", rows, *_latency(figures))
+    return table
+
+
+def notes(bench: Bench) -> Iterator[str]:
+    """What a reader of the table has to know."""
+    disturbed = sum(len(measurement.disturbed) for measurement in bench.measurements)
+    if disturbed:
+        yield (
+            f"in {disturbed} of {sum(m.blocks for m in bench.measurements)} blocks other programs "
+            "had the processors; measure again on a quiet machine"
+        )
+    for arm in bench.arms:
+        if arm.energy_note:
+            yield f"energy: {arm.energy_note}"
+            break
+    if not bench.complete:
+        yield "interrupted: these are the blocks until then"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = terminal.new_table(title)
+    for column in columns:
+        right, whole = column in _RIGHT, column == "speedup"
+        table.add_column(
+            column, justify="right" if right else "left", overflow="fold", no_wrap=whole
+        )
+    return table
+
+
+def _latency(figures: Figures) -> list[str]:
+    found = figures.latency_ms
+    if found is None:
+        return ["", "", "", "", ""]
+    return [str(found.n), *(_percentile(p) for p in (found.p50, found.p90, found.p95, found.p99))]
+
+
+def _percentile(estimate: Estimate) -> str:
+    """`n<299`: it takes 299 requests, and there are fewer."""
+    return f"n<{estimate.needs}" if estimate.value is None else _number(estimate.value)
+
+
+def _ratio(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "baseline"
+    ratio, low, high = map(_number, (estimate.value, estimate.low, estimate.high))
+    return f"{ratio}x [{low}, {high}]" if low else f"{ratio}x"
+
+
+def _accuracy(found: Accuracy | None) -> list[str]:
+    return ["", ""] if found is None else [f"{found.value:.4f}", str(found.n)]
+
+
+def _number(value: float | None) -> str:
+    """Three digits, also where the last is 0."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"

@@ -1,0 +1,1 @@
+"""The report's page: what it shows, as HTML and as Markdown."""

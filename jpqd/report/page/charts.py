@@ -1,0 +1,284 @@
+"""The report's charts, drawn from the figures that stand in its tables."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from jpqd.core.bench_result import Arm, Estimate
+from jpqd.core.manifest import Manifest
+from jpqd.report.page import svg, tables, words
+from jpqd.report.page.gather import Page
+
+_STEPS = [1, 2, 5, 10]
+_LETTER, _LINE = 5.2, 12.0
+"""Points that a letter and a line of a name take."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    title: str
+    svg: str
+    note: str
+
+
+@dataclass(frozen=True)
+class _Point:
+    arm: Arm
+    colour: str
+    latency: Estimate
+    accuracy: float
+    interval: tuple[float, float] | None
+    n: int
+
+
+def tradeoff(page: Page) -> Chart | None:
+    """Accuracy against latency; the frontier joins arms that no other beats in both."""
+    points = list(_points(page))
+    if len(points) < 2 or page.latency is None:
+        return None
+    metric = points[0].arm.accuracy.metric if points[0].arm.accuracy else page.metric
+    best = frontier([(point.latency.value or 0.0, point.accuracy) for point in points])
+    drawn = svg.figure(3.4)
+    axes = drawn.add_subplot()
+    scale, _ = words.scale_of(metric)
+    _frontier(axes, [points[place] for place in best], scale)
+    for point in points:
+        _point(axes, point, scale)
+    _logarithmic(axes)
+    axes.margins(x=0.16, y=0.2)
+    drawn.draw_without_rendering()  # settles where points lie
+    _names(axes, points, scale)
+    axes.set(xlabel="p50 latency, ms (logarithmic; left is faster)", ylabel=words.titled(metric))
+    named = ", ".join(points[place].arm.name for place in best)
+    title = f"Accuracy against latency: {page.latency.workload}"
+    note = (
+        f"Whiskers are 95% intervals; n = {points[0].n} rows for accuracy. On the frontier (no "
+        f"other is both faster and more accurate): {named}.{_left_out(page, points)}"
+    )
+    return Chart(title, svg.text(drawn, "tradeoff", title, note), note)
+
+
+def _points(page: Page) -> Iterator[_Point]:
+    if page.bench is None or page.latency is None:
+        return
+    for place, arm in enumerate(page.bench.arms):
+        found, latency = arm.accuracy, page.latency.arms[arm.name].latency_ms
+        if found and latency and latency.p50.value is not None:
+            yield _Point(arm, svg.colour(place), latency.p50, found.value, found.interval, found.n)
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Places of those that nothing beats, from the fastest on: lower first, higher second."""
+    found: list[int] = []
+    for place in sorted(range(len(points)), key=lambda p: (points[p][0], -points[p][1])):
+        if not found or points[place][1] > points[found[-1]][1]:
+            found.append(place)
+    return found
+
+
+def _frontier(axes: Axes, points: Sequence[_Point], scale: float) -> None:
+    x = [point.latency.value or 0.0 for point in points]
+    y = [point.accuracy * scale for point in points]
+    axes.plot(x, y, color=svg.SOFT, linestyle=(0, (4, 3)), linewidth=1, drawstyle="steps-post")
+
+
+def _point(axes: Axes, point: _Point, scale: float) -> None:
+    x, y = point.latency.value or 0.0, point.accuracy * scale
+    low, high = point.interval or (point.accuracy, point.accuracy)
+    sides = [x - (point.latency.low or x)], [(point.latency.high or x) - x]
+    axes.errorbar(
+        x, y, xerr=sides, yerr=([y - low * scale], [high * scale - y]), fmt="o", markersize=6,
+        color=point.colour, ecolor=point.colour, elinewidth=0.8,
+    )  # fmt: skip
+
+
+def _names(axes: Axes, points: Sequence[_Point], scale: float) -> None:
+    """Beside the points; where a name or a point is in the way, further up or down, with a line."""
+    dots = 72 / axes.get_figure().dpi  # type: ignore[union-attr]
+    at = {p.arm.name: (p.latency.value or 0.0, p.accuracy * scale) for p in points}
+    places = {name: axes.transData.transform(xy) * dots for name, xy in at.items()}
+    taken = [(x - 4, x + 4, y - 4) for x, y in places.values()]
+    for point in sorted(points, key=lambda point: point.latency.value or 0.0):
+        name = point.arm.name
+        x, y = places[name]
+        end = x + 6 + _LETTER * len(name)
+        up = next(up for up in _heights() if _is_free(taken, x + 6, end, y + up))
+        taken.append((x + 6, end, y + up))
+        line = {"arrowstyle": "-", "color": point.colour, "linewidth": 0.6}
+        axes.annotate(name, at[name], xytext=(6, up), textcoords="offset points",
+                      arrowprops=line if abs(up) > _LINE else None)  # fmt: skip
+
+
+def _is_free(
+    taken: Sequence[tuple[float, float, float]], begin: float, end: float, height: float
+) -> bool:
+    return all(
+        abs(height - other) >= _LINE or begin >= last or end <= first
+        for first, last, other in taken
+    )
+
+
+def _heights() -> Iterator[float]:
+    """Above and below a point, in the order in which they are tried."""
+    for step in itertools.count():
+        yield 6 + _LINE * step
+        yield -12 - _LINE * step
+
+
+def _left_out(page: Page, points: Sequence[_Point]) -> str:
+    shown = {point.arm.name for point in points}
+    rest = [arm.name for arm in (page.bench.arms if page.bench else []) if arm.name not in shown]
+    if not rest:
+        return ""
+    return f" Without a measured accuracy or p50: {', '.join(rest)} (jpqd bench --accuracy)."
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def distributions(page: Page) -> Chart | None:
+    """A histogram for each arm, on one logarithmic axis."""
+    times = _times(page)
+    if not times or page.latency is None:
+        return None
+    every = np.concatenate(list(times.values()))
+    bins = np.geomspace(every.min() * 0.95, every.max() * 1.05, 81)
+    drawn = svg.figure(0.9 + 0.55 * len(times))
+    axes = drawn.add_subplot()
+    for place, values in enumerate(times.values()):
+        _ridge(axes, -place, values, bins, svg.colour(place))
+    axes.set_yticks([0.3 - place for place in range(len(times))], labels=_counted(times))
+    _logarithmic(axes)
+    svg.quiet(axes, "x")
+    axes.set(xlabel="latency, ms (logarithmic)")
+    title = f"Latency distributions: {page.latency.workload}"
+    note = "Height: share of an arm's requests. The line marks the median. n counts requests."
+    medians = "; ".join(
+        f"{name}: median {np.median(values):.3g} ms of n {len(values)}"
+        for name, values in times.items()
+    )
+    return Chart(title, svg.text(drawn, "latencies", title, f"{note} {medians}"), note)
+
+
+def _times(page: Page) -> dict[str, np.ndarray]:
+    """The raw times of the measurement that stands for all."""
+    found, bench, samples = page.latency, page.bench, page.samples
+    if found is None or bench is None or samples is None or found.mode != "latency":
+        return {}
+    mine = samples["measurement"] == bench.measurements.index(found)
+    names = [str(name) for name in samples["arms"]]
+    times = {
+        name: samples["milliseconds"][mine & (samples["arm"] == place)]
+        for place, name in enumerate(names)
+    }
+    return {name: values for name, values in times.items() if len(values)}
+
+
+def _ridge(axes: Axes, floor: float, values: np.ndarray, bins: np.ndarray, colour: str) -> None:
+    counts, _ = np.histogram(values, bins)
+    heights = floor + 0.75 * np.repeat(counts / counts.max(), 2)
+    edges = np.repeat(bins, 2)[1:-1]
+    axes.fill_between(edges, floor, heights, color=colour, alpha=0.55, linewidth=0)
+    axes.vlines(float(np.median(values)), floor, floor + 0.8, color=svg.INK, linewidth=1.4)
+
+
+def _counted(times: dict[str, np.ndarray]) -> list[str]:
+    return [f"{name}\nn {len(values)}" for name, values in times.items()]
+
+
+def layers(page: Page) -> Iterator[Chart]:
+    """For each stage that was cut: what is left of every layer, in front of what was there."""
+    whole = tables.dense(page)
+    if whole is not None:
+        yield from (_layers(whole, stage) for stage in tables.cut(page))
+
+
+def _layers(whole: Manifest, stage: Manifest) -> Chart:
+    left, dense = tables.sizes(stage), tables.sizes(whole)
+    before = [dense[min(layer, len(dense) - 1)] for layer in range(len(left))]
+    drawn = svg.figure(1.0 + 0.24 * len(left))
+    for place, what in enumerate(("heads", "neurons")):
+        axes = drawn.add_subplot(1, 2, place + 1)
+        _bars(axes, [b[place] for b in before], [k[place] for k in left], svg.colour(place))
+        total, kept = sum(b[place] for b in before), sum(k[place] for k in left)
+        axes.set_title(f"{kept:,} of {total:,} {what}")
+        axes.set_ylabel("layer" if place == 0 else "")
+    title = f"What is left of every layer: {stage.stage}"
+    note = f"Pale: the whole model. Solid: {stage.stage}, {_encoder(stage)}."
+    spoken = "; ".join(
+        f"layer {layer + 1}: {heads} heads, {neurons} neurons"
+        for layer, (heads, neurons) in enumerate(left)
+    )
+    return Chart(title, svg.text(drawn, f"layers-{stage.stage}", title, spoken), note)
+
+
+def _encoder(stage: Manifest) -> str:
+    share = stage.model.encoder_share if stage.model else None
+    return f"{words.share(share)} of the encoder's weights"
+
+
+def _bars(axes: Axes, before: Sequence[int], left: Sequence[int], colour: str) -> None:
+    places = np.arange(1, len(left) + 1)
+    axes.barh(places, before, height=0.7, color=colour, alpha=0.22)
+    axes.barh(places, left, height=0.7, color=colour)
+    for place, count in zip(places, left, strict=True):
+        axes.annotate(f"{count:,}", (count, place), xytext=(3, 0), textcoords="offset points",
+                      va="center", fontsize=8)  # fmt: skip
+    axes.set_yticks(places)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max([*before, *left, 1]) * 1.12)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS, integer=True))
+    svg.quiet(axes, "x")
+
+
+def curves(page: Page) -> Iterator[Chart]:
+    """Of each stage that was trained."""
+    for stage in page.trained:
+        if history := page.histories.get(stage.stage):
+            yield _curves(stage, history)
+
+
+def _curves(stage: Manifest, history: list[dict[str, Any]]) -> Chart:
+    facts = stage.training or {}
+    chooser = next((key for key in facts if key.startswith("select_")), "select_accuracy")
+    name = chooser.removeprefix("select_")
+    scale, _ = words.scale_of(name)
+    panels = [("loss", "loss", 1.0), (chooser, words.titled(name), scale),
+              ("kept", "encoder kept, %", 100.0)]  # fmt: skip
+    panels = [panel for panel in panels if any(panel[0] in entry for entry in history)]
+    drawn = svg.figure(2.1)
+    for place, (key, label, factor) in enumerate(panels):
+        axes = drawn.add_subplot(1, len(panels), place + 1)
+        found = [(e["epoch"], e[key] * factor, e.get("step")) for e in history if key in e]
+        _curve(axes, found, svg.colour(place), facts.get("best_step") if key == chooser else None)
+        axes.set(title=label, xlabel="epoch")
+    title = f"Training of {stage.stage}"
+    n = next((entry["select_n"] for entry in history if "select_n" in entry), None)
+    chosen = (
+        f"; {name} on n = {n} rows that choose. The ring marks the step that was kept." if n else ""
+    )
+    note = f"{facts.get('steps', words.NONE)} steps{chosen}"
+    return Chart(title, svg.text(drawn, f"training-{stage.stage}", title, note), note)
+
+
+def _curve(axes: Axes, found: Sequence[tuple[float, float, Any]], colour: str, best: Any) -> None:
+    epochs, values, _ = zip(*found, strict=True)
+    few = "o" if len(found) < 12 else ""
+    axes.plot(epochs, values, color=colour, linewidth=1.4, marker=few, markersize=3.5)
+    for epoch, value, step in found:
+        if best is not None and step == best:
+            axes.plot(epoch, value, "o", markersize=9, markerfacecolor="none",
+                      markeredgecolor=svg.INK)  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+    svg.quiet(axes, "y")

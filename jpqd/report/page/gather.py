@@ -1,0 +1,158 @@
+"""What a report shows of a run: its manifests, recipe, histories and benchmark, as sealed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jpqd.core import bench_result
+from jpqd.core.bench_result import Arm, Bench, Measurement
+from jpqd.core.errors import UserError
+from jpqd.core.manifest import Manifest
+from jpqd.core.names import HISTORY, RECIPE
+from jpqd.report import compare
+from jpqd.report.compare import Comparison, Row
+from jpqd.run.finder import Run
+
+Samples = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Page:
+    run: Run
+    recipe: dict[str, Any]
+    stages: list[Manifest]
+    """From the baseline on in the recipe's order, an IR behind the stage that it was made of."""
+    comparison: Comparison | None
+    no_comparison: str
+    """Why there is none."""
+    histories: dict[str, list[dict[str, Any]]]
+    bench: Bench | None
+    samples: Samples | None
+
+    @property
+    def name(self) -> str:
+        return self.run.folder.name
+
+    @cached_property
+    def metric(self) -> str:
+        """What stages are set against each other by."""
+        measured = [figures for stage in self.stages for _, figures in stage.splits.items()]
+        return "pearson" if any("pearson" in figures for figures in measured) else "accuracy"
+
+    @cached_property
+    def baseline(self) -> Manifest:
+        """The comparison's; without one that of the run, or any stage."""
+        try:
+            wanted = self.comparison.baseline if self.comparison else self.run.baseline()
+        except UserError:
+            wanted = ""
+        named = [stage for stage in self.stages if stage.stage == wanted]
+        return [*named, *self.stages][0]
+
+    @cached_property
+    def trained(self) -> list[Manifest]:
+        return [stage for stage in self.stages if stage.kind == "model"]
+
+    @cached_property
+    def main(self) -> Manifest:
+        """What the headline speaks of: the smallest trained stage, the later one of equals."""
+
+        def size(stage: Manifest) -> tuple[float, bool]:
+            facts = stage.model
+            share = facts.encoder_share if facts else None
+            return (1.0 if share is None else share), not facts or facts.precision != "INT8"
+
+        return min(reversed(self.trained), key=size) if self.trained else self.stages[-1]
+
+    def difference(self, stage: str) -> Row | None:
+        """To the baseline on the same rows; None for the baseline itself."""
+        rows = self.comparison.stages if self.comparison else []
+        return next((row for row in rows if row.stage == stage and row.difference), None)
+
+    @cached_property
+    def latency(self) -> Measurement | None:
+        """The measurement that stands for all: the first of latencies, or the first."""
+        found = self.bench.measurements if self.bench else []
+        return next((m for m in found if m.mode == "latency"), next(iter(found), None))
+
+    @cached_property
+    def throughput(self) -> Measurement | None:
+        """Of the same requests; where it was not measured, what latencies allow."""
+        found = self.bench.measurements if self.bench else []
+        same = [m for m in found if self.latency and m.workload == self.latency.workload]
+        return next((m for m in same if m.mode == "throughput"), self.latency)
+
+    def arm(self, stage: str) -> Arm | None:
+        """How a stage is run: an IR as it is or as static copies, whichever is faster; anything
+        else by its first arm."""
+        arms = [arm for arm in self.bench.arms if arm.stage == stage] if self.bench else []
+        of_ir = [arm for arm in arms if arm.name in (stage, f"{stage}:static")]
+        return min(of_ir, key=self._median) if of_ir else next(iter(arms), None)
+
+    def _median(self, arm: Arm) -> float:
+        found = self.latency.arms[arm.name].latency_ms if self.latency else None
+        return math.inf if found is None or found.p50.value is None else found.p50.value
+
+    def deployed(self, stage: Manifest) -> Arm | None:
+        """The arm of the stage's IR, or its own."""
+        irs = [s.stage for s in self.stages if s.kind == "ir" and stage.stage in s.made_of]
+        arms = [arm for name in [*irs, stage.stage] if (arm := self.arm(name))]
+        return next(iter(arms), None)
+
+
+def gather(run: Run) -> Page:
+    stages = [stage for stage in run.in_order() if stage.kind != "bench"]
+    if not stages:
+        raise UserError(f"{run.folder}: no stage is sealed yet. jpqd run makes them.")
+    recipe = _recipe(run)
+    comparison, why = _compare(run)
+    bench, samples = _bench(run)
+    histories = {stage.stage: found for stage in stages if (found := _history(run, stage))}
+    return Page(run, recipe, stages, comparison, why, histories, bench, samples)
+
+
+def _recipe(run: Run) -> dict[str, Any]:
+    found = run.recipe
+    if not {"stages", "task"} <= found.keys():
+        path = run.folder / RECIPE
+        raise UserError(f"{path} is lost or damaged. jpqd run writes it again.")
+    return found
+
+
+def _compare(run: Run) -> tuple[Comparison | None, str]:
+    try:
+        return compare.compare([run], None, None), ""
+    except UserError as error:
+        return None, str(error)
+
+
+def _history(run: Run, stage: Manifest) -> list[dict[str, Any]]:
+    """Read how it was trained; empty where nothing was."""
+    path = run.open(stage.stage).file(HISTORY)
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path else []
+    return found
+
+
+def _bench(run: Run) -> tuple[Bench | None, Samples | None]:
+    """Read the newest benchmark."""
+    sealed = [stage for stage in run.stages if stage.kind == "bench"]
+    if not sealed:
+        return None, None
+    newest = run.open(max(sealed, key=lambda stage: stage.created).stage)
+    path, samples = newest.file(bench_result.FILE), newest.file(bench_result.SAMPLES)
+    if path is None:
+        return None, None
+    return bench_result.read(path), _load(samples) if samples else None
+
+
+def _load(path: Path) -> Samples:
+    with np.load(path, allow_pickle=False) as found:
+        return dict(found)

@@ -1,0 +1,59 @@
+"""The page: one file with its style and charts in it, that asks nothing of a network."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+from jpqd import __version__
+from jpqd.report.page import charts, facts, headline, speed, svg, tables
+from jpqd.report.page.charts import Chart
+from jpqd.report.page.gather import Page
+
+
+def render(page: Page) -> str:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(_shipped("page.html.j2"))
+    with svg.style():
+        drawn = _charts(page)
+    return template.render(
+        page=page,
+        headline=headline.main(page),
+        others=headline.others(page),
+        notes=list(headline.notes(page)),
+        missing_bench=headline.missing_bench(page),
+        tables=_tables(page),
+        charts=drawn,
+        recipe=facts.recipe(page),
+        style=_shipped("page.css"),
+        version=__version__,
+    )
+
+
+def _shipped(name: str) -> str:
+    return (resources.files("jpqd.report.page") / name).read_text(encoding="utf-8")
+
+
+def _tables(page: Page) -> dict[str, object]:
+    return {
+        "stages": tables.stages(page),
+        "differences": tables.differences(page),
+        "speed": list(speed.measurements(page.bench)) if page.bench else [],
+        "arms": speed.arms(page.bench) if page.bench else None,
+        "layers": tables.layers(page),
+        "training": tables.training(page),
+        "checks": tables.checks(page),
+        "environment": facts.environment(page),
+        "host": facts.host(page.bench) if page.bench else None,
+    }
+
+
+def _charts(page: Page) -> dict[str, list[Chart]]:
+    return {
+        "speed": [chart for chart in (charts.tradeoff(page), charts.distributions(page)) if chart],
+        "layers": list(charts.layers(page)),
+        "curves": list(charts.curves(page)),
+    }

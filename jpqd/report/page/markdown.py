@@ -1,0 +1,47 @@
+"""The report for a pull request: the main tables, without charts."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+
+from jpqd.report.page import headline, speed, tables
+from jpqd.report.page.gather import Page
+from jpqd.report.page.tables import Table
+
+
+def render(page: Page) -> str:
+    return "\n\n".join(_parts(page)) + "\n"
+
+
+def _parts(page: Page) -> Iterator[str]:
+    yield f"## {plain(page.name)}"
+    yield f"**{plain(headline.main(page))}**"
+    if notes := [*headline.others(page), *headline.notes(page)]:
+        yield "\n".join(f"- {plain(note)}" for note in notes)
+    yield from _table(tables.stages(page))
+    shown = [tables.differences(page)]
+    if page.bench:
+        shown += [*speed.measurements(page.bench), speed.arms(page.bench)]
+    for table in [*shown, tables.layers(page), tables.checks(page)]:
+        if table:
+            yield from _table(table)
+    yield "Brackets hold 95% intervals. Charts, environment and recipe are in `report.html`."
+
+
+def _table(table: Table) -> Iterator[str]:
+    """Title and note around it; a cell never breaks the row."""
+    yield f"### {plain(table.title)}"
+    rule = ["---:" if table.is_number(column) else "---" for column in range(len(table.head))]
+    body = [[plain(cell) for cell in row] for row in [table.head, *table.rows]]
+    lines = [body[0], rule, *body[1:]]
+    yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if table.note:
+        yield plain(table.note)
+
+
+def plain(text: str) -> str:
+    """Shown as it is: no tag, no link, no cell of its own."""
+    text = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*|]|(?<=\])\()", r"\\\1", text)

@@ -1,0 +1,87 @@
+"""The benchmark's tables: every arm in every measurement, and what it takes beside time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jpqd.core.bench_result import Bench, Figures, Measurement
+from jpqd.report.page import words
+from jpqd.report.page.tables import Table
+from jpqd.report.page.words import INTERVAL, NONE
+
+
+def measurements(bench: Bench) -> Iterator[Table]:
+    """One for each measurement, every arm in it."""
+    for measurement in bench.measurements:
+        head = ["arm", "backend", "precision"]
+        if measurement.mode != "throughput":
+            head += ["n", *(f"{name}, ms {INTERVAL}" for name in _PERCENTILES)]
+        head += [f"rows/s {INTERVAL}"]
+        if measurement.mode != "open_loop":
+            head += [f"speed ratio {INTERVAL}"]
+        rows = [_arm(bench, measurement, name) for name in measurement.arms]
+        yield Table(_measurement(measurement), head, rows, _measurement_note(bench, measurement))
+
+
+_PERCENTILES = ("p50", "p90", "p95", "p99")
+
+
+def _arm(bench: Bench, measurement: Measurement, name: str) -> list[str]:
+    arm, figures = bench.arm(name), measurement.arms[name]
+    ratio = words.ratio(figures.speedup) if figures.speedup else "baseline"
+    return [
+        name,
+        arm.backend,
+        arm.precision,
+        *([] if measurement.mode == "throughput" else _latency(figures)),
+        words.measured(figures.rows_per_second),
+        *([] if measurement.mode == "open_loop" else [ratio]),
+    ]
+
+
+def _latency(figures: Figures) -> list[str]:
+    found = figures.latency_ms
+    if found is None:
+        return [NONE] * (1 + len(_PERCENTILES))
+    return [str(found.n), *(words.measured(getattr(found, name)) for name in _PERCENTILES)]
+
+
+def _measurement(found: Measurement) -> str:
+    mode = {"latency": "Latency", "throughput": "Throughput", "open_loop": "Random arrivals"}
+    rate = f" at {found.rate:.0%} of capacity" if found.rate else ""
+    return f"{mode[found.mode]}{rate}, {found.workload}"
+
+
+def _measurement_note(bench: Bench, found: Measurement) -> str:
+    workload = next(w for w in bench.workloads if w.name == found.workload)
+    disturbed = ", ".join(map(str, found.disturbed)) or "none"
+    if len(found.disturbed) == found.blocks:
+        disturbed = "all"
+    return (
+        f"{bench.asked.device}, threads: {bench.asked.threads}; {found.blocks} blocks of "
+        f"{found.requests_per_block} requests, disturbed by other programs: {disturbed}; rows of "
+        f"{workload.source}, padding {workload.padding:.0%}."
+    )
+
+
+def arms(bench: Bench) -> Table:
+    """What each arm takes beside time for a request."""
+    head = ["arm", f"accuracy {INTERVAL}, n", "file, MB", "parameters", "memory, MB", "load, s",
+            "compile, s", "from cache, s", "energy, J"]  # fmt: skip
+    rows = [
+        [
+            arm.name,
+            words.accuracy(arm.accuracy),
+            words.megabytes(arm.bytes),
+            NONE if arm.parameters is None else f"{arm.parameters:,}",
+            f"{arm.peak_rss_mb:.0f}",
+            words.number(arm.load_seconds),
+            words.number(arm.compile_cold_seconds),
+            words.number(arm.compile_cached_seconds),
+            words.number(arm.energy_joules),
+        ]
+        for arm in bench.arms
+    ]
+    energy = next((f" Energy: {arm.energy_note}." for arm in bench.arms if arm.energy_note), "")
+    note = f"Memory: peak of the arm's own process after its first requests.{energy}"
+    return Table("Accuracy, size, memory and start", head, rows, note)

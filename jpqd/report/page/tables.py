@@ -1,0 +1,228 @@
+"""The report's tables as text: the page and the Markdown show the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from jpqd.core.manifest import Manifest
+from jpqd.report.page import words
+from jpqd.report.page.gather import Page
+from jpqd.report.page.words import INTERVAL, NONE
+
+_WORDS = {"measured on", "precision", "backend", "arm", "file", "chosen by", "matrix products", ""}
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first cell of a row names it."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    note: str = ""
+    texts: set[str] = field(default_factory=lambda: _WORDS)
+
+    def is_number(self, column: int) -> bool:
+        return column > 0 and self.head[column] not in self.texts
+
+
+def stages(page: Page) -> Table:
+    """From the baseline to what the run was for."""
+    head = [
+        "stage", "measured on", "n", f"{words.titled(page.metric)} {INTERVAL}",
+        f"{words.points(page.metric)} {INTERVAL}", "file, MB", "parameters", "encoder kept",
+        "precision",
+    ]  # fmt: skip
+    if page.latency:
+        head += [f"speed ratio {INTERVAL}", f"p50, ms {INTERVAL}", f"p95, ms {INTERVAL}",
+                 f"p99, ms {INTERVAL}", f"rows/s {INTERVAL}", "memory, MB"]  # fmt: skip
+    rows = [row for stage in page.stages for row in _stage(page, stage)]
+    return Table("Stages", head, rows, _stages_note(page))
+
+
+def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
+    """A line for each split that was measured."""
+    facts = stage.model
+    for split, figures in list(stage.splits.items()) or [(NONE, {})]:
+        yield [
+            stage.stage,
+            split,
+            str(figures.get("n", NONE)),
+            words.score(page.metric, figures.get(page.metric), figures.get(f"{page.metric}_95")),
+            _difference(page, stage),
+            words.megabytes(_model_bytes(stage)),
+            f"{facts.parameters:,}" if facts else NONE,
+            words.share(facts.encoder_share if facts else None),
+            facts.precision if facts else NONE,
+            *(_speed(page, stage.stage) if page.latency else []),
+        ]
+
+
+def _difference(page: Page, stage: Manifest) -> str:
+    if stage is page.baseline:
+        return "baseline"
+    found = page.difference(stage.stage)
+    return words.difference(page.metric, found.difference if found else None)
+
+
+def _model_bytes(stage: Manifest) -> int | None:
+    """Weights and graph, without tokenizer, history and predictions."""
+    found = [
+        entry.bytes
+        for name, entry in stage.files.items()
+        if PurePosixPath(name).name.startswith(("model", "openvino_model"))
+    ]
+    return sum(found) if found else None
+
+
+def _speed(page: Page, stage: str) -> list[str]:
+    arm = page.arm(stage)
+    if arm is None or page.latency is None or page.throughput is None:
+        return [NONE] * 6
+    figures = page.latency.arms[arm.name]
+    found = figures.latency_ms
+    return [
+        words.ratio(figures.speedup) if figures.speedup else "baseline",
+        *(words.measured(getattr(found, name, None)) for name in ("p50", "p95", "p99")),
+        words.measured(page.throughput.arms[arm.name].rows_per_second),
+        f"{arm.peak_rss_mb:.0f}",
+    ]
+
+
+def _stages_note(page: Page) -> str:
+    note = (
+        f"{words.points(page.metric).capitalize()}: to {page.baseline.stage} on the same rows, "
+        "paired. File: weights and graph; a quantized stage is stored in f32 until it is exported."
+    )
+    if page.bench and page.latency:
+        base = page.bench.arm(page.bench.baseline)
+        note += (
+            f" Times and ratio: {page.latency.mode}, {page.latency.workload}, over {base.name} "
+            f"({words.arm(base)}); above 1 is faster. Every arm with its n stands below."
+        )
+        chosen = [arm.name for stage in page.stages if (arm := page.arm(stage.stage))]
+        if static := [name.partition(":")[0] for name in chosen if name.endswith(":static")]:
+            note += f" As static copies, which are faster here: {', '.join(static)}."
+    return note
+
+
+def differences(page: Page) -> Table | None:
+    found = page.comparison
+    if found is None:
+        return None
+    metric, order = found.metric, [stage.stage for stage in page.stages]
+    rows = [
+        [
+            row.stage,
+            str(row.n),
+            words.score(metric, row.value),
+            words.difference(metric, row.difference) if row.difference else "baseline",
+            NONE if row.mcnemar_p is None else f"{row.mcnemar_p:.3g}",
+            words.score(metric, row.agreement),
+        ]
+        for row in sorted(found.stages, key=lambda row: order.index(row.stage))
+    ]
+    agreement = "same class, %" if metric == "accuracy" else "correlation with it"
+    head = ["stage", "n", words.titled(metric), f"{words.points(metric)} {INTERVAL}",
+            "McNemar p", agreement]  # fmt: skip
+    note = f"On {found.split}, the same rows as {found.baseline}; intervals over rows, bootstrap."
+    return Table(f"Differences to {found.baseline}", head, rows, note)
+
+
+def layers(page: Page) -> Table | None:
+    """Heads and neurons of every layer, for each size that occurs."""
+    found, whole = cut(page), dense(page)
+    if not found or whole is None:
+        return None
+    shown = [whole, *found]
+    head = ["layer", "whole", *(stage.stage for stage in found)]
+    rows = [
+        [str(layer + 1), *(_size(sizes(stage), layer) for stage in shown)]
+        for layer in range(max(len(sizes(stage)) for stage in shown))
+    ]
+    return Table("Heads / neurons of every layer", head, rows)
+
+
+def cut(page: Page) -> list[Manifest]:
+    """The trained stages whose layers are not those of the whole model."""
+    whole = dense(page)
+    if whole is None:
+        return []
+    return [stage for stage in page.trained if sizes(stage) and sizes(stage) != sizes(whole)]
+
+
+def share(stage: Manifest) -> float:
+    """Of the encoder's weights; a manifest that does not tell is of a whole model."""
+    found = stage.model.encoder_share if stage.model else None
+    return 1.0 if found is None else found
+
+
+def dense(page: Page) -> Manifest | None:
+    """A stage with every head and neuron: the baseline, where its manifest tells."""
+    for stage in (page.baseline, *page.trained):
+        if sizes(stage) and share(stage) == 1:
+            return stage
+    return None
+
+
+def sizes(stage: Manifest) -> list[tuple[int, int]]:
+    return stage.model.layers if stage.model else []
+
+
+def _size(found: list[tuple[int, int]], layer: int) -> str:
+    return " / ".join(map(str, found[layer])) if layer < len(found) else NONE
+
+
+def training(page: Page) -> Table | None:
+    head = ["stage", "steps", "best step", "chosen by", "its value", "n", "samples/s",
+            "precision", "took, s"]  # fmt: skip
+    rows = [_trained(page, stage) for stage in page.trained if stage.training]
+    return Table("Training", head, rows) if rows else None
+
+
+def _trained(page: Page, stage: Manifest) -> list[str]:
+    facts = stage.training or {}
+    chooser = next((key for key in facts if key.startswith("select_")), "")
+    evaluated = [entry for entry in page.histories.get(stage.stage, []) if "select_n" in entry]
+    name = chooser.removeprefix("select_")
+    return [
+        stage.stage,
+        *(str(facts.get(key, NONE)) for key in ("steps", "best_step")),
+        name or NONE,
+        words.score(name, facts.get(chooser)),
+        str(evaluated[-1]["select_n"]) if evaluated else NONE,
+        words.number(facts.get("samples_per_second")),
+        facts.get("precision", NONE),
+        f"{stage.seconds:.0f}",
+    ]
+
+
+def checks(page: Page) -> Table | None:
+    """How far each IR is from the model that it was made of, row by row."""
+    rows = [
+        _check(stage, name, found)
+        for stage in page.stages
+        if stage.kind == "ir"
+        for name, found in stage.checks.items()
+    ]
+    head = ["IR", "file", "n", "same prediction, %", "asked for, %", "largest difference",
+            "mean difference", "matrix products"]  # fmt: skip
+    note = "Differences of logits, to the PyTorch model of the stage that it was made of."
+    return Table("Exports against their models", head, rows, note) if rows else None
+
+
+def _check(stage: Manifest, name: str, found: dict[str, Any]) -> list[str]:
+    products = ", ".join(f"{kind} {count}" for kind, count in found.get("matmuls", {}).items())
+    return [
+        stage.stage,
+        name,
+        str(found.get("rows", NONE)),
+        words.score("accuracy", found.get("same")),
+        words.score("accuracy", found.get("same_asked")),
+        words.number(found.get("largest_difference")),
+        words.number(found.get("mean_difference")),
+        products or NONE,
+    ]

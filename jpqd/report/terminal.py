@@ -1,0 +1,59 @@
+"""Tables for the terminal: what a run holds, and what a plan would do."""
+
+from typing import Any
+
+from rich.table import Table
+
+from jpqd.core import terminal
+from jpqd.core.manifest import Manifest
+from jpqd.run.plan import Step
+
+_SHOWN = ("accuracy", "f1", "matthews", "pearson", "spearman")
+
+
+def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = ()) -> Table:
+    """One row for each split that a stage measured, and one for what is not sealed yet."""
+    table = terminal.new_table(title)
+    for column in ("stage", "use", "split", "n", "metrics", "size", "took"):
+        table.add_column(column, justify="right" if column in ("n", "size", "took") else "left")
+    for manifest in stages:
+        for split, figures in manifest.splits.items():
+            table.add_row(
+                manifest.stage,
+                manifest.use,
+                split,
+                str(figures["n"]),
+                _figures(figures),
+                _megabytes(manifest.bytes),
+                f"{manifest.seconds:.0f} s",
+            )
+    for stage in unsealed:
+        table.add_row(stage, "", "", "", "not sealed", "", "")
+    return table
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    shown = [f"{name} {figures[name]:.4f}" for name in _SHOWN if name in figures]
+    if "accuracy_95" in figures:
+        low, high = figures["accuracy_95"]
+        shown[0] += f" [{low:.3f}, {high:.3f}]"
+    return ", ".join(shown)
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def plan_table(title: str, steps: list[Step]) -> Table:
+    """What would run, why, what it reads and the room that it takes."""
+    table = terminal.new_table(title)
+    for column in ("stage", "use", "state", "why", "reads", "disk"):
+        table.add_column(column, overflow="fold")
+    for step in steps:
+        reads = ", ".join(step.stage.inputs()) or "model, data"
+        disk = "?" if step.disk_bytes is None else _megabytes(step.disk_bytes)
+        sealed = step.status == "sealed"
+        table.add_row(
+            step.id, step.stage.use, step.status, "\n".join(step.why), reads, "" if sealed else disk
+        )
+    return table

@@ -1,0 +1,1 @@
+"""From a recipe to sealed folders: plan, run, find."""

@@ -1,0 +1,159 @@
+"""Finds runs, their stages and their baseline, and opens what is sealed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from jpqd.core import artifact
+from jpqd.core.artifact import Sealed
+from jpqd.core.errors import UserError
+from jpqd.core.manifest import FolderKind, Manifest
+from jpqd.core.names import MANIFEST, RECIPE
+from jpqd.recipe.task import Task
+
+TEACHER = "teacher"
+"""The stage that others are set against, where a run has one of this name."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what is sealed in it, in the order in which it was made."""
+
+    folder: Path
+    sealed: tuple[Sealed, ...]
+    unsealed: tuple[str, ...] = ()
+    """Stages of its recipe without a manifest that can be read."""
+
+    @property
+    def newest(self) -> float:
+        return max((_manifest_time(stage.folder) for stage in self.sealed), default=0)
+
+    @property
+    def stages(self) -> list[Manifest]:
+        return [stage.manifest for stage in self.sealed]
+
+    @property
+    def names(self) -> list[str]:
+        return [stage.stage for stage in self.stages]
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What the run was asked for; empty where that is lost."""
+        return read_recipe(self.folder) or {}
+
+    def of_kind(self, kind: FolderKind) -> list[str]:
+        return [stage.stage for stage in self.stages if stage.kind == kind]
+
+    def open(self, name: str) -> Sealed:
+        return next(stage for stage in self.sealed if stage.manifest.stage == name)
+
+    def baseline(self) -> str:
+        """Name the teacher, or the first model that was trained."""
+        models = self.of_kind("model")
+        if TEACHER in [*models, *self.unsealed]:
+            return TEACHER
+        if not models:
+            raise UserError(
+                f"{self.folder}: no trained stage is sealed. Run its recipe to the end."
+            )
+        return models[0]
+
+    def in_order(self) -> list[Manifest]:
+        """The stages as the recipe has them, what was made of a stage behind it."""
+        order = list(self.recipe.get("stages", ()))
+
+        def place(stage: Manifest) -> tuple[int, bool]:
+            exported = stage.kind == "ir"
+            names = stage.made_of if exported else (stage.stage,)
+            found = [order.index(name) for name in names if name in order]
+            return max(found, default=len(order)), exported
+
+        return sorted(self.stages, key=place)
+
+    def damage(self) -> list[str]:
+        """Name every file that differs from its manifest, and folders whose manifest is gone."""
+        lost = [f"{stage}/{MANIFEST}: missing or torn" for stage in self.unsealed
+                if (self.folder / stage).exists()]  # fmt: skip
+        for stage in self.sealed:
+            found = artifact.damage(stage.folder, stage.manifest.files, thorough=True)
+            lost += [f"{stage.folder.name}/{what}" for what in found]
+        return lost
+
+
+def runs(root: Path) -> list[Run]:
+    """List every run below a folder, the newest first."""
+    folders = [path.parent for path in root.glob(f"*/{RECIPE}")] if root.is_dir() else []
+    found = [_run(folder) for folder in folders]
+    return sorted(found, key=lambda run: run.newest, reverse=True)
+
+
+def find(root: Path, name: str | None = None) -> Run:
+    """Find a run by its name below `root`, or by its folder anywhere; the newest without a name."""
+    if name is not None and is_run(Path(name)):
+        return _run(Path(name).resolve())
+    found = runs(root)
+    if not found:
+        raise UserError(f"there are no runs in {root}. Run a recipe, or name the folder: --runs.")
+    if name is None:
+        return found[0]
+    for run in found:
+        if name in (run.folder.name, str(run.folder)):
+            return run
+    raise UserError(
+        f"there is no run {name!r} in {root}: {', '.join(r.folder.name for r in found)}"
+    )
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / RECIPE).is_file()
+
+
+def around(folder: Path) -> Path | None:
+    """Find the run that a stage's folder lies in."""
+    parent = folder.resolve().parent
+    return parent if is_run(parent) else None
+
+
+def read_recipe(folder: Path) -> dict[str, Any] | None:
+    """Read what a run was asked for; None beside a folder that no run made."""
+    try:
+        found = json.loads((folder / RECIPE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def task_of(run: Path) -> Task:
+    """Read the task of a run's recipe."""
+    try:
+        return Task.model_validate((read_recipe(run) or {}).get("task"))
+    except ValidationError as error:
+        raise UserError(f"{run / RECIPE} cannot be used: {error}") from error
+
+
+def _run(folder: Path) -> Run:
+    sealed = tuple(_sealed(folder))
+    wanted = (read_recipe(folder) or {}).get("stages", ())
+    known = {stage.manifest.stage for stage in sealed}
+    return Run(folder, sealed, tuple(stage for stage in wanted if stage not in known))
+
+
+def _sealed(folder: Path) -> Iterator[Sealed]:
+    found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    found = [
+        path for path in found if not path.name.endswith((artifact.PARTIAL, artifact.REPLACED))
+    ]
+    for path in sorted(found, key=_manifest_time):
+        if artifact.read(path):
+            yield artifact.open_sealed(path)
+
+
+def _manifest_time(folder: Path) -> float:
+    try:
+        return (folder / MANIFEST).stat().st_mtime
+    except OSError:
+        return 0.0

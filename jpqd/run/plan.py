@@ -1,0 +1,110 @@
+"""What a recipe would do in a run folder: what is sealed, what runs and why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal
+
+from jpqd.core import artifact, environment
+from jpqd.core.manifest import Manifest
+from jpqd.data import sources
+from jpqd.recipe.contracts import Stage
+from jpqd.recipe.recipes import Recipe
+
+Status = Literal["sealed", "new", "continue", "changed", "damaged"]
+_MATTERS = ("jpqd", "torch", "transformers", "nncf", "openvino", "optimum-intel")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a plan."""
+
+    id: str
+    stage: Stage
+    folder: Path
+    work: Path
+    fingerprint: str
+    inputs: dict[str, Any]
+    status: Status
+    why: tuple[str, ...]
+    disk_bytes: int | None
+    manifest: Manifest | None
+
+
+def plan(recipe: Recipe, run: Path) -> list[Step]:
+    """Steps in order. Reads the recipe's files and the run folder, writes nothing."""
+    model = sources.model_identity(recipe.model)
+    data = {**recipe.task.plain(), "dataset": sources.dataset_identity(recipe.task)}
+    weights = sources.weights_bytes(recipe.model)
+    steps: list[Step] = []
+    for name, stage in recipe.stages.items():
+        parents = {step.id: step.fingerprint for step in steps if step.id in stage.inputs()}
+        inputs = {
+            "stage": stage.plain(),
+            "task": data,
+            "seed": recipe.seed,
+            "parents": parents,
+            "versions": versions(),
+        }
+        if stage.start() is None:
+            inputs["model"] = model
+        if others := stage.sources():
+            inputs["sources"] = {source: sources.identity(source) for source in others}
+        steps.append(_step(name, stage, run, inputs, weights))
+    return steps
+
+
+def _step(name: str, stage: Stage, run: Path, inputs: dict[str, Any], weights: int | None) -> Step:
+    inputs = _given(inputs)
+    fingerprint = artifact.digest(inputs)
+    folder, work = run / name, run / ".work" / f"{name}-{fingerprint[:12]}"
+    manifest = artifact.read(folder)
+    status, why = _status(folder, work, manifest, fingerprint, inputs)
+    disk = None if weights is None else stage.disk_bytes(weights)
+    return Step(name, stage, folder, work, fingerprint, inputs, status, why, disk, manifest)
+
+
+def _given(value: Any) -> Any:
+    """Without the options that are not set: a new one that nobody uses trains nothing again."""
+    if isinstance(value, dict):
+        return {key: _given(inner) for key, inner in value.items() if inner is not None}
+    return [_given(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _status(
+    folder: Path, work: Path, manifest: Manifest | None, fingerprint: str, inputs: dict[str, Any]
+) -> tuple[Status, tuple[str, ...]]:
+    if manifest is None:
+        if folder.exists():
+            return "damaged", ("its manifest is missing or cannot be read",)
+        return ("continue", ("it was interrupted",)) if work.exists() else ("new", ())
+    if manifest.fingerprint != fingerprint:
+        return "changed", tuple(differences(manifest.inputs, inputs))
+    broken = tuple(artifact.damage(folder, manifest.files, thorough=False))
+    return ("damaged", broken) if broken else ("sealed", ())
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """`stage.epochs: 3 -> 4`, for whatever went into the two fingerprints."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            inner = f"{path}.{key}" if path else key
+            yield from differences(old.get(key), new.get(key), inner)
+    elif isinstance(old, list) and isinstance(new, list):
+        for index, pair in enumerate(zip_longest(old, new)):
+            yield from differences(*pair, f"{path}.{index}")
+    elif old != new:
+        yield f"{path}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    is_hash = len(text) == 64 and not set(text) - set("0123456789abcdef")
+    return text[:8] if is_hash else text if len(text) <= 60 else text[:57] + "..."
+
+
+def versions() -> dict[str, str]:
+    """Major and minor: a patch release does not cost anyone a new training."""
+    found = {package: environment.installed(package) or "absent" for package in _MATTERS}
+    return {package: ".".join(text.split("+")[0].split(".")[:2]) for package, text in found.items()}

@@ -1,0 +1,147 @@
+"""Runs a plan: skip what is sealed, run what is not, seal it."""
+
+import importlib.util
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jpqd.core import artifact, lock, processes
+from jpqd.core.errors import RunError, UserError
+from jpqd.core.manifest import Manifest
+from jpqd.core.names import RECIPE
+from jpqd.core.progress import Progress
+from jpqd.data import sources
+from jpqd.recipe.contracts import Context
+from jpqd.recipe.recipes import Recipe
+from jpqd.run.plan import Step, plan
+
+_MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}
+"""Trackers whose Python module has another name."""
+
+
+def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
+    """Run a recipe to its end in `runs/<name>`; what is sealed and unchanged is left alone."""
+    _check_trackers(recipe)
+    run = runs / recipe.name
+    if any(step.status != "sealed" for step in plan(recipe, run)):
+        others = [source for stage in recipe.stages.values() for source in stage.sources()]
+        sources.check_hub(recipe.model, recipe.task, others)
+    with _holding(run):
+        if processes.is_main():
+            for name in recipe.stages:
+                artifact.recover(run / name)
+            artifact.write_json(run / RECIPE, recipe.plain())
+        processes.barrier()
+        steps = plan(recipe, run)
+        processes.barrier()
+        for index, step in enumerate(steps):
+            progress.say(f"[{index + 1}/{len(steps)}] {step.id}: {announce(step)}")
+            if step.status != "sealed":
+                _run(step, recipe, steps, progress)
+        return plan(recipe, run)
+
+
+def announce(step: Step) -> str:
+    words = {
+        "sealed": "sealed already",
+        "new": f"{step.stage.use}",
+        "continue": f"{step.stage.use}, continued",
+        "changed": f"{step.stage.use} again, because its inputs changed",
+        "damaged": f"{step.stage.use} again, because the folder is damaged",
+    }
+    return words[step.status] + ("" if not step.why else f" ({'; '.join(step.why)})")
+
+
+@contextmanager
+def _holding(run: Path) -> Iterator[None]:
+    """Only the first process locks and creates; the others work beside it."""
+    if not processes.is_main():
+        yield
+        return
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot create {run}: {error.strerror}."
+        raise RunError(f"{reason} Choose a folder with --runs.") from None
+    with lock.hold(run):
+        yield
+
+
+def _check_trackers(recipe: Recipe) -> None:
+    for tracker in recipe.report_to:
+        module = _MODULES.get(tracker, tracker)
+        if importlib.util.find_spec(module) is None:
+            package = "'jpqd[tensorboard]'" if tracker == "tensorboard" else module
+            raise UserError(f"report_to: {tracker} is not installed. Try: pip install {package}")
+
+
+def _check_room(step: Step, progress: Progress) -> None:
+    free = shutil.disk_usage(step.work.parent.parent).free
+    if step.disk_bytes and step.disk_bytes > free:
+        progress.warn(
+            f"{step.id} may need {step.disk_bytes / 1e6:.0f} MB for checkpoints and result, "
+            f"and {free / 1e6:.0f} MB are free; choose another disk with --runs"
+        )
+
+
+def _run(step: Step, recipe: Recipe, steps: list[Step], progress: Progress) -> None:
+    with _partial(step, progress) as partial:
+        processes.barrier()
+        started = time.monotonic()
+        kept = "Stages and checkpoints on disk are intact."
+        with artifact.disk_full_is_clear(step.folder.parent, kept):
+            metrics = step.stage.run(_context(step, recipe, steps, partial, progress))
+            if processes.is_main():
+                _seal(step, partial, metrics, time.monotonic() - started)
+        processes.barrier()
+
+
+@contextmanager
+def _partial(step: Step, progress: Progress) -> Iterator[Path]:
+    """The folder that the stage writes to; the first process makes and removes it."""
+    if not processes.is_main():
+        yield step.folder.with_name(step.folder.name + artifact.PARTIAL)
+        return
+    _check_room(step, progress)
+    step.work.mkdir(parents=True, exist_ok=True)
+    with lock.sealing(step.folder, "Choose a folder with --runs.") as partial:
+        yield partial
+
+
+def _context(
+    step: Step, recipe: Recipe, steps: list[Step], out: Path, progress: Progress
+) -> Context:
+    return Context(
+        stage=step.id,
+        model=recipe.model,
+        task=recipe.task,
+        seed=recipe.seed,
+        report_to=recipe.report_to,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+        inputs={
+            other.id: artifact.open_sealed(other.folder).folder
+            for other in steps
+            if other.id in step.stage.inputs()
+        },
+        out=out,
+        work=step.work,
+        cache=step.folder.parent.parent / ".cache",
+        progress=progress,
+    )
+
+
+def _seal(step: Step, partial: Path, metrics: dict[str, object], seconds: float) -> None:
+    manifest = Manifest.of(
+        step.id,
+        step.stage.use,
+        step.stage.makes,
+        seconds,
+        fingerprint=step.fingerprint,
+        inputs=step.inputs,
+        metrics=metrics,
+    )
+    artifact.seal(partial, step.folder, manifest)
+    for leftover in step.work.parent.glob(f"{step.id}-????????????"):
+        shutil.rmtree(leftover, ignore_errors=True)

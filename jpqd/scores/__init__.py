@@ -1,0 +1,1 @@
+"""Figures of predictions, with intervals; differences on the same rows."""

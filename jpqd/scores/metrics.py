@@ -1,0 +1,68 @@
+"""Figures of a split, each with its n and, where there is a closed form, its 95% interval."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics as sk
+
+from jpqd.core.errors import DataError
+from jpqd.data.labels import Labels
+from jpqd.recipe.task import CLASSIFICATION_METRICS, REGRESSION_METRICS, Task
+
+Z95 = 1.959964
+
+
+def chooser(task: Task, labels: Labels) -> str:
+    """The metric that chooses a checkpoint. All of them are better when larger."""
+    known = CLASSIFICATION_METRICS if labels.kind == "classification" else REGRESSION_METRICS
+    if task.metric is not None and task.metric not in known:
+        raise DataError(
+            f"task.metric {task.metric!r} does not fit: the labels in column {task.label!r} make "
+            f"this a {labels.kind}. Choose one of {', '.join(known)}, or set task.kind."
+        )
+    return task.metric or known[0]
+
+
+def score(labels: Labels, logits: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    if labels.kind == "regression":
+        return {"n": len(truth), **_regression(logits[:, 0], truth)}
+    return {"n": len(truth), **_classification(labels, logits.argmax(axis=1), truth)}
+
+
+def _classification(labels: Labels, guess: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    average = "binary" if len(labels.names) == 2 else "macro"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class that never occurs has no F1; zero is said below
+        return {
+            "accuracy": float(sk.accuracy_score(truth, guess)),
+            "accuracy_95": wilson(int((guess == truth).sum()), len(truth)),
+            "f1": float(sk.f1_score(truth, guess, average=average, zero_division=0)),
+            "matthews": float(sk.matthews_corrcoef(truth, guess)),
+        }
+
+
+def _regression(guess: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    return {
+        "pearson": _correlation(stats.pearsonr, guess, truth),
+        "spearman": _correlation(stats.spearmanr, guess, truth),
+        "mse": float(np.mean((guess - truth) ** 2)),
+    }
+
+
+def _correlation(measure: Any, guess: np.ndarray, truth: np.ndarray) -> float:
+    """Zero for a constant prediction: it orders nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value = float(measure(guess, truth).statistic) if len(truth) > 1 else math.nan
+    return 0.0 if math.isnan(value) else value
+
+
+def wilson(right: int, n: int) -> list[float]:
+    """95% interval of a share: holds near 0 and 1 and for small n."""
+    share, spread = right / n, Z95 * Z95 / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z95 * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return [max(0.0, middle - half), min(1.0, middle + half)]

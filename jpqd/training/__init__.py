@@ -1,0 +1,1 @@
+"""The training stage: options, loop, checkpoints, evaluation."""

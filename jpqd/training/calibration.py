@@ -1,0 +1,28 @@
+"""Some rows of train, always the same for a seed: what ranges and one-shot scores come from."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from jpqd.training import evaluation
+from jpqd.training.method import Training
+
+
+def batches(
+    training: Training, rows: int, device: torch.device, size: int = 1
+) -> Iterator[tuple[evaluation.Batch, torch.Tensor]]:
+    """Features and labels. Batches of one hold no padding, whose activations nobody reads."""
+    split = training.data.splits["train"]
+    collate = evaluation.collator(training.tokenizer)
+    chosen = _some(split, rows, training.ctx.seed)
+    for start in range(0, len(chosen), size):
+        batch = collate(split.__getitems__(chosen[start : start + size]))
+        features = evaluation.features(batch)
+        yield {k: v.to(device) for k, v in features.items()}, batch["labels"].to(device)
+
+
+def _some(split: Dataset, rows: int, seed: int) -> list[int]:
+    order = np.random.default_rng(seed).permutation(len(split))
+    return [int(row) for row in order[:rows]]

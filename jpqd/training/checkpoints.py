@@ -1,0 +1,86 @@
+"""Checkpoints of a training stage: written beside, hashed, renamed; the newest whole one counts."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from jpqd.core import artifact
+from jpqd.core.manifest import FileEntry
+from jpqd.core.names import MANIFEST
+from jpqd.core.progress import Progress
+
+_STAGING = ".writing"
+_TORN = "torn-"
+_STEP = "step-"
+
+
+class Checkpoints:
+    """The folder of one stage's checkpoints. Only the main process calls what writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.staging = folder / _STAGING
+
+    def at(self, step: int) -> Path:
+        return self.folder / f"{_STEP}{step}"
+
+    def steps(self) -> list[int]:
+        """Newest first."""
+        found = [path.name.removeprefix(_STEP) for path in self.folder.glob(f"{_STEP}*")]
+        return sorted((int(name) for name in found if name.isdigit()), reverse=True)
+
+    def newest(self, progress: Progress) -> Path | None:
+        """The newest checkpoint that is whole, with the best one it refers to."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+        for step in self.steps():
+            folder = self.at(step)
+            broken = self._broken(folder)
+            if broken is None:
+                return folder
+            aside = folder.with_name(f"{_TORN}{folder.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            progress.warn(
+                f"checkpoint {folder.name} is not whole ({broken}); moved to {aside.name}"
+            )
+        return None
+
+    def _broken(self, folder: Path) -> str | None:
+        """Why it cannot be used, itself or the best one so far, which is loaded at the end."""
+        manifest = _read(folder)
+        if manifest is None:
+            return "its manifest cannot be read"
+        problem = _damage(folder, manifest)
+        best = manifest["best_step"]
+        if problem or best in (None, manifest["step"]):
+            return problem
+        chosen = _read(self.at(best))
+        problem = "no manifest" if chosen is None else _damage(self.at(best), chosen)
+        return problem and f"the best one so far, {_STEP}{best}: {problem}"
+
+    def commit(self, written: Path, step: int, best_step: int | None) -> None:
+        """Seal what was written in staging, then drop what is no longer needed."""
+        artifact.close(written, {"step": step, "best_step": best_step})
+        artifact.publish(written, self.at(step))
+        shutil.rmtree(self.staging, ignore_errors=True)
+        self._rotate(best_step)
+
+    def _rotate(self, best_step: int | None) -> None:
+        """Keep the newest two, so that a torn one costs little, and the best."""
+        for step in self.steps()[2:]:
+            if step != best_step:
+                shutil.rmtree(self.at(step), ignore_errors=True)
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = {name: FileEntry(**entry) for name, entry in manifest["files"].items()}
+        return {"step": manifest["step"], "best_step": manifest["best_step"], "files": files}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _damage(folder: Path, manifest: dict[str, Any]) -> str | None:
+    return next(artifact.damage(folder, manifest["files"], thorough=True), None)

@@ -1,0 +1,150 @@
+"""The keys of `use: train` and of `use: evaluate`."""
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+)
+
+from jpqd.core.manifest import FolderKind
+from jpqd.recipe import plugins
+from jpqd.recipe.contracts import Stage
+from jpqd.recipe.schema import (
+    Count,
+    Fraction,
+    Name,
+    NonNegative,
+    Positive,
+    Share,
+    Spec,
+    StageId,
+    increasing,
+    mistake,
+)
+from jpqd.training.method import METHODS, Method
+
+AnyMethod = Annotated[
+    SerializeAsAny[Method],
+    PlainValidator(lambda value: plugins.build(value, METHODS, Method)),
+]
+
+
+def _student_layers(value: Any) -> int | tuple[int, ...]:
+    if isinstance(value, list | tuple):
+        return increasing(_NUMBERS.validate_python(value))
+    return _COUNT.validate_python(value)
+
+
+_COUNT = TypeAdapter(Count)
+_NUMBERS = TypeAdapter(Annotated[tuple[Count, ...], Field(min_length=1)])
+if TYPE_CHECKING:
+    StudentLayers = int | tuple[int, ...]
+else:
+    StudentLayers = Annotated[Any, PlainValidator(_student_layers)]
+
+
+class Student(Spec):
+    """An earlier stage's model with fewer of its layers."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    source: StageId = Field(alias="from")
+    layers: StudentLayers
+    """How many, evenly spaced with the last one kept, or which: `[1, 3, 6]`, counted from 1."""
+
+
+class TrainOptions(Stage):
+    """Trains the recipe's model, or the model of the stage that it needs."""
+
+    makes: ClassVar[FolderKind] = "model"
+
+    use: Literal["train"]
+    needs: Annotated[tuple[StageId, ...], Field(max_length=1)] = ()
+    student: Student | None = None
+    """Instead of `needs`: starts from some layers of an earlier stage's model."""
+    epochs: NonNegative = 3.0
+    batch_size: Count = 32
+    """Rows for one optimizer step, over all processes together."""
+    micro_batch: Count | None = None
+    """Rows that pass through one process at a time; set it where memory is short."""
+    learning_rate: Positive = 3.0e-5
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: Fraction = 0.06
+    weight_decay: NonNegative = 0.01
+    max_grad_norm: Positive = 1.0
+    average: Share | None = None
+    """Decay of a moving average of the weights, which is what is kept. It grows with the steps as
+    (1 + step) / (10 + step) up to this value."""
+    dropout: Annotated[Fraction, Field(lt=1)] | None = None
+    """Instead of the model's own, while this stage trains."""
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    """auto: bf16 where the processor computes in it, f32 elsewhere."""
+    evals_per_epoch: Count = 1
+    """How often the checkpoint to keep is chosen, on `task.select_on`."""
+    methods: tuple[AnyMethod, ...] = ()
+
+    @field_validator("micro_batch")
+    @classmethod
+    def _micro_batch_divides(cls, micro: int | None, info: ValidationInfo) -> int | None:
+        whole = info.data.get("batch_size")
+        if micro and whole and whole % micro:
+            raise mistake(
+                f"batch_size {whole} is not a multiple of micro_batch",
+                "Give a divisor of batch_size.",
+            )
+        return micro
+
+    @field_validator("methods")
+    @classmethod
+    def _each_once(cls, methods: tuple[AnyMethod, ...]) -> tuple[AnyMethod, ...]:
+        names = [method.use for method in methods]
+        for name in names:
+            if names.count(name) > 1:
+                raise mistake(
+                    f"{name!r} is listed twice", "Give the second one a stage of its own."
+                )
+        return methods
+
+    @field_validator("student")
+    @classmethod
+    def _one_start(cls, student: Student | None, info: ValidationInfo) -> Student | None:
+        if student and info.data.get("needs"):
+            raise mistake("the stage has both `needs` and `student`", "Remove one of them.")
+        return student
+
+    def start(self) -> str | None:
+        return self.student.source if self.student else super().start()
+
+    def inputs(self) -> tuple[str, ...]:
+        start = [name for name in [self.start()] if name]
+        return tuple(
+            dict.fromkeys([*start, *(i for method in self.methods for i in method.inputs())])
+        )
+
+    def sources(self) -> tuple[str, ...]:
+        return tuple(source for method in self.methods for source in method.sources())
+
+    def disk_bytes(self, weights_bytes: int) -> int:
+        """Four checkpoints (newest two, best, the one being written) and the result."""
+        if not self.epochs:
+            return weights_bytes
+        checkpoint = 3 + (self.average is not None)  # the weights, two moments, the average
+        return weights_bytes * (4 * checkpoint + 1)
+
+
+class EvaluateOptions(Stage):
+    """Metrics of an earlier stage on one split, and its logits row by row."""
+
+    makes: ClassVar[FolderKind] = "figures"
+
+    use: Literal["evaluate"]
+    needs: Annotated[tuple[StageId, ...], Field(min_length=1, max_length=1)]
+    split: Name | None = None
+    """`task.report_on` when not given."""
+    batch_size: Count = 64

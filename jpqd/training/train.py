@@ -1,0 +1,161 @@
+"""The one training stage: a model, its methods, a loop, the best checkpoint, a folder to seal."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, TrainingArguments, set_seed
+
+from jpqd.core import artifact, interrupts, processes
+from jpqd.core.errors import Interrupted, UserError
+from jpqd.data import splits
+from jpqd.model import loading, size, student
+from jpqd.recipe.contracts import Context
+from jpqd.scores import metrics
+from jpqd.training import evaluation
+from jpqd.training.loop import EVAL_BATCH, Loop
+from jpqd.training.method import Hooks, Training
+from jpqd.training.options import TrainOptions
+
+
+def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
+    """Train, keep the checkpoint that `select_on` prefers, report on a split that chose nothing."""
+    loading.quiet()
+    start = stage.start()
+    source = str(ctx.inputs[start]) if start else ctx.model
+    tokenizer = loading.load_tokenizer(source, ctx.task, ctx.cache)
+    prepared = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    training = Training(ctx, tokenizer, prepared, _bf16(stage.precision))
+    set_seed(ctx.seed)
+    network, fresh = loading.load_for_training(source, prepared.labels, tokenizer)
+    if fresh:
+        ctx.progress.say(f"    starts at random: {', '.join(fresh)}")
+    if stage.student:
+        student.shorten(network, stage.student.layers, f"{ctx.stage}: student.layers")
+    _set_dropout(network, stage.dropout)
+    network, hooks = _attach(stage, network, training)
+    facts: dict[str, Any] = {}
+    if stage.epochs:
+        facts = _fit(stage, training, network, hooks)
+    for hook in reversed(hooks):
+        network = hook.finish(network)
+    found = size.facts(network)
+    if stage.methods and (summary := size.summary(found)):
+        ctx.progress.say(f"    {summary}")
+    report = _report(training, network)
+    sizes = found.model_dump(exclude_unset=True)
+    return {**report, **facts, "model": sizes, "data": prepared.facts()}
+
+
+def _set_dropout(network: PreTrainedModel, dropout: float | None) -> None:
+    if dropout is None:
+        return
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
+
+
+def _attach(
+    stage: TrainOptions, network: PreTrainedModel, training: Training
+) -> tuple[PreTrainedModel, list[Hooks]]:
+    hooks: list[Hooks] = []
+    for method in stage.methods:
+        network, hook = method.attach(network, training)
+        hooks.append(hook)
+    return network, hooks
+
+
+def _fit(
+    stage: TrainOptions, training: Training, network: PreTrainedModel, hooks: list[Hooks]
+) -> dict[str, Any]:
+    """Train to the end, or to the step boundary where a signal asks to stop."""
+    ctx = training.ctx
+    loop = Loop(
+        model=network,
+        args=_arguments(stage, ctx, len(training.data.splits["train"])),
+        data_collator=evaluation.collator(training.tokenizer),
+        stage=stage,
+        training=training,
+        hooks=hooks,
+    )
+    with interrupts.deferred():
+        loop.run()
+    if signum := loop.stopped_by:
+        done = f"step {loop.state.global_step} of {loop.state.max_steps}"
+        raise Interrupted(
+            f"{ctx.stage}: stopped and saved at {done}; run again to continue", signum
+        )
+    loop.load_best()
+    if processes.is_main():
+        artifact.write_json(ctx.out / "history.json", loop.state.log_history)
+    return {"train": loop.facts()}
+
+
+def _arguments(stage: TrainOptions, ctx: Context, rows: int) -> TrainingArguments:
+    """Evaluating, saving and stopping are decided in the loop, by step."""
+    micro, accumulate = _shares(stage, ctx.stage)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(ctx.out.parent / ".tracking" / ctx.stage)
+    steps = math.ceil(rows / stage.batch_size)
+    return TrainingArguments(
+        output_dir=str(ctx.work),
+        num_train_epochs=stage.epochs,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=accumulate,
+        learning_rate=stage.learning_rate,
+        lr_scheduler_type=stage.schedule,
+        warmup_steps=int(stage.warmup * steps * stage.epochs),
+        weight_decay=stage.weight_decay,
+        max_grad_norm=stage.max_grad_norm,
+        optim="adamw_torch_fused",
+        use_cpu=not torch.accelerator.is_available(),
+        seed=ctx.seed,
+        report_to=list(ctx.report_to) or "none",
+        logging_steps=max(1, min(50, steps // 10)),
+        logging_nan_inf_filter=False,
+        eval_strategy="no",
+        save_strategy="no",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        average_tokens_across_devices=False,
+        dataloader_pin_memory=torch.accelerator.is_available(),
+    )
+
+
+def _shares(stage: TrainOptions, name: str) -> tuple[int, int]:
+    """Rows that a process takes at a time, and how often for one optimizer step."""
+    count = processes.world_size()
+    per_process, rest = divmod(stage.batch_size, count)
+    micro = min(stage.micro_batch or per_process, per_process)
+    if rest or not micro or per_process % micro:
+        by = f" in micro-batches of {stage.micro_batch}" if stage.micro_batch else ""
+        raise UserError(
+            f"{name}: batch_size {stage.batch_size} cannot be shared equally "
+            f"among {count} processes{by}. Give a multiple of both."
+        )
+    return micro, per_process // micro
+
+
+def _bf16(precision: str) -> bool:
+    """auto: only where the processor multiplies in bf16; emulated bf16 is slower than f32."""
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if torch.accelerator.is_available():
+        return False
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _report(training: Training, network: PreTrainedModel) -> dict[str, Any]:
+    """Save the model, and measure it on the split that is reported."""
+    ctx, data = training.ctx, training.data
+    collate = evaluation.collator(training.tokenizer)
+    split = data.split(ctx.task.report_on)
+    logits, truth = evaluation.predict(network, split, collate, EVAL_BATCH)
+    if processes.is_main():
+        loading.save(network.cpu(), training.tokenizer, ctx.out)
+        evaluation.save_logits(ctx.out / "predictions.safetensors", logits, truth)
+    return {ctx.task.report_on: metrics.score(data.labels, logits, truth)}

@@ -1,0 +1,86 @@
+"""From what was pointed at to a job: devices, arms and rows, each checked before it costs time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jpqd.core.errors import UserError
+from jpqd.core.progress import Progress
+from jpqd.run import finder
+from runtime_bench.backends.openvino_ir import OpenvinoIr
+from runtime_bench.job import arms, rows
+from runtime_bench.job.sources import Source
+from runtime_bench.job.workload import Rows
+from runtime_bench.machine import devices, host
+from runtime_bench.options import Settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is measured; the first arm is the baseline."""
+
+    settings: Settings
+    threads: int
+    arms: list[arms.Arm]
+    rows: Rows
+    split: str | None
+    run: str | None
+
+
+def chosen(settings: Settings, source: Source) -> list[arms.Arm]:
+    """The baseline first."""
+    threads = settings.threads or host.threads()
+    first = (
+        source.baseline if source.baseline in source.folders else source.baseline.partition(":")[0]
+    )
+    if first not in source.folders:
+        known = ", ".join(source.folders)
+        raise UserError(f"--baseline {source.baseline}: not among what is measured: {known}.")
+    where = arms.Where(settings.device, threads, mixed=settings.length is None)
+    found = arms.of_folders(source.folders, first, where)
+    base = arms.first_of(found, source.baseline)
+    wanted = arms.choose(found, settings.arms, base.name)
+    if any(isinstance(arm.backend, OpenvinoIr) for arm in wanted):
+        devices.check(settings.device, devices.available())
+    return [base, *(arm for arm in wanted if arm is not base)]
+
+
+def job(
+    settings: Settings,
+    source: Source,
+    wanted: list[arms.Arm],
+    texts: Path | None,
+    cache: Path,
+    progress: Progress,
+) -> Job:
+    task = finder.task_of(source.run) if source.run else None
+    return Job(
+        settings=settings,
+        threads=settings.threads or host.threads(),
+        arms=wanted,
+        rows=_rows(settings, source, wanted, texts, cache, progress),
+        split=task.report_on if task else None,
+        run=str(source.run) if source.run else None,
+    )
+
+
+def _rows(
+    settings: Settings,
+    source: Source,
+    wanted: list[arms.Arm],
+    texts: Path | None,
+    cache: Path,
+    progress: Progress,
+) -> Rows:
+    folder = Path(wanted[0].backend.path)
+    if texts is not None:
+        return rows.of_texts(texts, folder)
+    if source.run is not None:
+        return rows.of_task(finder.task_of(source.run), folder, cache, progress)
+    if settings.length is not None:
+        return rows.random(folder, settings.length, settings.seed)
+    raise UserError(
+        f"{folder} belongs to no run, so there are no rows to measure with. Give --length 128 for "
+        "random tokens, or --texts FILE with one text in each line."
+    )

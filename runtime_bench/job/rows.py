@@ -1,0 +1,72 @@
+"""Where a benchmark's rows come from: the run's task, a file of texts, or random tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from jpqd.core.errors import SourceError, UserError
+from jpqd.core.progress import Progress
+from jpqd.recipe.task import Task
+from runtime_bench.job.workload import Rows, Truth
+
+RANDOM_ROWS = 256
+_LONGEST = 512
+
+
+def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
+    """The rows of the reported split, as the model of this folder was trained to read them."""
+    from jpqd.data import splits
+    from jpqd.model import loading
+
+    tokenizer = loading.load_tokenizer(folder, task, cache)
+    prepared = splits.prepare(task, tokenizer, cache, progress)
+    split = prepared.split(task.report_on)
+    table = split.with_format("numpy")
+    ids = [np.asarray(row, np.int64) for row in table["input_ids"]]
+    paired = "token_type_ids" in split.column_names
+    types = (
+        [np.asarray(row, np.int64) for row in table["token_type_ids"]] if paired else _zeros(ids)
+    )
+    truth = Truth(prepared.labels, splits.column(split, "labels"))
+    return Rows(ids, types, int(tokenizer.pad_token_id), f"{task.name}, {task.report_on}", truth)
+
+
+def of_texts(texts: Path, folder: Path) -> Rows:
+    """A file with one text in each line."""
+    from transformers import AutoTokenizer
+
+    try:
+        lines = [line.strip() for line in texts.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--texts {texts} cannot be read: {error}") from error
+    if not lines:
+        raise UserError(f"--texts {texts} is empty. Write one text in each line.")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{folder}: no tokenizer that can be loaded for --texts") from error
+    longest = min(tokenizer.model_max_length, _LONGEST)
+    found = tokenizer(lines, truncation=True, max_length=longest)["input_ids"]
+    ids = [np.asarray(row, np.int64) for row in found]
+    return Rows(ids, _zeros(ids), int(tokenizer.pad_token_id or 0), str(texts))
+
+
+def random(folder: Path, length: int, seed: int) -> Rows:
+    """Tokens drawn from the vocabulary: speed of a fixed length depends on nothing else."""
+    try:
+        words = int(json.loads((folder / "config.json").read_text())["vocab_size"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder}: without a config.json that holds vocab_size the benchmark knows no "
+            "tokens. Put the model's beside it, or name a folder that has one."
+        ) from error
+    drawn = np.random.default_rng(seed).integers(0, words, (RANDOM_ROWS, length))
+    ids = list(drawn.astype(np.int64))
+    return Rows(ids, _zeros(ids), 0, f"random tokens of {words}")
+
+
+def _zeros(ids: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.zeros_like(row) for row in ids]

@@ -1,0 +1,68 @@
+"""What `jpqd bench` was pointed at: a run, or folders; and the rows that go with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jpqd.core.errors import UserError
+from jpqd.run import finder
+from jpqd.run.finder import Run
+
+
+@dataclass(frozen=True)
+class Source:
+    """Folders by name, and the run that they belong to."""
+
+    folders: dict[str, Path]
+    baseline: str
+    run: Path | None
+    whole: bool = False
+    """Whether the run itself was named, and not just folders in it."""
+
+
+def find(names: Sequence[str], runs: Path, baseline: str | None) -> Source:
+    """Find the newest run when nothing is named; one run; or any folders."""
+    if len(names) <= 1 and (not names or _is_run(names[0], runs)):
+        return _of_run(finder.find(runs, names[0] if names else None), baseline)
+    folders: dict[str, Path] = {}
+    for name in names:
+        folder = Path(name)
+        if not folder.is_dir():
+            raise UserError(
+                f"{name}: no run in {runs} and no folder. Name one run, or folders of stages, IRs "
+                "or models."
+            )
+        folders[_short(folder, folders)] = folder
+    first = next(iter(folders))
+    return Source(folders, baseline or first, finder.around(folders[first]))
+
+
+def _is_run(name: str, runs: Path) -> bool:
+    return finder.is_run(runs / name) or finder.is_run(Path(name))
+
+
+def _of_run(run: Run, baseline: str | None) -> Source:
+    """The baseline is `teacher`, or the first that was trained; with it every IR."""
+    if not run.of_kind("model") and baseline is None:
+        raise UserError(f"{run.folder}: no trained stage is sealed yet. jpqd run makes one.")
+    chosen = (baseline or _trained(run)).partition(":")[0]
+    if chosen not in run.names:
+        raise UserError(
+            f"--baseline {chosen}: {run.folder} has no such stage: {', '.join(run.names)}."
+        )
+    irs = [stage.stage for stage in run.in_order() if stage.kind == "ir"]
+    names = dict.fromkeys([chosen, *irs])
+    return Source({name: run.folder / name for name in names}, baseline or chosen, run.folder, True)
+
+
+def _trained(run: Run) -> str:
+    """The run's baseline, if it is sealed: a model can be measured beside another one too."""
+    wanted = run.baseline()
+    return wanted if wanted in run.names else run.of_kind("model")[0]
+
+
+def _short(folder: Path, taken: dict[str, Path]) -> str:
+    resolved = folder.resolve()
+    return (
+        resolved.name if resolved.name not in taken else f"{resolved.parent.name}/{resolved.name}"
+    )

@@ -1,0 +1,96 @@
+"""Requests: the task's own rows, or rows of one length, in batches that are padded by a policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from jpqd.core.bench_result import Workload
+
+if TYPE_CHECKING:
+    from jpqd.data.labels import Labels
+    from runtime_bench.backend import Request
+
+Policy = Literal["exact", "multiple8", "buckets"]
+BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the rows' answers are held against."""
+
+    labels: Labels
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Tokenized rows in the data's order."""
+
+    ids: list[np.ndarray]
+    types: list[np.ndarray]
+    """Which of two texts a token belongs to."""
+    padding: int
+    source: str
+    truth: Truth | None = None
+
+
+def padded(length: int, policy: Policy) -> int:
+    """The length to which the longest row of a batch is brought."""
+    if policy == "multiple8":
+        return -(-length // 8) * 8
+    if policy == "buckets":
+        return next((size for size in BUCKETS if size >= length), length)
+    return length
+
+
+def of_length(rows: Rows, length: int) -> Rows:
+    """Real tokens, cut or repeated."""
+    ids, types = ([np.resize(row, length) for row in part] for part in (rows.ids, rows.types))
+    return Rows(ids, types, rows.padding, rows.source, rows.truth)
+
+
+def build(
+    rows: Rows, batch: int, length: int | None, policy: Policy, seed: int
+) -> tuple[Workload, list[Request]]:
+    """Batches of rows as they would arrive: in random order, not sorted by length."""
+    rows = rows if length is None else of_length(rows, length)
+    order = np.random.default_rng(seed).permutation(len(rows.ids))
+    order = np.resize(order, max(1, len(order) // batch) * batch)
+    batches = order.reshape(-1, batch)
+    requests = [request(rows, chosen.tolist(), policy) for chosen in batches]
+    useful = sum(len(rows.ids[index]) for index in order)
+    processed = sum(found["input_ids"].size for found in requests)
+    what = "real lengths" if length is None else f"length {length}"
+    described = Workload(
+        name=f"{what}, batch {batch}",
+        batch=batch,
+        length=length,
+        policy=policy,
+        source=rows.source,
+        rows=len(order),
+        requests=len(requests),
+        useful_tokens=useful,
+        processed_tokens=processed,
+        padding=1 - useful / processed,
+    )
+    return described, requests
+
+
+def one_by_one(rows: Rows) -> list[Request]:
+    """Every row in its order and unpadded: for accuracy."""
+    return [request(rows, [index], "exact") for index in range(len(rows.ids))]
+
+
+def request(rows: Rows, chosen: list[int], policy: Policy) -> Request:
+    width = padded(max(len(rows.ids[index]) for index in chosen), policy)
+    shape = (len(chosen), width)
+    ids, types = np.full(shape, rows.padding, np.int64), np.zeros(shape, np.int64)
+    mask = np.zeros(shape, np.int64)
+    for place, index in enumerate(chosen):
+        length = len(rows.ids[index])
+        ids[place, :length], types[place, :length] = rows.ids[index], rows.types[index]
+        mask[place, :length] = 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}

@@ -1,0 +1,151 @@
+"""The machine: what decides its speed, and how busy it is with other things."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+from jpqd.core import environment
+from jpqd.core.bench_result import Host, Load
+
+ROOT = Path("/")
+_FLAGS = (
+    "sse4_2", "avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+    "amx_tile", "amx_int8", "amx_bf16",
+)  # fmt: skip
+WAITING, STOLEN = 0.10, 0.02
+"""A block is disturbed when for more than this share of it something waited for a processor while
+other programs used that much of one, or when the hypervisor gave this share of them to others."""
+_BUSY = (1, 2, 3, 6, 7)
+"""What counts in a processor's line of /proc/stat: user, nice, system, irq, softirq."""
+PACKAGES = ("onnxruntime",)
+
+
+def describe(before: Load) -> Host:
+    """What it was, from before the first measurement until now."""
+    info = _lines("proc/cpuinfo")
+    flags = _field(info, "flags").split()
+    versions = {name: environment.installed(name) for name in PACKAGES}
+    found = environment.environment()
+    found["packages"] |= {name: version for name, version in versions.items() if version}
+    return Host(
+        processor=_field(info, "model name") or "unknown",
+        flags=[flag for flag in _FLAGS if flag in flags],
+        cores=os.cpu_count() or 1,
+        affinity=sorted(os.sched_getaffinity(0)),
+        cgroup_cpus=cgroup_cpus(),
+        governor=_text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
+        memory_gb=_memory_gb(),
+        before=before,
+        after=load(),
+        environment=found,
+    )
+
+
+def load() -> Load:
+    waiting = [line for line in _lines("proc/pressure/cpu") if line.startswith("some")]
+    return Load(
+        load_1min=os.getloadavg()[0],
+        psi_avg10=float(waiting[0].split("avg10=")[1].split()[0]) if waiting else None,
+        steal_seconds=_steal(),
+    )
+
+
+def threads() -> int:
+    """What this process may use: OpenVINO itself does not see a control group's limit."""
+    allowed = len(os.sched_getaffinity(0))
+    limit = cgroup_cpus()
+    return allowed if limit is None else max(1, min(allowed, int(limit)))
+
+
+def cgroup_cpus() -> float | None:
+    """Version 2 of control groups, then version 1."""
+    words = _text("sys/fs/cgroup/cpu.max").split() or [
+        _text("sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+        _text("sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    ]
+    if not all(words) or words[0] in ("max", "-1"):
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def computes_bf16() -> bool:
+    flags = _field(_lines("proc/cpuinfo"), "flags").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+class Watch:
+    """Compares the kernel's own sums before and after a block."""
+
+    def begin(self) -> None:
+        self.before = time.monotonic(), _waited(), _steal(), _others()
+
+    def disturbed(self) -> bool:
+        moment, waited, steal, others = self.before
+        seconds = time.monotonic() - moment
+        waiting = 0.0 if waited is None else (_waited() or 0.0) - waited
+        stolen = 0.0 if steal is None else (_steal() or 0.0) - steal
+        # Our own threads wait for each other as well, so somebody else has to be there.
+        used = seconds if others is None else (_others() or 0.0) - others
+        crowded = min(waiting, used) > WAITING * seconds
+        return crowded or stolen > STOLEN * seconds * (os.cpu_count() or 1)
+
+
+def joules() -> float | None:
+    """What the processor packages have used; None without counters that can be read."""
+    try:
+        packages = sorted((ROOT / "sys/class/powercap").glob("intel-rapl:?"))
+        return sum(int((p / "energy_uj").read_text()) for p in packages) / 1e6 if packages else None
+    except OSError:
+        return None
+
+
+def _waited() -> float | None:
+    """Seconds since boot in which something waited for a processor."""
+    for line in _lines("proc/pressure/cpu"):
+        if line.startswith("some"):
+            return int(line.rpartition("total=")[2]) / 1e6
+    return None
+
+
+def _steal() -> float | None:
+    lines = _lines("proc/stat")
+    return int(lines[0].split()[8]) / os.sysconf("SC_CLK_TCK") if lines else None
+
+
+def _others() -> float | None:
+    """Seconds that programs besides ours have used of the processors that we may use."""
+    ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    lines = [words for line in _lines("proc/stat") if (words := line.split())[0] in ours]
+    if not lines:
+        return None
+    busy = sum(int(words[place]) for words in lines for place in _BUSY)
+    children = [child.pid for child in multiprocessing.active_children() if child.pid]
+    return (busy - sum(map(_used, [os.getpid(), *children]))) / os.sysconf("SC_CLK_TCK")
+
+
+def _used(pid: int) -> int:
+    """Ticks of a process with all its threads; its name may hold spaces and brackets."""
+    words = _text(f"proc/{pid}/stat").rpartition(")")[2].split()
+    return int(words[11]) + int(words[12]) if words else 0
+
+
+def _memory_gb() -> float | None:
+    words = _field(_lines("proc/meminfo"), "MemTotal").split()
+    return round(int(words[0]) * 1024 / 1e9, 1) if words else None
+
+
+def _field(lines: list[str], name: str) -> str:
+    found = [line.partition(":")[2].strip() for line in lines if line.split(":")[0].strip() == name]
+    return found[0] if found else ""
+
+
+def _lines(path: str) -> list[str]:
+    return _text(path).splitlines()
+
+
+def _text(path: str) -> str:
+    try:
+        return (ROOT / path).read_text().strip()
+    except OSError:
+        return ""

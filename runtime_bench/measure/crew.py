@@ -1,0 +1,80 @@
+"""The arms' workers: started one after the other, asked one at a time, ended together."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from runtime_bench.job.arms import Arm
+from runtime_bench.machine import host
+from runtime_bench.measure.worker import Worker
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from runtime_bench.backend import Request
+    from runtime_bench.measure.blocks import Run
+
+
+class Crew:
+    def __init__(self) -> None:
+        self.workers: dict[str, Worker] = {}
+        self.facts: dict[str, dict[str, Any]] = {}
+        self.compiled: dict[str, dict[str, Any]] = {}
+        self.overheads: dict[str, list[float]] = defaultdict(list)
+        self.joules: dict[str, list[float]] = defaultdict(list)
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers.values():
+            worker.close()
+
+    def start(self, arm: Arm, requests: list[Request]) -> float:
+        """Milliseconds for a request."""
+        worker = self.workers[arm.name] = Worker(arm.name, arm.backend)
+        loaded = worker.ask("load")
+        pace: float = worker.ask("prepare", requests)
+        self.facts[arm.name] = {**loaded, **worker.ask("facts")}
+        return pace
+
+    def prepare(self, requests: list[Request]) -> dict[str, float]:
+        """Milliseconds for a request of every arm."""
+        return {name: worker.ask("prepare", requests) for name, worker in self.workers.items()}
+
+    def open_queues(self) -> None:
+        for name, worker in self.workers.items():
+            self.facts[name]["compiled"]["throughput"] = worker.ask("open_queue")
+
+    def run(self, arm: str, indices: list[int]) -> np.ndarray:
+        """One after the other; notes what it cost beside the answers."""
+        before = host.joules()
+        times, overhead = self.workers[arm].ask("run", indices)
+        self.overheads[arm].append(overhead)
+        if before is not None:
+            self.joules[arm].append(((host.joules() or before) - before) / (len(indices) + 1))
+        return self._array(times)
+
+    def burst(self, arm: str, indices: list[int]) -> np.ndarray:
+        return self._array(self.workers[arm].ask("burst", indices)[0])
+
+    def serve(self, per_second: dict[str, float], seed: int) -> Run:
+        """The same arrivals for every arm, each on its own scale of time."""
+        turns: Counter[str] = Counter()
+
+        def run(arm: str, indices: list[int]) -> np.ndarray:
+            turns[arm] += 1
+            answer = self.workers[arm].ask("serve", indices, per_second[arm], seed + turns[arm])
+            return self._array(answer[0])
+
+        return run
+
+    def overhead(self) -> dict[str, float]:
+        """Microseconds for a request, of the last measurement."""
+        return {name: sum(found) / len(found) for name, found in self.overheads.items()}
+
+    @staticmethod
+    def _array(times: Any) -> np.ndarray:
+        found: np.ndarray = times
+        return found

@@ -1,0 +1,204 @@
+"""The whole benchmark: start the arms, measure in blocks, put the figures together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jpqd.core import bench_result, interrupts
+from jpqd.core.bench_result import Bench, Measurement, Mode, Workload
+from jpqd.core.errors import Interrupted, UserError
+from jpqd.core.progress import Progress
+from runtime_bench.job import accuracy, workload
+from runtime_bench.job.arms import Arm, check_room
+from runtime_bench.job.prepare import Job
+from runtime_bench.machine import host
+from runtime_bench.measure import blocks, figures
+from runtime_bench.measure.blocks import Measured, Plan, Run
+from runtime_bench.measure.crew import Crew
+
+if TYPE_CHECKING:
+    from runtime_bench.backend import Request
+
+Samples = dict[str, np.ndarray]
+
+_START_SECONDS = 6
+"""About what an arm takes to load, compile and warm up."""
+_LEAST = {"latency": 2, "throughput": 8, "open_loop": 40}
+"""Requests of an arm in a block, however slow it is: a queue has to fill."""
+_SERVE_BLOCKS = 6
+NO_COUNTERS = "not measurable here: no energy counters"
+
+
+def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
+    """After Ctrl-C, what was measured until then; before there is anything, `Interrupted`."""
+    before, begun, asked = host.load(), time.monotonic(), job.settings
+    built = [
+        workload.build(job.rows, batch, asked.length, asked.policy, asked.seed)
+        for batch in asked.batch
+    ]
+    check_room(job.arms, max(r["input_ids"].shape[1] for _, requests in built for r in requests))
+    total = asked.seconds + _START_SECONDS * len(job.arms)
+    progress.say(f"{len(job.arms)} arms with {job.threads} threads: about {total / 60:.1f} minutes")
+    with Crew() as crew:
+        session = Session(job, crew, progress)
+        session.start(built[0][1])
+        with interrupts.deferred():
+            for described, requests in built:
+                session.measure(described, requests)
+            if session.stopped and not session.measurements:
+                raise Interrupted("interrupted before anything was measured", session.stopped)
+        arms = [session.described(arm) for arm in job.arms]
+    bench = Bench(
+        complete=not session.stopped,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - begun, 1),
+        run=job.run,
+        baseline=job.arms[0].name,
+        asked=asked.asked(job.threads),
+        host=host.describe(before),
+        workloads=[described for described, _ in built],
+        arms=arms,
+        measurements=session.measurements,
+    )
+    return bench, session.samples()
+
+
+class Session:
+    """What is known so far, so that Ctrl-C loses nothing."""
+
+    def __init__(self, job: Job, crew: Crew, progress: Progress) -> None:
+        self.job, self.crew, self.progress = job, crew, progress
+        self.names = [arm.name for arm in job.arms]
+        self.measurements: list[Measurement] = []
+        self.measured: list[Measured] = []
+        self.accuracies: dict[str, bench_result.Accuracy | None] = {}
+        self.stopped = 0
+
+    def start(self, requests: list[Request]) -> None:
+        for arm in self.job.arms:
+            pace = self.crew.start(arm, requests)
+            facts = self.crew.facts[arm.name]
+            self.progress.say(f"    {arm.name}: {facts['precision']}, {pace:.2f} ms a request")
+            self.accuracies[arm.name] = self._accuracy(arm)
+
+    def _accuracy(self, arm: Arm) -> bench_result.Accuracy | None:
+        if not self.job.settings.measures_accuracy():
+            return accuracy.of_manifest(arm, self.job.split)
+        if self.job.rows.truth is None or self.job.split is None:
+            if not self.job.settings.accuracy:
+                return None
+            raise UserError("--accuracy takes rows with labels: name a run, or a stage inside one.")
+        requests = workload.one_by_one(self.job.rows)
+        logits = self.crew.workers[arm.name].ask("logits", requests)
+        return accuracy.of_logits(self.job.rows.truth, logits, self.job.split)
+
+    def measure(self, described: Workload, requests: list[Request]) -> None:
+        """One batch size in every mode that was asked for."""
+        if self.stopped:
+            return
+        paces = self.crew.prepare(requests)
+        asked = self.job.settings
+        if "latency" in asked.modes:
+            self._one("latency", described, self.crew.run, paces)
+        if "throughput" in asked.all_modes() and not self.stopped:
+            self.crew.open_queues()
+            self._one("throughput", described, self.crew.burst, paces)
+        for rate in asked.rates():
+            if not self.stopped:
+                self._open_loop(described, rate)
+
+    def _open_loop(self, described: Workload, rate: float) -> None:
+        """Against the capacity that throughput mode has just found for the same requests."""
+        found = next(m for m in reversed(self.measurements) if m.mode == "throughput")
+        capacities = {name: f.rows_per_second.value or 0 for name, f in found.arms.items()}
+        offered = {name: rate * rows / described.batch for name, rows in capacities.items()}
+        paces = {name: 1e3 / per_second for name, per_second in offered.items()}
+        run = self.crew.serve(offered, self.job.settings.seed)
+        self._one("open_loop", described, run, paces, rate, offered)
+
+    def _one(
+        self,
+        mode: Mode,
+        described: Workload,
+        run: Run,
+        paces: dict[str, float],
+        rate: float | None = None,
+        offered: dict[str, float] | None = None,
+    ) -> None:
+        plan = self._plan(mode, paces)
+        self.progress.say(
+            f"{_words(mode, rate)}, {described.name}: {plan.blocks} blocks of {plan.requests} "
+            f"requests for each arm, about {plan.seconds:.0f} s"
+        )
+        self.crew.overheads.clear()
+        found = blocks.measure(
+            self.names,
+            described.requests,
+            plan,
+            run,
+            seed=self.job.settings.seed + len(self.measurements),
+            watch=host.Watch(),
+            stop=interrupts.pending,
+        )
+        self.stopped = 0 if found.complete else interrupts.pending()
+        if not found.started:
+            return
+        batch, overhead = described.batch, self.crew.overhead()
+        self.measured.append(found)
+        self.measurements.append(
+            Measurement(
+                mode=mode,
+                workload=described.name,
+                rate=rate,
+                blocks=len(found.started),
+                requests_per_block=plan.requests,
+                disturbed=found.disturbed,
+                arms=figures.of(mode, found, self.names[0], batch, overhead, offered or {}),
+            )
+        )
+
+    def _plan(self, mode: Mode, paces: dict[str, float]) -> Plan:
+        asked = self.job.settings
+        count = min(asked.blocks, _SERVE_BLOCKS) if mode == "open_loop" else asked.blocks
+        return blocks.plan([*paces.values()], asked.share(), count, _LEAST[mode])
+
+    def described(self, arm: Arm) -> bench_result.Arm:
+        joules = self.crew.joules.get(arm.name)
+        return bench_result.Arm(
+            name=arm.name,
+            stage=arm.stage,
+            backend=arm.backend.title,
+            path=arm.backend.path,
+            accuracy=self.accuracies[arm.name],
+            energy_joules=float(np.median(joules)) if joules else None,
+            energy_note=None if joules else NO_COUNTERS,
+            **self.crew.facts[arm.name],
+        )
+
+    def samples(self) -> Samples:
+        """One row for each time: which measurement, arm and block, when, and how long."""
+        table: list[tuple[int, int, int, float, np.ndarray]] = [
+            (number, arm, block, started, times)
+            for number, found in enumerate(self.measured)
+            for arm, name in enumerate(self.names)
+            for block, (started, times) in enumerate(
+                zip(found.started, found.blocks[name], strict=True)
+            )
+        ]
+        lengths = [len(row[-1]) for row in table]
+        columns = ("measurement", "arm", "block", "block_started_seconds")
+        samples = {
+            column: np.repeat([row[place] for row in table], lengths)
+            for place, column in enumerate(columns)
+        }
+        times: Sequence[np.ndarray] = [row[-1] for row in table]
+        return {**samples, "milliseconds": np.concatenate(times), "arms": np.array(self.names)}
+
+
+def _words(mode: Mode, rate: float | None) -> str:
+    return f"open loop at {rate:.0%} of capacity" if rate else mode

@@ -1,0 +1,205 @@
+"""One process for each arm, which does nothing while another one is measured."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jpqd.core.errors import JpqdError, RunError, UserError
+from runtime_bench.backend import Backend, effective
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from runtime_bench.backend import Request
+
+_PILOT, _PILOT_SECONDS = 16, 1.0
+"""Requests by which the time for all of them is estimated, and the time for them."""
+
+
+class Inside:
+    """What the parent asks for by name. Times are taken here, beside the model."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.session = backend.open()
+
+    def load(self) -> dict[str, Any]:
+        begun = time.perf_counter()
+        self.session.load()
+        loaded = time.perf_counter()
+        compiles = self.session.compile()
+        compiled = time.perf_counter() - loaded if compiles else None
+        return {"load_seconds": loaded - begun, "compile_cold_seconds": compiled}
+
+    def prepare(self, requests: list[Request]) -> float:
+        """Warm up every shape; milliseconds for a request."""
+        self.session.prepare(requests)
+        shapes = {request["input_ids"].shape: index for index, request in enumerate(requests)}
+        self.shapes = list(shapes.values())
+        for index in self.shapes * 2:
+            self.session.call(index)
+        return self._pace(len(requests))
+
+    def _pace(self, requests: int) -> float:
+        begun = time.perf_counter()
+        for number in range(_PILOT):
+            self.session.call(number * requests // _PILOT)
+            if (spent := time.perf_counter() - begun) > _PILOT_SECONDS:
+                break
+        return 1e3 * spent / (number + 1)
+
+    def facts(self) -> dict[str, Any]:
+        """After the first requests; the memory before anything else is tried."""
+        peak = _peak_rss_mb()
+        matmuls = self.session.matmuls()
+        return {
+            "peak_rss_mb": peak,
+            "precision": effective(matmuls),
+            "matmuls": matmuls,
+            "compiled": {"latency": self.session.compiled()},
+            "bytes": self.session.bytes(),
+            "parameters": self.session.parameters(),
+            "compile_cached_seconds": self.session.compile_cached(),
+        }
+
+    def open_queue(self) -> Any:
+        """Every stream is warmed up for every shape, as each prepares them by itself."""
+        self.session.open_queue()
+        compiled = self.session.crowded()
+        times = range(2 * compiled.requests)
+        self.session.burst([index for index in self.shapes for _ in times])
+        return compiled
+
+    def run(self, indices: Sequence[int]) -> tuple[np.ndarray, float]:
+        """Milliseconds of each request, and microseconds of this loop for each.
+
+        The first one is answered once before, as the caches hold another arm's weights.
+        """
+        import numpy as np
+
+        call, clock = self.session.call, time.perf_counter_ns
+        spans = [0] * len(indices)
+        call(indices[0])
+        begun = clock()
+        for slot, index in enumerate(indices):
+            start = clock()
+            call(index)
+            spans[slot] = clock() - start
+        overhead = (clock() - begun - sum(spans)) / len(indices) / 1e3
+        return np.array(spans) / 1e6, overhead
+
+    def burst(self, indices: Sequence[int]) -> tuple[np.ndarray, float]:
+        """Milliseconds for a request when all are asked for at once."""
+        import numpy as np
+
+        self.session.burst(indices[:1])
+        begun = time.perf_counter_ns()
+        self.session.burst(indices)
+        return np.array([(time.perf_counter_ns() - begun) / len(indices) / 1e6]), 0.0
+
+    def serve(
+        self, indices: Sequence[int], per_second: float, seed: int
+    ) -> tuple[np.ndarray, float]:
+        """Milliseconds from when each was due, which is at random, to when it was done."""
+        import numpy as np
+
+        gaps = np.random.default_rng(seed).exponential(1e9 / per_second, len(indices))
+        done = [0] * len(indices)
+        self.session.burst(indices[:1])
+        due = (time.perf_counter_ns() + np.cumsum(gaps)).astype(np.int64)
+        self.session.serve(indices, due.tolist(), done)
+        late = (np.array(done) - due) / 1e6
+        return late[len(late) // 10 :], 0.0  # at first the queue is empty
+
+    def logits(self, requests: list[Request]) -> np.ndarray:
+        """Of every row of the requests, below each other."""
+        import numpy as np
+
+        self.session.prepare(requests)
+        return np.concatenate([self.session.logits(index) for index in range(len(requests))])
+
+
+def _peak_rss_mb() -> float:
+    """Of this process since it began; what `getrusage` says includes its parent's."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def _serve(connection: Connection, backend: Backend) -> None:
+    """The worker's whole life: answer until the parent goes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        inside = Inside(backend)
+    except Exception as error:
+        connection.send(_failed(error))
+        return
+    connection.send(("ok", None))
+    while True:
+        try:
+            name, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send(("ok", getattr(inside, name)(*arguments)))
+        except Exception as error:
+            connection.send(_failed(error))
+
+
+def _failed(error: Exception) -> tuple[str, str]:
+    if isinstance(error, UserError):
+        return "user", str(error)
+    kind = "" if isinstance(error, JpqdError) else f"{type(error).__name__}: "
+    return "run", f"{kind}{error}"
+
+
+class Worker:
+    """The parent's side: `worker.ask("run", indices)`."""
+
+    def __init__(self, arm: str, backend: Backend) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.arm = arm
+        self.connection, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=_serve, args=(theirs, backend), name=arm, daemon=True)
+        # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means. The
+        # tracker that multiprocessing starts at its first process would lift the block again.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        self._answer()
+
+    def ask(self, name: str, *arguments: Any) -> Any:
+        with suppress(OSError):  # it has died: what follows says so
+            self.connection.send((name, arguments))
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            state, value = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(5)
+            raise RunError(
+                f"{self.arm}: its process ended with code {self.process.exitcode}. "
+                "When it was killed (-9), memory may have run out: measure fewer arms, --arms."
+            ) from None
+        if state == "ok":
+            return value
+        error = UserError if state == "user" else RunError
+        raise error(f"{self.arm}: {value}")
+
+    def close(self) -> None:
+        self.connection.close()
+        self.process.join(5)
+        if self.process.is_alive():
+            self.process.terminate()
