@@ -19,15 +19,16 @@ from export.options import Options
 from export.origin import Origin
 from jpqd.core import environment
 from jpqd.recipe.task import Task, looks_local
+from jpqd.tasks import Kind
 
 _PACKAGES = ("jpqd", "openvino", "optimum-intel", "nncf", "torch", "transformers")
 
 
-def write(out: Path, origin: Origin, spec: Options, metrics: dict[str, Any]) -> None:
+def write(out: Path, origin: Origin, kind: Kind, spec: Options, metrics: dict[str, Any]) -> None:
     """Everything in it was measured; what was not is not in it."""
     split, figures = _measured(origin, metrics)
-    card = ModelCard(f"---\n{_header(origin, split, figures).to_yaml()}\n---\n\n" + _text(
-        origin, spec, metrics, split, figures
+    card = ModelCard(f"---\n{_header(origin, kind, split, figures).to_yaml()}\n---\n\n" + _text(
+        origin, kind, spec, metrics, split, figures
     ))  # fmt: skip
     card.save(out / "README.md")
     if figures and origin.task:
@@ -47,12 +48,12 @@ def _numbers(figures: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if isinstance(value, float)}
 
 
-def _header(origin: Origin, split: str, figures: dict[str, Any]) -> ModelCardData:
+def _header(origin: Origin, kind: Kind, split: str, figures: dict[str, Any]) -> ModelCardData:
     results = None
     if origin.task and figures:
         results = [
             EvalResult(
-                task_type="text-classification",
+                task_type=kind.exporter,
                 dataset_type=_dataset(origin.task),
                 dataset_name=origin.task.name,
                 dataset_split=split,
@@ -63,7 +64,7 @@ def _header(origin: Origin, split: str, figures: dict[str, Any]) -> ModelCardDat
         ]
     return ModelCardData(
         library_name="openvino",
-        pipeline_tag="text-classification",
+        pipeline_tag=kind.exporter,
         tags=["openvino", "jpqd"],
         model_name=origin.folder.name,
         eval_results=results,
@@ -96,14 +97,19 @@ def _write_results(out: Path, task: Task, figures: dict[str, Any]) -> None:
 
 
 def _text(
-    origin: Origin, spec: Options, metrics: dict[str, Any], split: str, figures: dict[str, Any]
+    origin: Origin,
+    kind: Kind,
+    spec: Options,
+    metrics: dict[str, Any],
+    split: str,
+    figures: dict[str, Any],
 ) -> str:
     parts = [
         f"# {_plain(origin.folder.name)}",
-        f"A text classifier as OpenVINO IR, made by jpqd. {_what(metrics['model'])}",
+        f"A {kind.title} as OpenVINO IR, made by jpqd. {_what(metrics['model'])}",
         _figures(split, figures) if figures else "Not measured on labelled rows.",
         _sizes(metrics),
-        "## Use" + _usage(spec, origin),
+        "## Use" + _usage(spec, kind, origin),
     ]
     if origin.recipe:
         recipe = yaml.safe_dump(_public(origin.recipe), sort_keys=False, allow_unicode=True)
@@ -156,19 +162,19 @@ def _sizes(metrics: dict[str, Any]) -> str:
     )
 
 
-def _usage(spec: Options, origin: Origin) -> str:
+def _usage(spec: Options, kind: Kind, origin: Origin) -> str:
     if spec.layout == "ovms":
         return "\n\n    ovms --config_path config.json --rest_port 8000"
     two = origin.task is not None and len(origin.task.text) == 2
     asked = '{"text": "a text", "text_pair": "another"}' if two else '"a text"'
     code = f"""\
-from optimum.intel import OVModelForSequenceClassification
+from optimum.intel import OVModel{kind.head}
 from transformers import AutoTokenizer, pipeline
 
 folder = "."  # this one
-model = OVModelForSequenceClassification.from_pretrained(folder)
+model = OVModel{kind.head}.from_pretrained(folder)
 tokenizer = AutoTokenizer.from_pretrained(folder)
-classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
+classify = pipeline("{kind.exporter}", model=model, tokenizer=tokenizer)
 print(classify({asked}))
 """
     fused = (

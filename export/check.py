@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,74 +17,74 @@ from transformers import PreTrainedModel
 from export.rows import Rows
 from export.shapes import Shape
 from jpqd.core.errors import RunError
-from jpqd.scores import metrics
+from jpqd.scores import predictions
+from jpqd.scores.predictions import Predictions
+from jpqd.tasks import Kind
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 """The hint alone would leave dynamic quantization on."""
 EXACT, ROUNDED = 1.0, 0.995
 """The share of rows that must get the same prediction: of f32, and where values are rounded."""
-_NEAR = {EXACT: 1e-3, ROUNDED: 0.05}
-"""Two regressions are the same within this share of the predictions' standard deviation."""
 _MATMULS = ("FullyConnected", "MatMul", "Gemm")
 _WORST = 3
 
-Predict = Callable[[np.ndarray], np.ndarray]
+Ask = Callable[[np.ndarray], np.ndarray]
 """Logits of the rows with these numbers."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Predictions of both, in the order of the rows."""
+    """The answers of both, in the order of the rows."""
 
-    expected: np.ndarray
-    found: np.ndarray
+    expected: Predictions
+    found: Predictions
     asked: float
+    kind: Kind
 
-    @property
+    @cached_property
     def same(self) -> np.ndarray:
-        if self.expected.shape[1] > 1:
-            equal: np.ndarray = self.expected.argmax(axis=1) == self.found.argmax(axis=1)
-            return equal
-        near = _NEAR[self.asked] * max(float(self.expected.std()), 1e-3)
-        close: np.ndarray = np.abs(self.expected - self.found)[:, 0] <= near
-        return close
+        exact = self.asked == EXACT
+        return self.kind.agrees(self.expected.logits, self.found.logits, exact)
 
     def facts(self) -> dict[str, Any]:
-        gap = np.abs(self.expected - self.found)
+        gap = np.abs(self.expected.logits - self.found.logits)
         return {
-            "rows": len(self.same),
+            "rows": self.found.count,
+            "answers": len(self.same),
             "same": float(self.same.mean()),
             "same_asked": self.asked,
             "largest_difference": float(gap.max()),
             "mean_difference": float(gap.mean()),
         }
 
-    def told(self) -> str:
+    def summary(self) -> str:
         facts = self.facts()
+        what = "rows" if self.kind.one_answer else "words"
         return (
-            f"{int(self.same.sum())} of {facts['rows']} rows get the same prediction; logits "
+            f"{int(self.same.sum())} of {facts['answers']} {what} get the same prediction; logits "
             f"differ by {facts['mean_difference']:.1e} on average, "
             f"by {facts['largest_difference']:.1e} at the most"
         )
 
     def refuse_other(self, rows: Rows, what: str) -> None:
-        finite = bool(np.isfinite(self.found).all())
+        finite = bool(np.isfinite(self.found.logits).all())
         if finite and self.same.mean() >= self.asked:
             return
-        gap = np.where(self.same, -1.0, np.abs(self.expected - self.found).max(axis=1))
-        worst = [row for row in np.argsort(-gap)[:_WORST] if not self.same[row]]
+        gap = np.abs(self.expected.logits - self.found.logits).max(axis=1)
+        worst = [one for one in np.argsort(-np.where(self.same, -1.0, gap)) if not self.same[one]]
         raise RunError(
-            f"{what} is not the same model: {self.told()} ({self.asked:.1%} asked for).\n"
-            + "\n".join(self._row(rows, int(row)) for row in worst)
+            f"{what} is not the same model: {self.summary()} ({self.asked:.1%} asked for).\n"
+            + "\n".join(self._answer(rows, int(one)) for one in worst[:_WORST])
             + "\nNothing was written. To export it all the same, switch the check off: --no-check, "
             "or `check: false` in a recipe."
         )
 
-    def _row(self, rows: Rows, row: int) -> str:
+    def _answer(self, rows: Rows, one: int) -> str:
+        row = int(self.found.rows[one])
         text = " / ".join(column[row] for column in rows.texts)
         expected, found = (
-            [round(float(value), 4) for value in logits[row]]
-            for logits in (self.expected, self.found)
+            [round(float(value), 4) for value in side.logits[one]]
+            for side in (self.expected, self.found)
         )
         return (
             f"    row {rows.numbers[row]} of {rows.split} ({text[:60]!r}): "
@@ -91,17 +92,20 @@ class Parity:
         )
 
 
-def predictions(predict: Predict, rows: Rows, shape: Shape) -> np.ndarray:
-    """Of every row, whatever was in the request beside it."""
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+def answers(ask: Ask, rows: Rows, shape: Shape) -> Predictions:
+    """Answer every row, whatever was in the request beside it."""
+    logits: dict[int, np.ndarray] = {}
+    labels: dict[int, np.ndarray] = {}
     for numbers, request in rows.requests(shape):
-        found.append((numbers, predict(request)[: len(numbers)]))
-    order = np.argsort(np.concatenate([numbers for numbers, _ in found]))
-    logits: np.ndarray = np.concatenate([logits for _, logits in found])[order]
-    return logits
+        for number, found in zip(numbers.tolist(), ask(request), strict=False):
+            truth = rows.kind.pad([rows.labels[number]], found.shape[0])
+            logits[number] = rows.kind.answers(found[None], truth)
+            labels[number] = rows.kind.targets(truth)
+    order = range(len(rows.tokens))
+    return predictions.joined([logits[row] for row in order], [labels[row] for row in order])
 
 
-def pytorch(network: PreTrainedModel, rows: Rows, shape: Shape) -> Predict:
+def pytorch(network: PreTrainedModel, rows: Rows, shape: Shape) -> Ask:
     @torch.no_grad()
     def predict(request: np.ndarray) -> np.ndarray:
         batch = rows.padded(request, shape)
@@ -112,7 +116,7 @@ def pytorch(network: PreTrainedModel, rows: Rows, shape: Shape) -> Predict:
     return predict
 
 
-def on_tokens(model: ov.CompiledModel, rows: Rows, shape: Shape) -> Predict:
+def on_tokens(model: ov.CompiledModel, rows: Rows, shape: Shape) -> Ask:
     names = [port.get_any_name() for port in model.inputs]
 
     def predict(request: np.ndarray) -> np.ndarray:
@@ -124,7 +128,7 @@ def on_tokens(model: ov.CompiledModel, rows: Rows, shape: Shape) -> Predict:
     return predict
 
 
-def on_texts(model: ov.CompiledModel, rows: Rows) -> Predict:
+def on_texts(model: ov.CompiledModel, rows: Rows) -> Ask:
     def predict(request: np.ndarray) -> np.ndarray:
         texts = [[column[int(row)] for row in request] for column in rows.texts]
         logits: np.ndarray = model(dict(enumerate(texts)))["logits"]
@@ -134,11 +138,10 @@ def on_texts(model: ov.CompiledModel, rows: Rows) -> Predict:
 
 
 def scores(rows: Rows, parity: Parity) -> dict[str, Any]:
-    """What the IR reaches under the split's name, and PyTorch beside it, where there are labels."""
-    if rows.labels is None or rows.truth is None:
+    """Figures of the IR under the split's name, with PyTorch's, where there are labels."""
+    if not rows.labelled:
         return {}
-    found = metrics.score(rows.labels, parity.found, rows.truth)
-    expected = metrics.score(rows.labels, parity.expected, rows.truth)
+    found, expected = (rows.kind.score(side) for side in (parity.found, parity.expected))
     return {rows.split: {**found, "of": rows.of, "pytorch": expected}}
 
 

@@ -72,9 +72,11 @@ def predict(
 ) -> None:
     """Label and probability of texts, from an exported folder. Two texts at a time for pairs."""
     with errors(debug, as_json):
-        from export.predict import Predictor, shown
+        from export.predict import Predictor
 
         predictor = Predictor(folder)
         given = predictor.arguments(texts) if texts else predictor.lines(sys.stdin)
         for answer in predictor(given):
-            typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else shown(answer))
+            typer.echo(
+                json.dumps(answer, ensure_ascii=False) if as_json else predictor.line(answer)
+            )

@@ -17,11 +17,14 @@ from export.shapes import Shape
 from jpqd import __version__
 from jpqd.core.errors import RunError, UserError
 from jpqd.model import quantizers
+from jpqd.tasks import Kind
 
 
-def convert(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, shape: Shape) -> ov.Model:
+def convert(
+    network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, kind: Kind, shape: Shape
+) -> ov.Model:
     """Quantizers become FakeQuantize operations, which the plugins turn into INT8."""
-    config = _export_config(network)
+    config = _export_config(network, kind)
     example = _example(tokenizer, list(config.inputs))
     quantizers.settle(network, example)
     with torch.no_grad(), warnings.catch_warnings(), config.patch_model_for_export(network):
@@ -34,7 +37,7 @@ def convert(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, shape:
     return found
 
 
-def _export_config(network: PreTrainedModel) -> Any:
+def _export_config(network: PreTrainedModel, kind: Kind) -> Any:
     import optimum.exporters.openvino  # noqa: F401 - registers the exporters
     from optimum.exporters.tasks import TasksManager
 
@@ -43,12 +46,12 @@ def _export_config(network: PreTrainedModel) -> Any:
         constructor = TasksManager.get_exporter_config_constructor(
             model=network,
             exporter="openvino",
-            task="text-classification",
+            task=kind.exporter,
             library_name="transformers",
         )
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"models of the family {family!r} cannot be exported as text classifiers: {error}"
+            f"models of the family {family!r} cannot be exported as a {kind.title}: {error}"
         ) from error
     return constructor(network.config)
 

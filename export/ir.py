@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from export import card, check, convert, names, rows, shapes
@@ -17,11 +17,14 @@ from export.options import Options
 from export.origin import Origin
 from export.rows import Rows
 from export.shapes import Shape
+from jpqd import tasks
 from jpqd.core import artifact
 from jpqd.core.errors import RunError, UserError
 from jpqd.core.manifest import ModelFacts
 from jpqd.core.progress import Progress
 from jpqd.model import loading, size, structure
+from jpqd.scores.predictions import Predictions
+from jpqd.tasks import Kind
 
 _NO_TEXTS = "its tokenizer cannot be converted to OpenVINO"
 
@@ -51,6 +54,12 @@ class _Export:
     def name(self) -> str:
         return re.sub(r"[^A-Za-z0-9_-]", "_", self.origin.folder.name) or "model"
 
+    @cached_property
+    def kind(self) -> Kind:
+        """The kind of task, by the model's head."""
+        architecture = {"architectures": [type(self.network).__name__]}
+        return tasks.of_config({**self.network.config.to_dict(), **architecture})
+
     @property
     def longest(self) -> int:
         """Tokens that the PyTorch model takes."""
@@ -79,14 +88,16 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
     _refuse_too_long(spec.shape, shape, longest)
     facts = origin.model_facts or size.facts(network)
     export = _Export(spec, origin, out, progress, network, tokenizer, shape, facts)
+    _refuse_fusing(export)
     _write_files(export)
     metrics = {
         **_checked(export),
         "model": facts.model_dump(exclude_unset=True),
         "ir": _sizes(export.place),
         "texts": export.texts,
+        "task": export.kind.use,
     }
-    card.write(out, origin, spec, metrics)
+    card.write(out, origin, export.kind, spec, metrics)
     return metrics
 
 
@@ -101,11 +112,19 @@ def _refuse_too_long(text: str, shape: Shape, longest: int) -> None:
         raise UserError(f"shape {text!r}: the model takes at most {longest} tokens.")
 
 
+def _refuse_fusing(export: _Export) -> None:
+    if export.spec.fuse_tokenizer and not export.kind.one_answer:
+        raise UserError(
+            f"fuse_tokenizer: a {export.kind.title} answers for pieces of words, and an IR that "
+            "takes texts does not say where they stand. Leave it out."
+        )
+
+
 def _write_files(export: _Export) -> None:
     export.place.mkdir(parents=True, exist_ok=True)
     export.progress.say(f"    converting {export.origin.folder.name}")
     f16 = export.spec.precision == "f16"
-    network_ir = convert.convert(export.network, export.tokenizer, export.shape)
+    network_ir = convert.convert(export.network, export.tokenizer, export.kind, export.shape)
     convert.save(network_ir, export.place / names.MODEL, f16=f16)
     tokens = _tokenizer_ir(export)
     if export.spec.layout == "folder":
@@ -170,8 +189,8 @@ def _checked(export: _Export) -> dict[str, Any]:
     found = _rows(export)
     exact = not export.quantized and export.spec.precision == "f32"
     asked = check.EXACT if exact else check.ROUNDED
-    predict = check.pytorch(export.network, found, export.shape)
-    expected = check.predictions(predict, found, export.shape)
+    ask = check.pytorch(export.network, found, export.shape)
+    expected = check.answers(ask, found, export.shape)
     facts: dict[str, Any] = {}
     measured: dict[str, Any] = {}
     for path in sorted(export.place.glob("*.xml")):
@@ -183,19 +202,20 @@ def _checked(export: _Export) -> dict[str, Any]:
 
 
 def _compared(
-    export: _Export, path: Path, found: Rows, expected: np.ndarray, asked: float
+    export: _Export, path: Path, found: Rows, expected: Predictions, asked: float
 ) -> tuple[Parity, dict[str, int]]:
     compiled = check.compiled(path)
     products = check.matmuls(compiled)
     if export.quantized and not any("8" in precision for precision in products):
         raise RunError(f"{path.name}: the stage is INT8, but its IR multiplies in {products}.")
     if path.name == names.FUSED:
-        predict = check.on_texts(compiled, found)
+        ask = check.on_texts(compiled, found)
     else:
-        predict = check.on_tokens(compiled, found, export.shape)
-    parity = Parity(expected, check.predictions(predict, found, export.shape), asked)
+        ask = check.on_tokens(compiled, found, export.shape)
+    answers = check.answers(ask, found, export.shape)
+    parity = Parity(expected, answers, asked, export.kind)
     parity.refuse_other(found, path.name)
-    export.progress.say(f"    {path.name}: {parity.told()}")
+    export.progress.say(f"    {path.name}: {parity.summary()}")
     return parity, products
 
 
@@ -204,4 +224,4 @@ def _rows(export: _Export) -> Rows:
     if origin.task is not None:
         return rows.of_task(origin, origin.task, tokenizer, export.shape, export.progress)
     export.progress.say("    no recipe beside it: compared on random words, without accuracy")
-    return rows.at_random(tokenizer, export.longest, export.shape)
+    return rows.at_random(tokenizer, export.kind, export.longest, export.shape)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from export.names import MODEL
+from jpqd import tasks
 from jpqd.core.errors import UserError
 
 _ROWS = 32
@@ -28,6 +29,7 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         _refuse_other(folder)
         self.config = _json(folder / "config.json")
+        self.kind = tasks.of_config(self.config)
         self.pairs = _json(folder / "manifest.json")["metrics"].get("texts") == 2
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         try:
@@ -60,7 +62,9 @@ class Predictor:
         """Answers in the order of the rows, as soon as a request is full."""
         left = iter(rows)
         while request := list(islice(left, self.rows or _ROWS)):
-            yield from map(self._answer, request, self._request(request))
+            encoded = self._encoded(request)
+            for row, encoding, logits in zip(request, encoded, self._logits(encoded), strict=False):
+                yield self.kind.answer(row, encoding, logits)
 
     def arguments(self, texts: Sequence[str]) -> list[Row]:
         """One by one; for a model of two texts, two by two."""
@@ -79,27 +83,29 @@ class Predictor:
             if any(row):
                 yield row
 
-    def _request(self, rows: Sequence[Row]) -> np.ndarray:
+    def _encoded(self, rows: Sequence[Row]) -> list[Encoding]:
+        """Tokens of the rows, filled up where the IR takes a number of its own."""
         filled = [rows[index % len(rows)] for index in range(self.rows or len(rows))]
-        encoded = self.tokenizer.encode_batch([row if len(row) > 1 else row[0] for row in filled])
+        given = [self.kind.words(row) for row in filled]
+        found: list[Encoding] = self.tokenizer.encode_batch(
+            given, is_pretokenized=not self.kind.one_answer
+        )
+        return found
+
+    def _logits(self, encoded: Sequence[Encoding]) -> np.ndarray:
         given = {
             "input_ids": [one.ids for one in encoded],
             "attention_mask": [one.attention_mask for one in encoded],
             "token_type_ids": [one.type_ids for one in encoded],
         }
         logits = self.model({name: np.array(given[name], dtype=np.int64) for name in self.names})
-        found: np.ndarray = logits["logits"][: len(rows)].copy()
+        found: np.ndarray = logits["logits"].copy()
         return found
 
-    def _answer(self, row: Row, logits: np.ndarray) -> dict[str, Any]:
-        text = list(row) if len(row) > 1 else row[0]
-        if len(logits) == 1:
-            return {"text": text, "value": float(logits[0])}
-        shares = np.exp(logits - logits.max())
-        shares /= shares.sum()
-        best = int(shares.argmax())
-        label = self.config["id2label"][str(best)]
-        return {"text": text, "label": label, "probability": float(shares[best])}
+    def line(self, answer: dict[str, Any]) -> str:
+        """For a person: what the model says, then the text."""
+        text = answer["text"] if isinstance(answer["text"], str) else " / ".join(answer["text"])
+        return f"{self.kind.line(answer)}\t{text}"
 
 
 def _refuse_other(folder: Path) -> None:
@@ -117,11 +123,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     return found
-
-
-def shown(answer: dict[str, Any]) -> str:
-    """For a person: what the model says, then the text."""
-    text = answer["text"] if isinstance(answer["text"], str) else " / ".join(answer["text"])
-    if "value" in answer:
-        return f"{answer['value']:.4f}\t{text}"
-    return f"{answer['label']}\t{answer['probability']:.4f}\t{text}"

@@ -13,8 +13,8 @@ from export.origin import Origin
 from export.shapes import Shape
 from jpqd.core.progress import Progress
 from jpqd.data import splits, tables
-from jpqd.data.labels import Labels
 from jpqd.recipe.task import Task
+from jpqd.tasks import Kind
 
 SMALL, SAMPLE, RANDOM = 1_000, 512, 400
 """All rows of a split up to this size, so many of a larger one, or of random tokens."""
@@ -28,13 +28,15 @@ Batch = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts, column by column, with their token ids row by row; labels where there is a task."""
+    """Texts, column by column, with their token ids and labels row by row."""
 
     texts: list[list[str]]
     tokens: list[dict[str, list[int]]]
     tokenizer: PreTrainedTokenizerBase
-    labels: Labels | None = None
-    truth: np.ndarray | None = None
+    kind: Kind
+    labels: list[Any]
+    labelled: bool = False
+    """Whether the labels are real ones."""
     split: str = "random tokens"
     of: int = RANDOM
     """Rows of the split, of which these may be a sample."""
@@ -64,35 +66,36 @@ def of_task(
     """Of the split that is reported, cut to the length that the IR takes."""
     longest = min(task.max_length, shape.length or shape.most or task.max_length)
     short = task.model_copy(update={"max_length": longest})
-    prepared = splits.prepare(short, tokenizer, origin.cache, progress)
-    split = prepared.split(task.report_on)
+    data = splits.prepare(short, tokenizer, origin.cache, progress)
+    split = data.split(task.report_on)
     chosen = np.arange(len(split))
     if len(split) > SMALL:
         chosen = np.sort(np.random.default_rng(0).choice(len(split), SAMPLE, replace=False))
     part = split.select(chosen)
     numbers = tuple(int(number) for number in splits.column(part, "row"))
     return Rows(
-        texts=_texts(origin, task, numbers),
+        texts=_texts(origin, task, data.kind, numbers),
         tokens=part.remove_columns(["labels", "length", "row"]).to_list(),
         tokenizer=tokenizer,
-        labels=prepared.labels,
-        truth=splits.column(part, "labels"),
+        kind=data.kind,
+        labels=part["labels"][:],
+        labelled=True,
         split=tables.canonical(task.report_on),
         of=len(split),
         numbers=numbers,
     )
 
 
-def _texts(origin: Origin, task: Task, numbers: tuple[int, ...]) -> list[list[str]]:
+def _texts(origin: Origin, task: Task, kind: Kind, numbers: tuple[int, ...]) -> list[list[str]]:
     raw = tables.load(task, origin.cache)
     split = tables.canonical(task.report_on)
     part = raw[split if split in raw else "train"].select(
         numbers
     )  # from train: what was cut off it
-    return [[str(cell) for cell in part[column]] for column in task.text]
+    return [list(column) for column in zip(*(kind.texts(task, row) for row in part), strict=True)]
 
 
-def at_random(tokenizer: PreTrainedTokenizerBase, longest: int, shape: Shape) -> Rows:
+def at_random(tokenizer: PreTrainedTokenizerBase, kind: Kind, longest: int, shape: Shape) -> Rows:
     """For a model without a task: words of its vocabulary, in texts of many lengths."""
     chance = np.random.default_rng(0)
     usable = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
@@ -100,4 +103,5 @@ def at_random(tokenizer: PreTrainedTokenizerBase, longest: int, shape: Shape) ->
     lengths = chance.integers(1, most, size=RANDOM, endpoint=True)
     texts = [str(tokenizer.decode(chance.choice(usable, size))) for size in lengths]
     tokens = [dict(tokenizer(text, truncation=True, max_length=most)) for text in texts]
-    return Rows([texts], tokens, tokenizer)
+    labels = [kind.no_label(len(row["input_ids"])) for row in tokens]
+    return Rows([texts], tokens, tokenizer, kind, labels)

@@ -8,21 +8,22 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from runtime_bench.backend import kind_of, model_class
+
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def export(folder: Path, out: Path, precision: str) -> None:
     import torch
-    from transformers import AutoModelForSequenceClassification
 
-    model = AutoModelForSequenceClassification.from_pretrained(
+    model = model_class(folder).from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
     )
     model.train(False)
     ids = torch.ones(2, 8, dtype=torch.long)
     inputs = {name: ids for name in NAMES if name in _taken(model)}
     warnings.simplefilter("ignore")
-    with torch.no_grad(), _patches(model).patch_model_for_export(model):
+    with torch.no_grad(), _patches(model, kind_of(folder).exporter).patch_model_for_export(model):
         torch.onnx.export(
             model,
             (),
@@ -38,13 +39,13 @@ def export(folder: Path, out: Path, precision: str) -> None:
         _quantize(out / "model.onnx")
 
 
-def _patches(model: Any) -> Any:
+def _patches(model: Any, task: str) -> Any:
     """Optimum's: transformers builds its masks in a way that cannot be traced."""
     import optimum.exporters.openvino  # noqa: F401 (registers its exporters)
     from optimum.exporters.tasks import TasksManager
 
     made = TasksManager.get_exporter_config_constructor(
-        model=model, exporter="openvino", task="text-classification", library_name="transformers"
+        model=model, exporter="openvino", task=task, library_name="transformers"
     )
     return made(model.config)
 

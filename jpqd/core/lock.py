@@ -38,7 +38,7 @@ def sealing(final: Path, remedy: str = "") -> Iterator[Path]:
                 yield partial
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-    except PermissionError as error:
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         place = error.filename or partial
         raise RunError(f"cannot write {place}: {error.strerror}. {remedy}".strip()) from None
 

@@ -112,3 +112,11 @@ class Manifest(BaseModel):
     @property
     def bytes(self) -> int:
         return sum(entry.bytes for entry in self.files.values())
+
+
+def main_figure(figures: dict[str, Any]) -> str:
+    """Name the figure that stands for a model: the first one after n."""
+    return next(name for name in figures if name not in _NO_FIGURES)
+
+
+_NO_FIGURES = ("n", "of", "pytorch")

@@ -1,10 +1,20 @@
-"""The order of rows: rows of like length share a batch, and any epoch can be drawn again."""
+"""The order of rows, which can be drawn again for any epoch, and their batches."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import Sampler
+from transformers import PreTrainedTokenizerBase
 
+from jpqd.tasks import Kind
+
+Batch = dict[str, torch.Tensor]
+Collate = Callable[[list[dict[str, Any]]], Batch]
+
+_FACTS = ("labels", "row")
+"""What a batch says of its rows beside what a model reads."""
 _GROUP_BATCHES = 50
 
 
@@ -37,3 +47,21 @@ class LengthGrouped(Sampler[int]):
 
     def _by_length(self, group: np.ndarray) -> np.ndarray:
         return group[np.argsort(self.lengths[group], kind="stable")]
+
+
+def collator(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Collate:
+    """Pad to the longest row of the batch."""
+
+    def collate(rows: list[dict[str, Any]]) -> Batch:
+        inputs = [{k: v for k, v in row.items() if k not in (*_FACTS, "length")} for row in rows]
+        batch = dict(tokenizer.pad(inputs, return_tensors="pt"))
+        labels = kind.pad([row["labels"] for row in rows], batch["input_ids"].shape[1])
+        numbers = torch.tensor([row["row"] for row in rows])
+        return {**batch, "labels": torch.from_numpy(labels), "row": numbers}
+
+    return collate
+
+
+def features(batch: Mapping[str, torch.Tensor]) -> Batch:
+    """What the model reads of a batch."""
+    return {name: tensor for name, tensor in batch.items() if name not in _FACTS}

@@ -3,26 +3,27 @@
 import json
 import reprlib
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict, load_from_disk
+from datasets import Dataset, DatasetDict, load_from_disk
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
+from jpqd import tasks
 from jpqd.core import artifact, processes
 from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
-from jpqd.data import labels, sources, tables
-from jpqd.data.labels import Labels
+from jpqd.data import sources, tables
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
+from jpqd.tasks import Kind
 
 SPLIT_SEED = 20_000
 """Cuts are the same for every training seed, so that seeds can be compared."""
-_LAYOUT = 3
+_LAYOUT = 4
 """Of the cached columns: raised when they change."""
 _ROW = "__row__"
 
@@ -32,7 +33,7 @@ class Data:
     """Tokenized splits by name; `select` is the one that chooses."""
 
     splits: DatasetDict
-    labels: Labels
+    kind: Kind
     rows: dict[str, dict[str, int]]
     """By split: rows that are used, and rows without text or label."""
     of_train: int
@@ -42,7 +43,7 @@ class Data:
 
     def facts(self) -> dict[str, Any]:
         """For the manifest: nothing is left out of a figure in silence."""
-        return {"rows": self.rows, "cut_from_train": list(self.held_out)}
+        return {"task": self.kind.use, "rows": self.rows, "cut_from_train": list(self.held_out)}
 
     def split(self, name: str) -> Dataset:
         name = tables.canonical(name)
@@ -68,10 +69,10 @@ def prepare(
     if processes.is_main():
         _make_once(task, tokenizer, cache, folder)
     processes.barrier()
-    facts = _tuples(json.loads((folder / "data.json").read_text()))
-    labels_found = Labels(**_tuples(facts["labels"]))
-    splits = load_from_disk(str(folder))
-    data = Data(splits, labels_found, facts["rows"], facts["of_train"], facts["held_out"])
+    facts = json.loads((folder / "data.json").read_text())
+    splits, kind = load_from_disk(str(folder)), tasks.of_facts(facts["kind"])
+    held_out = tuple(facts["held_out"])
+    data = Data(splits, kind, facts["rows"], facts["of_train"], held_out)
     _tell(data, progress)
     return data
 
@@ -101,10 +102,6 @@ def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     return [content, tokenizer.truncation_side, tokenizer.model_input_names]
 
 
-def _tuples(facts: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
-
-
 def _tell(data: Data, progress: Progress) -> None:
     told = [
         f"{split} {rows['used']} rows" + (" (cut from train)" if split in data.held_out else "")
@@ -130,16 +127,17 @@ def _make_once(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, fold
 def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
     raw = tables.load(task, cache)
     _check_columns(task, raw)
-    names = labels.find(task, raw["train"])
-    usable = DatasetDict({split: _usable(task, raw, names, split) for split in raw})
+    _check_types(task, raw, tasks.of_columns(task, raw["train"]))
+    kind = tasks.of_data(task, raw["train"])
+    usable = DatasetDict({split: _usable(task, raw, kind, split) for split in raw})
     splits = cut(task, usable)
     facts = {
-        "labels": asdict(names),
+        "kind": kind.facts(),
         "rows": _counts(raw, usable, splits),
         "of_train": len(raw["train"]),
         "held_out": _held_out(task, raw),
     }
-    tokens = {split: _tokenize(task, rows, names, tokenizer) for split, rows in splits.items()}
+    tokens = {split: _tokenize(task, rows, kind, tokenizer) for split, rows in splits.items()}
     partial = folder.with_name(folder.name + artifact.PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     DatasetDict(tokens).save_to_disk(str(partial))
@@ -176,31 +174,33 @@ def train_texts(task: Task, cache: Path) -> list[str]:
     """All texts of train, for a tokenizer that is made for them."""
     raw = tables.load(task, cache)
     _check_columns(task, raw)
-    columns = (raw["train"][column] for column in task.text)
-    return [str(cell) for column in columns for cell in column if cell is not None]
+    kind = tasks.of_data(task, raw["train"])
+    columns = raw["train"].select_columns([*task.text])
+    usable = (row for row in columns if all(row[column] is not None for column in task.text))
+    return [text for row in usable for text in kind.texts(task, row)]
 
 
 def _check_columns(task: Task, raw: DatasetDict) -> None:
     if "train" not in raw:
         raise DataError(f"there is no split 'train'; there are {', '.join(raw) or 'none'}.")
-    for split, table in raw.items():
+    for split in _needed(task) & set(raw):
         for column in (*task.text, task.label):
-            if column in table.column_names:
-                _check_type(split, column, table, is_label=column == task.label)
-            elif split in _needed(task):
-                advice = plugins.unknown(column, table.column_names)
+            if column not in raw[split].column_names:
+                advice = plugins.unknown(column, raw[split].column_names)
                 raise DataError(f"split {split!r} has no column {column!r}; {advice}.")
 
 
-def _check_type(split: str, column: str, table: Dataset, *, is_label: bool) -> None:
-    feature = table.features[column]
-    if labels.is_plain(feature) or (is_label and isinstance(feature, ClassLabel)):
-        return
-    wanted = "labels" if is_label else "texts"
-    raise DataError(
-        f"split {split!r}: column {column!r} holds {feature}, which are no {wanted}. "
-        "Write every value as a text of its own, in quotes where the format has them."
-    )
+def _check_types(task: Task, raw: DatasetDict, kind: type[Kind]) -> None:
+    for split, table in raw.items():
+        for column in [c for c in (*task.text, task.label) if c in table.column_names]:
+            feature = table.features[column]
+            if not kind.reads(task, column, feature):
+                wanted = "labels" if column == task.label else "texts"
+                raise DataError(
+                    f"split {split!r}: column {column!r} holds {feature}, which are no {wanted} "
+                    f"of a {kind.title}. Write every value as a text of its own, in quotes where "
+                    "the format has them."
+                )
 
 
 def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
@@ -242,18 +242,15 @@ def _cut(table: Dataset, share: float) -> tuple[Dataset, Dataset]:
     return table.select(np.sort(order[size:])), table.select(np.sort(order[:size]))
 
 
-def _usable(task: Task, raw: DatasetDict, names: Labels, split: str) -> Dataset:
+def _usable(task: Task, raw: DatasetDict, kind: Kind, split: str) -> Dataset:
     """Rows with text and label. Too many without are refused, none goes in silence."""
     table, columns = raw[split], [*task.text, task.label]
     if not {*columns} <= set(table.column_names):
         return table.select([])
 
     def keep(*cells: list[Any]) -> list[bool]:
-        return [
-            not any(labels.is_missing(cell) for cell in row[:-1])
-            and names.number(row[-1]) is not None
-            for row in zip(*cells, strict=True)
-        ]
+        rows = (dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True))
+        return [kind.label(task, row) is not None for row in rows]
 
     numbered = table.add_column(_ROW, np.arange(len(table)))
     used = numbered.filter(keep, batched=True, input_columns=columns)
@@ -282,16 +279,13 @@ def _first_unusable(table: Dataset, keep: Any, columns: list[str]) -> str:
 
 
 def _tokenize(
-    task: Task, table: Dataset, names: Labels, tokenizer: PreTrainedTokenizerBase
+    task: Task, table: Dataset, kind: Kind, tokenizer: PreTrainedTokenizerBase
 ) -> Dataset:
-    kept = ["input_ids", "token_type_ids"] if len(task.text) == 2 else ["input_ids"]
+    wanted = [*task.text, task.label]
 
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        texts = [[str(cell) for cell in rows[column]] for column in task.text]
-        encoded = tokenizer(*texts, truncation=True, max_length=task.max_length)
-        columns = {name: encoded[name] for name in kept if name in encoded}
+        columns = kind.encode(task, {column: rows[column] for column in wanted}, tokenizer)
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
-        columns["labels"] = [names.number(cell) for cell in rows[task.label]]
         columns["row"] = rows[_ROW]  # as the data numbers its rows, from 0
         return columns
 

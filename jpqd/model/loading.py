@@ -1,13 +1,14 @@
 """Models and tokenizers from a stage's folder, a local folder, a hub, or from random weights."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AutoConfig,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -16,11 +17,13 @@ from transformers import (
 from transformers.models.bert.tokenization_bert import BertTokenizer
 from transformers.utils import logging
 
+from jpqd import tasks
+from jpqd.core import cells
 from jpqd.core.errors import SourceError
 from jpqd.data import sources, splits
-from jpqd.data.labels import Labels
 from jpqd.model import structure
 from jpqd.recipe.task import NewModel, Task, looks_local
+from jpqd.tasks import Kind
 
 _SAFE: dict[str, Any] = {"trust_remote_code": False}
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -37,16 +40,25 @@ def load(folder: str | Path) -> PreTrainedModel:
     found = sources.local_model(str(folder))
     if (found / structure.STRUCTURE).is_file():
         return _load_uneven(found)
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+    model: PreTrainedModel = auto_class(_kind(found)).from_pretrained(
         found, dtype=torch.float32, use_safetensors=True, **_SAFE
     )
     model.train(False)
     return model
 
 
+def auto_class(kind: Kind) -> Any:
+    """Name the class of transformers that makes models with this kind's head."""
+    return getattr(transformers, f"AutoModel{kind.head}")
+
+
+def _kind(folder: Path) -> Kind:
+    return tasks.of_config(json.loads((folder / "config.json").read_text()))
+
+
 def _load_uneven(folder: Path) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder, **_SAFE)
-    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    model = auto_class(_kind(folder)).from_config(config, dtype=torch.float32)
     structure.rebuild(model, folder)
     model.train(False)
     return model  # type: ignore[no-any-return]
@@ -72,26 +84,25 @@ def tokenizer_from(source: str | Path) -> PreTrainedTokenizerBase:
 
 
 def load_for_training(
-    source: str | Path | NewModel, labels: Labels, tokenizer: PreTrainedTokenizerBase
+    source: str | Path | NewModel, kind: Kind, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, list[str]]:
-    """The model with a head for these labels, and the weights that start at random."""
+    """Load the model with a head for this kind of task; name the weights that start at random."""
     if isinstance(source, NewModel):
-        config = _new_config(source, labels, len(tokenizer))
-        network = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-        return network.float(), ["all weights"]
+        config = _new_config(source, kind, len(tokenizer))
+        return auto_class(kind).from_config(config).float(), ["all weights"]
     if _is_uneven(source):
         network = _load_uneven(sources.local_model(str(source)))
-        _check_labels(network.config, labels, source)
+        _check_labels(network, kind, source)
         return network, []
     name, options = _where(source)
     try:
-        model, facts = AutoModelForSequenceClassification.from_pretrained(
+        model, facts = auto_class(kind).from_pretrained(
             name,
             dtype=torch.float32,
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **_label_config(labels),
+            **kind.head_config(),
             **options,
         )
     except (OSError, ValueError, KeyError) as error:
@@ -100,19 +111,17 @@ def load_for_training(
     return model, sorted(set(fresh))
 
 
-def _check_labels(config: Any, labels: Labels, source: str | Path) -> None:
+def _check_labels(network: PreTrainedModel, kind: Kind, source: str | Path) -> None:
     """The head of a model that is compressed already is kept as it is."""
-    names = tuple(name for _, name in sorted(config.id2label.items()))
-    theirs = names if len(names) > 1 else ()
-    if theirs != labels.names:
+    theirs = tasks.of_config(
+        {**network.config.to_dict(), "architectures": [type(network).__name__]}
+    )
+    if theirs.names != kind.names:
+        ours, others = (cells.some(one.names) or "none (a number)" for one in (kind, theirs))
         raise SourceError(
-            f"{source}: its classes are {_some(theirs)}, and the task's are {_some(labels.names)}. "
+            f"{source}: its classes are {others}, and the task's are {ours}. "
             "A pruned or quantized model is trained further for the same classes only."
         )
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(map(repr, names[:5])) or "none (a regression)"
 
 
 def _is_uneven(source: str | Path) -> bool:
@@ -132,21 +141,10 @@ def _where(source: str | Path) -> tuple[str, dict[str, Any]]:
     return hub.name, {**_SAFE, "revision": hub.revision or "main"}
 
 
-def _label_config(labels: Labels) -> dict[str, Any]:
-    if labels.kind == "regression":
-        return {"num_labels": 1, "problem_type": "regression"}
-    names = dict(enumerate(labels.names))
-    return {
-        "id2label": names,
-        "label2id": {name: index for index, name in names.items()},
-        "problem_type": "single_label_classification",
-    }
-
-
-def _new_config(new: NewModel, labels: Labels, vocabulary: int) -> Any:
+def _new_config(new: NewModel, kind: Kind, vocabulary: int) -> Any:
     sizes = new.model_dump(exclude={"new", "vocab_size"})
     return AutoConfig.for_model(
-        new.new, vocab_size=vocabulary, pad_token_id=0, **sizes, **_label_config(labels)
+        new.new, vocab_size=vocabulary, pad_token_id=0, **sizes, **kind.head_config()
     )
 
 

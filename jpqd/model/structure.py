@@ -26,6 +26,7 @@ _MOVED = {"jpqd.quantizers": _OURS}
 
 def save(model: PreTrainedModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    model.config.architectures = [type(model).__name__]  # says which head it has
     model.config.save_pretrained(folder)
     if structure := _structure(model):
         artifact.write_json(folder / STRUCTURE, structure)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from jpqd.recipe.schema import Spec, mistake
 
@@ -41,22 +42,29 @@ def build(value: Any, packages: Sequence[str], base: type[S]) -> S:
     what = base.__name__.lower()
     if not isinstance(value, dict):
         raise mistake(f"a {what} is a map such as {{use: name}}", advice("", names(packages)))
+    return named(value, packages, what, base).model_validate(value)
+
+
+def named(value: dict[str, Any], packages: Sequence[str], what: str, base: type[T]) -> type[T]:
+    """The class that a map's `use` names."""
     use = value.get("use")
     if not isinstance(use, str):
         message = "must be the name of a " + what if "use" in value else "is missing"
         raise _about_use(value, message, advice("", names(packages)))
     try:
-        kind = load(use, packages, base)
+        return load(use, packages, base)
     except LookupError as error:
         raise _about_use(value, f"no {what} has this name", str(error)) from None
-    return kind.model_validate(value)
 
 
 def _about_use(value: dict[str, Any], message: str, remedy: str) -> ValidationError:
-    problem = mistake(message, remedy)
-    given = value.get("use", value)
+    return about("use", value.get("use", value), mistake(message, remedy))
+
+
+def about(key: str, given: Any, problem: PydanticCustomError) -> ValidationError:
+    """An error about one key of a map."""
     return ValidationError.from_exception_data(
-        "use", [{"type": problem, "loc": ("use",), "input": given}]
+        key, [{"type": problem, "loc": (key,), "input": given}]
     )
 
 

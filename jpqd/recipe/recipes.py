@@ -14,7 +14,7 @@ from jpqd.recipe import plugins, yamlfile
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.explain import explain, shown
 from jpqd.recipe.schema import Name, Positive, Seed, Spec, StageId, mistake
-from jpqd.recipe.task import ModelSource, NewModel, Task
+from jpqd.recipe.task import KINDS, ModelSource, NewModel, Task, build
 from jpqd.recipe.yamlfile import Document, KeyPath, dotted
 
 STAGES = ("jpqd.stages", "export.stages", "runtime_bench.stages")
@@ -36,6 +36,7 @@ def _some_stages(value: Any) -> Any:
     return value
 
 
+AnyTask = Annotated[SerializeAsAny[Task], PlainValidator(build)]
 AnyStage = Annotated[SerializeAsAny[Stage], PlainValidator(_stage)]
 Trackers = Annotated[
     tuple[Tracker, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
@@ -49,7 +50,7 @@ class Recipe(Spec):
     """The run's folder; the file's name without its ending when not given."""
     model: ModelSource
     """A folder, a hub id, or `{new: bert, ...}` for random weights."""
-    task: Task
+    task: AnyTask
     seed: Seed = 42
     report_to: Trackers = ()
     """Trackers that `transformers` knows, such as tensorboard."""
@@ -148,7 +149,7 @@ def _check(document: Document) -> Recipe:
 def _specs(value: Any) -> Iterator[tuple[KeyPath, type[Spec]]]:
     """Which Spec reads which place of this recipe: what did-you-mean chooses from."""
     yield (), Recipe
-    yield ("task",), Task
+    yield ("task",), _keys(value.get("task"))
     yield ("model",), NewModel
     stages = value.get("stages")
     for stage, config in stages.items() if isinstance(stages, dict) else ():
@@ -158,6 +159,13 @@ def _specs(value: Any) -> Iterator[tuple[KeyPath, type[Spec]]]:
             for index, method in enumerate(config["methods"]):
                 loaded = plugins.load(method["use"], _METHODS, Spec)
                 yield ("stages", stage, "methods", index), loaded
+
+
+def _keys(task: Any) -> type[Spec]:
+    with suppress(LookupError, TypeError, AttributeError):
+        keys: type[Spec] = getattr(plugins.load(task["use"], KINDS, object), "keys")  # noqa: B009
+        return keys
+    return Task
 
 
 def _order_problems(document: Document) -> Iterator[Problem]:

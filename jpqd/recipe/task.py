@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, PlainValidator, StrictStr, TypeAdapter, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
+from jpqd.recipe import plugins
 from jpqd.recipe.schema import Count, Fraction, Name, Share, Spec, Text, mistake
 
 HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@\w[\w./-]*)?\Z", re.ASCII)
 """`owner/name` or `owner/name@revision`; two dots could lead out of the hub's cache."""
 BUILTIN = "builtin:reviews"
 
-CLASSIFICATION_METRICS = ("accuracy", "f1", "matthews")
-REGRESSION_METRICS = ("pearson", "spearman")
+KINDS = ("jpqd.tasks",)
 
 
 class NewModel(Spec):
@@ -102,10 +102,13 @@ class Task(Spec):
     label: Text = "label"
     labels: tuple[StrictStr, ...] = ()
     """Names of the classes in the order of their numbers; found in the data when not given."""
-    kind: Literal["classification", "regression"] | None = None
-    """Found in the data when not given: fractions mean regression."""
-    metric: Literal["accuracy", "f1", "matthews", "pearson", "spearman"] | None = None
-    """What chooses the checkpoint: accuracy or pearson when not given."""
+    use: Text | None = None
+    """The kind of task, found in the data when not given: fractions mean regression, lists mean
+    token_classification."""
+    metric: (
+        Literal["accuracy", "f1", "matthews", "pearson", "spearman", "precision", "recall"] | None
+    ) = None
+    """What chooses the checkpoint; the kind's own when not given, such as accuracy."""
     max_length: Annotated[Count, Field(ge=4)] = 128
     report_on: Name = "validation"
     """The split whose figures are reported. It is never used to choose anything."""
@@ -125,15 +128,6 @@ class Task(Spec):
             raise mistake("must be two or more different names", "Or leave it out: they are found.")
         return labels
 
-    @field_validator("metric")
-    @classmethod
-    def _fits_kind(cls, metric: str | None, others: ValidationInfo) -> str | None:
-        kind = others.data.get("kind")
-        fitting = REGRESSION_METRICS if kind == "regression" else CLASSIFICATION_METRICS
-        if kind and metric and metric not in fitting:
-            raise mistake(f"does not fit kind {kind!r}", f"Choose one of: {', '.join(fitting)}.")
-        return metric
-
     @field_validator("select_on")
     @classmethod
     def _not_what_is_reported(cls, select_on: str | float, others: ValidationInfo) -> str | float:
@@ -143,3 +137,26 @@ class Task(Spec):
                 "Give a share of train such as 0.05.",
             )
         return select_on
+
+
+def build(value: Any) -> Task:
+    """Read a task's keys, which depend on its kind. For validators: raises what they may raise."""
+    if not isinstance(value, dict):
+        return Task.model_validate(value)
+    value = _renamed(value)
+    use = value.get("use")
+    if use is None:
+        return Task.model_validate(value)
+    kind: Any = plugins.named(value, KINDS, "task", object)
+    task: Task = kind.keys.model_validate(value)
+    if task.metric and task.metric not in kind.metrics:
+        problem = mistake(f"does not fit {use!r}", f"Choose one of: {', '.join(kind.metrics)}.")
+        raise plugins.about("metric", task.metric, problem)
+    return task
+
+
+def _renamed(value: dict[str, Any]) -> dict[str, Any]:
+    """`kind` is what version 0.1 called `use`."""
+    if "kind" in value and value.get("use") is None:
+        return {("use" if key == "kind" else key): v for key, v in value.items() if key != "use"}
+    return value

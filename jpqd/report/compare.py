@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 from rich.console import Group
 from rich.table import Table
-from safetensors.numpy import load_file
 
+from jpqd import tasks
 from jpqd.core import terminal
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest, ModelFacts
 from jpqd.core.names import PREDICTIONS
+from jpqd.report import words
 from jpqd.run import finder
 from jpqd.run.finder import Run
-from jpqd.scores import paired
+from jpqd.scores import paired, predictions
+from jpqd.scores.predictions import Predictions
+from jpqd.tasks import Kind
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Stage:
-    """What the same stage of every run predicted: [runs, rows, classes]."""
+    """What the same stage of every run predicted."""
 
     manifests: list[Manifest]
-    logits: np.ndarray
+    predictions: list[Predictions]
 
 
 def find(root: Path, names: list[str]) -> list[Run]:
@@ -89,12 +92,13 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
     _refuse([why for run in runs if (why := _unusable(run, baseline, None))])
     split = _split(runs[0].open(baseline).manifest)
     names, skipped = _choose(runs, baseline, split, wanted)
-    truth = load_file(runs[0].folder / baseline / PREDICTIONS)["labels"]
-    against = _read(runs, baseline, truth)
-    metric = "accuracy" if "accuracy" in against.manifests[0].splits[split] else "pearson"
-    rows = [_row(metric, baseline, against, truth, None)]
-    rows += [_row(metric, name, _read(runs, name, truth), truth, against) for name in names]
-    return Comparison([str(run.folder) for run in runs], baseline, split, metric, rows, skipped)
+    truth, facts = predictions.load(runs[0].folder / baseline / PREDICTIONS)
+    kind = tasks.of_facts(facts)
+    against = _read(runs, baseline, truth.labels)
+    rows = [_row(kind, baseline, against, None)]
+    rows += [_row(kind, name, _read(runs, name, truth.labels), against) for name in names]
+    folders = [str(run.folder) for run in runs]
+    return Comparison(folders, baseline, split, kind.metrics[0], rows, skipped)
 
 
 def _choose(
@@ -150,49 +154,22 @@ def _refuse(reasons: list[Skipped]) -> None:
 
 def _read(runs: list[Run], name: str, truth: np.ndarray) -> _Stage:
     """Rows carry no names: their labels, in the split's order, show that they are the same."""
-    files = [load_file(run.folder / name / PREDICTIONS) for run in runs]
+    files = [predictions.load(run.folder / name / PREDICTIONS)[0] for run in runs]
     for run, file in zip(runs, files, strict=True):
-        if not np.array_equal(file["labels"], truth):
+        if not np.array_equal(file.labels, truth):
             raise UserError(
-                f"{run.folder / name}: its labels ({len(file['labels'])} rows) are not those of "
-                f"the baseline of {runs[0].folder} ({len(truth)} rows). Only stages that were "
-                "measured on the same split of the same data can be compared; choose with --stages."
+                f"{run.folder / name}: its {len(file.labels)} labels are not the {len(truth)} of "
+                f"the baseline of {runs[0].folder}. Only stages that were measured on "
+                "the same split of the same data can be compared; choose with --stages."
             )
-    return _Stage([run.open(name).manifest for run in runs], np.stack([f["logits"] for f in files]))
+    return _Stage([run.open(name).manifest for run in runs], files)
 
 
-def _row(metric: str, name: str, stage: _Stage, truth: np.ndarray, against: _Stage | None) -> Row:
-    values, pair = (_accuracies, _classes) if metric == "accuracy" else (_correlations, _numbers)
-    each = values(stage.logits, truth)
-    figures = pair(stage.logits, against.logits, truth) if against else {}
+def _row(kind: Kind, name: str, stage: _Stage, against: _Stage | None) -> Row:
+    each = [kind.value(found) for found in stage.predictions]
+    figures = kind.compare(stage.predictions, against.predictions) if against else {}
     model = _model([manifest.model for manifest in stage.manifests])
-    return Row(name, len(truth), float(np.mean(each)), each, model, **figures)
-
-
-def _accuracies(logits: np.ndarray, truth: np.ndarray) -> list[float]:
-    return [float(np.mean(one.argmax(axis=1) == truth)) for one in logits]
-
-
-def _correlations(logits: np.ndarray, truth: np.ndarray) -> list[float]:
-    return [paired.pearson(one[:, 0], truth) for one in logits]
-
-
-def _classes(logits: np.ndarray, against: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    mine, others = logits.argmax(axis=2), against.argmax(axis=2)
-    return {
-        "difference": paired.accuracy_difference(mine == truth, others == truth),
-        "mcnemar_p": paired.mcnemar(mine == truth, others == truth),
-        "agreement": paired.agreement(mine, others),
-        "divergence": paired.divergence(logits, against),
-    }
-
-
-def _numbers(logits: np.ndarray, against: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    mine, others = logits[:, :, 0], against[:, :, 0]
-    return {
-        "difference": paired.pearson_difference(mine, others, truth),
-        "agreement": paired.pearson(mine, others),
-    }
+    return Row(name, stage.predictions[0].count, float(np.mean(each)), each, model, **figures)
 
 
 def _model(facts: list[ModelFacts | None]) -> dict[str, Any]:
@@ -239,38 +216,31 @@ def _title(found: Comparison) -> str:
 
 
 def _cells(found: Comparison) -> list[list[str]]:
-    """The head and a line for each stage; what no stage can have is left out."""
+    """The head and a line for each stage; what no stage has is left out."""
     lines = [_line(row, found.metric) for row in found.stages]
-    single = ["McNemar p"] if found.metric == "pearson" or len(found.runs) > 1 else []
-    never = [*single, *(["KL"] if found.metric == "pearson" else [])]
+    optional = {"McNemar p": "mcnemar_p", "KL": "divergence"}
+    never = [column for column, name in optional.items()
+             if all(getattr(row, name) is None for row in found.stages)]  # fmt: skip
     lines = [{k: v for k, v in line.items() if k not in never} for line in lines]
     return [list(lines[0]), *(list(line.values()) for line in lines)]
 
 
 def _line(row: Row, metric: str) -> dict[str, str]:
-    scale, places = (100, 2) if metric == "accuracy" else (1, 4)
-    percent, unit = (" %", "points") if metric == "accuracy" else ("", "difference")
-    value, *each = (f"{x * scale:.{places}f}" for x in (row.value, *row.each))
+    percent = " %" if words.is_percent(metric) else ""
+    value, *each = (words.score(metric, x) for x in (row.value, *row.each))
     return {
         "stage": row.stage,
         f"{metric}{percent}": f"{value} ({', '.join(each)})" if len(each) > 1 else value,
-        f"{unit} [95%]": _interval(row.difference, scale, places),
+        f"{words.points(metric)} {words.INTERVAL}": words.difference(metric, row.difference),
         "McNemar p": _number(row.mcnemar_p, ".3g"),
-        f"agreement{percent}": _number(row.agreement, f".{places}f", scale),
+        f"agreement{percent}": words.score(metric, row.agreement),
         "KL": _number(row.divergence, ".4f"),
         "encoder %": _number(row.model["encoder_share"], ".1f", 100),
         "non-zero %": _number(row.model["nonzero_share"], ".1f", 100),
         "parameters": _number(row.model["parameters"], ",.0f"),
-        "precision": row.model["precision"] or "-",
+        "precision": row.model["precision"] or words.NONE,
     }
 
 
-def _interval(found: tuple[float, float, float] | None, scale: float, places: int) -> str:
-    if found is None:
-        return "-"
-    middle, low, high = (f"{x * scale:+.{places}f}" for x in found)
-    return f"{middle} [{low}, {high}]"
-
-
 def _number(value: float | None, style: str, scale: float = 1) -> str:
-    return "-" if value is None else format(value * scale, style)
+    return words.NONE if value is None else format(value * scale, style)

@@ -8,7 +8,7 @@ from jpqd.core import terminal
 from jpqd.core.manifest import Manifest
 from jpqd.run.plan import Step
 
-_SHOWN = ("accuracy", "f1", "matthews", "pearson", "spearman")
+_SHOWN = ("accuracy", "f1", "matthews", "pearson", "spearman", "precision", "recall")
 
 
 def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = ()) -> Table:
@@ -33,10 +33,11 @@ def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = 
 
 
 def _figures(figures: dict[str, Any]) -> str:
-    shown = [f"{name} {figures[name]:.4f}" for name in _SHOWN if name in figures]
-    if "accuracy_95" in figures:
-        low, high = figures["accuracy_95"]
-        shown[0] += f" [{low:.3f}, {high:.3f}]"
+    shown = []
+    for name in (name for name in _SHOWN if name in figures):
+        low, high = figures.get(f"{name}_95") or (None, None)
+        interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
+        shown.append(f"{name} {figures[name]:.4f}{interval}")
     return ", ".join(shown)
 
 

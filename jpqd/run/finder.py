@@ -13,6 +13,7 @@ from jpqd.core.artifact import Sealed
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import FolderKind, Manifest
 from jpqd.core.names import MANIFEST, RECIPE
+from jpqd.recipe import task as tasks
 from jpqd.recipe.task import Task
 
 TEACHER = "teacher"
@@ -130,7 +131,7 @@ def read_recipe(folder: Path) -> dict[str, Any] | None:
 def task_of(run: Path) -> Task:
     """Read the task of a run's recipe."""
     try:
-        return Task.model_validate((read_recipe(run) or {}).get("task"))
+        return tasks.build((read_recipe(run) or {}).get("task"))
     except ValidationError as error:
         raise UserError(f"{run / RECIPE} cannot be used: {error}") from error
 

@@ -11,6 +11,7 @@ from jpqd.core.manifest import Manifest
 from jpqd.data import sources
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.recipes import Recipe
+from jpqd.recipe.task import Task
 
 Status = Literal["sealed", "new", "continue", "changed", "damaged"]
 _MATTERS = ("jpqd", "torch", "transformers", "nncf", "openvino", "optimum-intel")
@@ -35,7 +36,7 @@ class Step:
 def plan(recipe: Recipe, run: Path) -> list[Step]:
     """Steps in order. Reads the recipe's files and the run folder, writes nothing."""
     model = sources.model_identity(recipe.model)
-    data = {**recipe.task.plain(), "dataset": sources.dataset_identity(recipe.task)}
+    data = {**_as_ever(recipe.task), "dataset": sources.dataset_identity(recipe.task)}
     weights = sources.weights_bytes(recipe.model)
     steps: list[Step] = []
     for name, stage in recipe.stages.items():
@@ -53,6 +54,11 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
             inputs["sources"] = {source: sources.identity(source) for source in others}
         steps.append(_step(name, stage, run, inputs, weights))
     return steps
+
+
+def _as_ever(task: Task) -> dict[str, Any]:
+    """The task's keys under the names of version 0.1: a name alone trains nothing again."""
+    return {("kind" if key == "use" else key): value for key, value in task.plain().items()}
 
 
 def _step(name: str, stage: Stage, run: Path, inputs: dict[str, Any], weights: int | None) -> Step:

@@ -1,4 +1,4 @@
-"""Figures of a split, each with its n and, where there is a closed form, its 95% interval."""
+"""Figures of a split, with a 95% interval where there is one."""
 
 import math
 import warnings
@@ -8,32 +8,11 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
-from jpqd.core.errors import DataError
-from jpqd.data.labels import Labels
-from jpqd.recipe.task import CLASSIFICATION_METRICS, REGRESSION_METRICS, Task
-
 Z95 = 1.959964
 
 
-def chooser(task: Task, labels: Labels) -> str:
-    """The metric that chooses a checkpoint. All of them are better when larger."""
-    known = CLASSIFICATION_METRICS if labels.kind == "classification" else REGRESSION_METRICS
-    if task.metric is not None and task.metric not in known:
-        raise DataError(
-            f"task.metric {task.metric!r} does not fit: the labels in column {task.label!r} make "
-            f"this a {labels.kind}. Choose one of {', '.join(known)}, or set task.kind."
-        )
-    return task.metric or known[0]
-
-
-def score(labels: Labels, logits: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    if labels.kind == "regression":
-        return {"n": len(truth), **_regression(logits[:, 0], truth)}
-    return {"n": len(truth), **_classification(labels, logits.argmax(axis=1), truth)}
-
-
-def _classification(labels: Labels, guess: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    average = "binary" if len(labels.names) == 2 else "macro"
+def classification(classes: int, guess: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    average = "binary" if classes == 2 else "macro"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class that never occurs has no F1; zero is said below
         return {
@@ -44,7 +23,7 @@ def _classification(labels: Labels, guess: np.ndarray, truth: np.ndarray) -> dic
         }
 
 
-def _regression(guess: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def regression(guess: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     return {
         "pearson": _correlation(stats.pearsonr, guess, truth),
         "spearman": _correlation(stats.spearmanr, guess, truth),

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special, stats
 
+from jpqd.scores import entities
+
 RESAMPLES = 10_000
 SEED = 0
 
@@ -45,6 +47,35 @@ def pearson_difference(
     rows = len(truth)
     drawn = _bootstrap(difference, rows, resamples, seed)
     return difference(np.ones(rows)), *_interval(drawn)
+
+
+def f1_difference(
+    counts: np.ndarray, baseline: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, float, float]:
+    """Mean over runs of the difference of F1, with its 95% interval over rows.
+
+    Counts are [runs, rows, 3]: entities that are right, that were guessed, that there are.
+    """
+    drawn = f1_resamples(counts, resamples, seed) - f1_resamples(baseline, resamples, seed)
+    difference = entities.f1(counts.sum(1)) - entities.f1(baseline.sum(1))
+    return float(difference.mean()), *_interval(drawn.mean(1))
+
+
+def f1_interval(
+    counts: np.ndarray, resamples: int = 2_000, seed: int = SEED
+) -> tuple[float, float]:
+    """The 95% interval of one run's F1 over rows; counts are [rows, 3]."""
+    return _interval(f1_resamples(counts[None], resamples, seed)[:, 0])
+
+
+def f1_resamples(counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """F1 of every resample and run; the same seed draws the same rows."""
+    random, rows = np.random.default_rng(seed), counts.shape[1]
+    each = []
+    for _ in range(resamples):
+        drawn = np.bincount(random.integers(rows, size=rows), minlength=rows)
+        each.append(entities.f1(np.tensordot(counts, drawn, axes=(1, 0))))
+    return np.array(each)
 
 
 def pearson(a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None) -> float:

@@ -6,20 +6,20 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from jpqd.training import evaluation
+from jpqd.data import batching
 from jpqd.training.method import Training
 
 
 def batches(
     training: Training, rows: int, device: torch.device, size: int = 1
-) -> Iterator[tuple[evaluation.Batch, torch.Tensor]]:
+) -> Iterator[tuple[batching.Batch, torch.Tensor]]:
     """Features and labels. Batches of one hold no padding, whose activations nobody reads."""
     split = training.data.splits["train"]
-    collate = evaluation.collator(training.tokenizer)
+    collate = training.collator()
     chosen = _some(split, rows, training.ctx.seed)
     for start in range(0, len(chosen), size):
         batch = collate(split.__getitems__(chosen[start : start + size]))
-        features = evaluation.features(batch)
+        features = batching.features(batch)
         yield {k: v.to(device) for k, v in features.items()}, batch["labels"].to(device)
 
 

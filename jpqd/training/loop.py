@@ -20,10 +20,9 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from jpqd.core import artifact, interrupts, processes
 from jpqd.core.errors import RunError
 from jpqd.core.progress import TrainingProgress
-from jpqd.data import splits
+from jpqd.data import batching, splits
 from jpqd.data.batching import LengthGrouped
 from jpqd.model import shrink, structure
-from jpqd.scores import metrics
 from jpqd.training import evaluation, resize
 from jpqd.training.averaging import Average
 from jpqd.training.checkpoints import Checkpoints
@@ -47,10 +46,10 @@ class Loop(Trainer):
         **trainer: Any,
     ) -> None:
         self.stage, self.ctx, self.hooks = stage, training.ctx, hooks
-        self.prepared, self.bf16 = training.data, training.bf16
+        self.prepared, self.bf16, self.kind = training.data, training.bf16, training.kind
         self.checkpoints = Checkpoints(self.ctx.work)
         self.average = Average(stage.average) if stage.average else None
-        self.chooser = metrics.chooser(self.ctx.task, self.prepared.labels)
+        self.chooser = self.kind.chooser(self.ctx.task)
         self.best: dict[str, Any] = {"step": None, "value": -math.inf}
         self.stopped_by = 0
         self.samples, self.seconds = 0, 0.0
@@ -109,18 +108,15 @@ class Loop(Trainer):
         for hook in self.hooks:
             inputs = hook.prepare(inputs)
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = model(**evaluation.features(inputs))
+            outputs = model(**batching.features(inputs))
         share = math.prod(hook.task_weight for hook in self.hooks)
-        loss = share * self._task_loss(outputs.logits.float(), inputs["labels"])
+        labels = inputs["labels"]
+        answers = self.kind.answers(outputs.logits.float(), labels)
+        loss = share * self.kind.loss(answers, self.kind.targets(labels))
         for hook in self.hooks:
             term = hook.loss(inputs, outputs)
             loss = loss if term is None else loss + term
         return (loss, outputs) if return_outputs else loss
-
-    def _task_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.prepared.labels.kind == "regression":
-            return nn.functional.mse_loss(logits[:, 0], labels.float())
-        return nn.functional.cross_entropy(logits, labels)
 
     def before_step(self, progress: float) -> None:
         """Methods may change the model here; what is kept beside its parameters follows."""
@@ -137,8 +133,10 @@ class Loop(Trainer):
         """Figures on the split that chooses, in f32, of the averaged weights if there are any."""
         split = self.prepared.splits["select"]
         with self.average.applied(self.network) if self.average else nullcontext():
-            logits, truth = evaluation.predict(self.network, split, self.data_collator, EVAL_BATCH)
-        figures = metrics.score(self.prepared.labels, logits, truth)
+            found = evaluation.predict(
+                self.network, split, self.kind, self.data_collator, EVAL_BATCH
+            )
+        figures = self.kind.score(found)
         ready = all(hook.ready for hook in self.hooks)
         if ready and figures[self.chooser] > self.best["value"]:
             self.best = {"step": self.state.global_step, "value": figures[self.chooser]}
@@ -146,7 +144,7 @@ class Loop(Trainer):
         self.log(dict(logs))
         self.ctx.progress.say(
             f"    step {self.state.global_step}: {self.chooser} {figures[self.chooser]:.4f} "
-            f"on {len(truth)} rows that choose"
+            f"on {found.count} rows that choose"
         )
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
         return logs

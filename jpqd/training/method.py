@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from jpqd.data.batching import Collate
     from jpqd.data.splits import Data
+    from jpqd.tasks import Kind
 
     Slices = Mapping[nn.Parameter, Callable[[Tensor], Tensor] | None]
     """None: what is kept beside the parameter starts again."""
@@ -36,6 +38,15 @@ class Training:
     @property
     def stage(self) -> str:
         return self.ctx.stage
+
+    @property
+    def kind(self) -> Kind:
+        return self.data.kind
+
+    def collator(self) -> Collate:
+        from jpqd.data import batching
+
+        return batching.collator(self.tokenizer, self.kind)
 
 
 class Method(Spec):

@@ -11,10 +11,11 @@ from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from jpqd.core import artifact, interrupts, processes
 from jpqd.core.errors import Interrupted, UserError
+from jpqd.core.names import HISTORY, PREDICTIONS
 from jpqd.data import splits
 from jpqd.model import loading, size, student
 from jpqd.recipe.contracts import Context
-from jpqd.scores import metrics
+from jpqd.scores import predictions
 from jpqd.training import evaluation
 from jpqd.training.loop import EVAL_BATCH, Loop
 from jpqd.training.method import Hooks, Training
@@ -30,7 +31,7 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     prepared = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
     training = Training(ctx, tokenizer, prepared, _bf16(stage.precision))
     set_seed(ctx.seed)
-    network, fresh = loading.load_for_training(source, prepared.labels, tokenizer)
+    network, fresh = loading.load_for_training(source, prepared.kind, tokenizer)
     if fresh:
         ctx.progress.say(f"    starts at random: {', '.join(fresh)}")
     if stage.student:
@@ -76,7 +77,7 @@ def _fit(
     loop = Loop(
         model=network,
         args=_arguments(stage, ctx, len(training.data.splits["train"])),
-        data_collator=evaluation.collator(training.tokenizer),
+        data_collator=training.collator(),
         stage=stage,
         training=training,
         hooks=hooks,
@@ -90,7 +91,7 @@ def _fit(
         )
     loop.load_best()
     if processes.is_main():
-        artifact.write_json(ctx.out / "history.json", loop.state.log_history)
+        artifact.write_json(ctx.out / HISTORY, loop.state.log_history)
     return {"train": loop.facts()}
 
 
@@ -151,11 +152,10 @@ def _bf16(precision: str) -> bool:
 
 def _report(training: Training, network: PreTrainedModel) -> dict[str, Any]:
     """Save the model, and measure it on the split that is reported."""
-    ctx, data = training.ctx, training.data
-    collate = evaluation.collator(training.tokenizer)
-    split = data.split(ctx.task.report_on)
-    logits, truth = evaluation.predict(network, split, collate, EVAL_BATCH)
+    ctx, kind = training.ctx, training.kind
+    split = training.data.split(ctx.task.report_on)
+    found = evaluation.predict(network, split, kind, training.collator(), EVAL_BATCH)
     if processes.is_main():
         loading.save(network.cpu(), training.tokenizer, ctx.out)
-        evaluation.save_logits(ctx.out / "predictions.safetensors", logits, truth)
-    return {ctx.task.report_on: metrics.score(data.labels, logits, truth)}
+        predictions.save(ctx.out / PREDICTIONS, found, kind.facts())
+    return {ctx.task.report_on: kind.score(found)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jpqd.core.bench_result import Compiled
 from jpqd.core.errors import UserError
-from runtime_bench.backend import Backend, Session
+from runtime_bench.backend import Backend, Session, model_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,12 +36,11 @@ class Eager(Backend):
 class EagerSession(Session):
     def __init__(self, backend: Eager) -> None:
         import torch
-        from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         torch.set_num_threads(backend.threads)
-        self.backend, self.torch, self.plain = backend, torch, AutoModelForSequenceClassification
+        self.backend, self.torch = backend, torch
 
     def load(self) -> None:
         dtype = self.torch.bfloat16 if self.backend.precision == "bf16" else self.torch.float32
@@ -56,7 +55,7 @@ class EagerSession(Session):
 
             return loading.load(folder)
         try:
-            return self.plain.from_pretrained(
+            return model_class(Path(folder)).from_pretrained(
                 folder, dtype=self.torch.float32, use_safetensors=True, local_files_only=True
             )
         except (OSError, ValueError, KeyError) as error:

@@ -5,38 +5,43 @@ from typing import Any
 import numpy as np
 
 from jpqd.core.bench_result import Accuracy
+from jpqd.core.manifest import main_figure
+from jpqd.scores import predictions
 from runtime_bench.job.arms import Arm
 from runtime_bench.job.workload import Truth
-
-_METRICS = ("accuracy", "pearson")
 
 
 def of_manifest(arm: Arm, split: str | None) -> Accuracy | None:
     """Of the task's reported split, or whatever split the stage measured."""
     if arm.manifest is None:
         return None
-    measured = {k: v for k, v in arm.manifest.metrics.items() if isinstance(v, dict) and "n" in v}
+    measured = arm.manifest.splits
     for name in sorted(measured, key=lambda name: name != split):
-        if found := _accuracy(measured[name], name, "manifest"):
-            return found
+        return _accuracy(measured[name], name, "manifest")
     return None
 
 
-def of_logits(truth: Truth, logits: np.ndarray, split: str) -> Accuracy | None:
-    from jpqd.scores import metrics
+def of_logits(truth: Truth, logits: list[np.ndarray], split: str) -> Accuracy:
+    """Score what an arm answered, row by row."""
+    kind = truth.kind
+    labels = [
+        kind.pad([label], answer.shape[1] if answer.ndim > 1 else 1)
+        for label, answer in zip(truth.labels, logits, strict=True)
+    ]
+    found = predictions.joined(
+        [kind.answers(a, one) for a, one in zip(logits, labels, strict=True)],
+        [kind.targets(one) for one in labels],
+    )
+    return _accuracy(kind.score(found), split, "measured")
 
-    return _accuracy(metrics.score(truth.labels, logits, truth.values), split, "measured")
 
-
-def _accuracy(figures: dict[str, Any], split: str, source: Any) -> Accuracy | None:
-    for metric in _METRICS:
-        if metric in figures:
-            return Accuracy(
-                metric=metric,
-                value=figures[metric],
-                n=figures["n"],
-                interval=figures.get(f"{metric}_95"),
-                split=split,
-                source=source,
-            )
-    return None
+def _accuracy(figures: dict[str, Any], split: str, source: Any) -> Accuracy:
+    metric = main_figure(figures)
+    return Accuracy(
+        metric=metric,
+        value=figures[metric],
+        n=figures["n"],
+        interval=figures.get(f"{metric}_95"),
+        split=split,
+        source=source,
+    )

@@ -30,7 +30,7 @@ def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
     types = (
         [np.asarray(row, np.int64) for row in table["token_type_ids"]] if paired else _zeros(ids)
     )
-    truth = Truth(prepared.labels, splits.column(split, "labels"))
+    truth = Truth(prepared.kind, split["labels"][:])
     return Rows(ids, types, int(tokenizer.pad_token_id), f"{task.name}, {task.report_on}", truth)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from jpqd.core.bench_result import Workload
 
 if TYPE_CHECKING:
-    from jpqd.data.labels import Labels
+    from jpqd.tasks import Kind
     from runtime_bench.backend import Request
 
 Policy = Literal["exact", "multiple8", "buckets"]
@@ -21,8 +21,9 @@ BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 class Truth:
     """What the rows' answers are held against."""
 
-    labels: Labels
-    values: np.ndarray
+    kind: Kind
+    labels: list[Any]
+    """Row by row; a row's may be several."""
 
 
 @dataclass(frozen=True)

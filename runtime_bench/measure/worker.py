@@ -118,12 +118,10 @@ class Inside:
         late = (np.array(done) - due) / 1e6
         return late[len(late) // 10 :], 0.0  # at first the queue is empty
 
-    def logits(self, requests: list[Request]) -> np.ndarray:
-        """Of every row of the requests, below each other."""
-        import numpy as np
-
+    def logits(self, requests: list[Request]) -> list[np.ndarray]:
+        """Answer each request."""
         self.session.prepare(requests)
-        return np.concatenate([self.session.logits(index) for index in range(len(requests))])
+        return [self.session.logits(index) for index in range(len(requests))]
 
 
 def _peak_rss_mb() -> float:

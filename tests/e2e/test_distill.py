@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load_file
 
 from jpqd.core.progress import Progress
-from jpqd.data import splits
+from jpqd.data import batching, splits
 from jpqd.methods.distill.losses import PROJECTION
 from jpqd.model import loading
 from jpqd.recipe import recipes
@@ -48,11 +48,11 @@ def attached(path: Path, place: Place, **inputs: Path) -> tuple[Any, Any, Any]:
     tokenizer = loading.load_tokenizer(loaded.model, loaded.task, cache)
     prepared = splits.prepare(loaded.task, tokenizer, cache, ctx.progress)
     torch.manual_seed(5)
-    network, _ = loading.load_for_training(loaded.model, prepared.labels, tokenizer)
+    network, _ = loading.load_for_training(loaded.model, prepared.kind, tokenizer)
     training = Training(ctx, tokenizer, prepared, bf16=False)
     network, hooks = stage.methods[0].attach(network, training)
     rows = [prepared.splits["train"][index] for index in (3, 50, 7, 121)]
-    return network, hooks, evaluation.collator(tokenizer)(rows)
+    return network, hooks, training.collator()(rows)
 
 
 def test_the_cached_and_the_live_teacher_give_the_same_loss(place: Place) -> None:
@@ -62,7 +62,7 @@ def test_the_cached_and_the_live_teacher_give_the_same_loss(place: Place) -> Non
         assert (hooks.inside is None) == (settings == "")
         network.train()
         logits = torch.tensor([[0.3, -0.2], [1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]])
-        out = network(**evaluation.features(batch))
+        out = network(**batching.features(batch))
         out.logits = logits
         found.append(hooks.loss(batch, out).item())
     assert found[0] == pytest.approx(found[1], rel=1e-5)
@@ -119,7 +119,7 @@ def test_a_table_of_predictions_teaches_by_the_rows_of_the_data(place: Place) ->
     settings = f"predictions: {place.folder / 'said.csv'}"
     _, hooks, batch = attached(place.small(settings), place)
     texts = [row["text"] for row in rows_of(place)]
-    said = hooks.teacher_logits.softmax(-1)[batch["row"]][:, 0]
+    said = hooks.known.of_rows(batch["row"]).softmax(-1)[:, 0]
     tokenizer = loading.load_tokenizer(
         place.teacher, recipes.load(place.small(settings)).task, place.folder
     )
@@ -131,7 +131,7 @@ def test_a_table_of_predictions_teaches_by_the_rows_of_the_data(place: Place) ->
     write_predictions(place, lambda row: tuple(logits[row]), ",".join(names))
     _, again, _ = attached(place.small(settings), place)
     torch.testing.assert_close(
-        again.teacher_logits.softmax(-1), hooks.teacher_logits.softmax(-1), atol=1e-5, rtol=0
+        again.known.logits.softmax(-1), hooks.known.logits.softmax(-1), atol=1e-5, rtol=0
     )
 
 
@@ -155,7 +155,7 @@ def test_labels_in_another_order_are_put_in_ours(place: Place) -> None:
     change_labels(place, [name.upper() for name in reversed(label_names(place))])
     _, turned, batch = attached(path, place)
     torch.testing.assert_close(
-        turned.teacher_logits[batch["row"]], straight.teacher_logits[batch["row"]].flip(1)
+        turned.known.of_rows(batch["row"]), straight.known.of_rows(batch["row"]).flip(1)
     )
 
 

@@ -125,7 +125,7 @@ def test_a_signal_saves_at_the_step_boundary_and_the_rest_is_the_same(
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
     script = (
-        "import time; from jpqd import interrupts; interrupts.install()\n"
+        "import time; from jpqd.core import interrupts; interrupts.install()\n"
         "with interrupts.deferred(): print('in', flush=True); time.sleep(1); time.sleep(60)"
     )
     process = subprocess.Popen([tiny.PYTHON, "-c", script], stdout=subprocess.PIPE, text=True)

@@ -123,14 +123,14 @@ def test_micro_batches_that_cannot_be_shared_are_refused(tmp_path: Path) -> None
 BARRIER = """
 import sys, time
 from pathlib import Path
-from jpqd import ranks
+from jpqd.core import processes
 for turn in range(50):
     mark = Path(sys.argv[1]) / str(turn)
-    if ranks.is_main():
+    if processes.is_main():
         time.sleep(0.002)
         mark.touch()
-    ranks.barrier()
-    assert mark.exists(), f"process {ranks.rank()} did not wait in turn {turn}"
+    processes.barrier()
+    assert mark.exists(), f"process {processes.rank()} did not wait in turn {turn}"
 """
 
 

@@ -41,6 +41,7 @@ def of_stage(stage: Path, name: str) -> Path:
     update = {
         "stage": name,
         "use": "ov_ir",
+        "kind": "ir",
         "inputs": {"stage": {"use": "ov_ir", "needs": [stage.name]}},
     }
     artifact.seal(partial, stage.with_name(name), manifest.model_copy(update=update))

@@ -173,12 +173,12 @@ def test_other_rows_are_refused_with_the_stage_that_has_them(run: Path, tmp_path
     seal(run, "elsewhere", classes(3), 1 - TRUTH)
     done = compare(run)
     assert done.exit_code == 2
-    assert f"{run}/elsewhere: its labels (40 rows) are not those of" in done.stderr
+    assert f"{run}/elsewhere: its 40 labels are not the 40 of" in done.stderr
     seal(tmp_path / "two", "teacher", classes(0)[:30], TRUTH[:30])
     seal(tmp_path / "two", "small", classes(0)[:30], TRUTH[:30])
     done = compare(run, tmp_path / "two", "--stages", "small")
     assert done.exit_code == 2
-    assert f"{tmp_path}/two/teacher: its labels (30 rows)" in done.stderr
+    assert f"{tmp_path}/two/teacher: its 30 labels are not the 40 of" in done.stderr
 
 
 def test_mistakes_say_what_there_is(run: Path, tmp_path: Path) -> None:

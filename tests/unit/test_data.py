@@ -66,7 +66,7 @@ def test_measures_are_floats(tmp_path: Path) -> None:
         tmp_path / "train.tsv", "text\tlabel\n" + "good\t3.80\nbad\t0.5\nvery\t5.000\n" * 5
     )
     prepared = prepare(place)
-    assert prepared.labels.kind == "regression"
+    assert prepared.kind.use == "regression"
     assert set(prepared.split("train")["labels"]) == {3.8, 0.5, 5.0}
 
 

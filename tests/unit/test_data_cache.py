@@ -38,7 +38,7 @@ def test_the_second_time_comes_from_the_cache(tmp_path: Path, loads: list[str]) 
     first, second = prepare(place), prepare(place)
     assert len(loads) == 1
     assert second.rows == first.rows
-    assert second.labels == first.labels
+    assert second.kind == first.kind
     assert second.held_out == first.held_out
     assert contents(second, "train") == contents(first, "train")
 

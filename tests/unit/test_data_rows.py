@@ -88,7 +88,7 @@ def test_a_test_split_with_secret_labels_is_left_out_and_told_of(
         Dataset.from_dict(columns, features=features).to_parquet(str(place))
     listener = Listener()
     prepared = prepare(tmp_path / "data", listener)
-    assert prepared.labels.names == ("neg", "pos")
+    assert prepared.kind.names == ("neg", "pos")
     assert prepared.rows["test"] == {"used": 0, "unusable": 7}
     assert listener.warned[0].startswith("test: 7 rows")
     with pytest.raises(DataError, match="'test' has no row with both text and label"):

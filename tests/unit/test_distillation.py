@@ -11,7 +11,6 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from jpqd.core.errors import UserError
-from jpqd.data.labels import Labels
 from jpqd.methods.distill import Distill
 from jpqd.methods.distill.losses import (
     PROJECTION,
@@ -20,12 +19,20 @@ from jpqd.methods.distill.losses import (
     Recorder,
     exchanged,
     mean_attention,
-    softened_divergence,
 )
+from jpqd.methods.distill.teachers import KnownAnswers
 from jpqd.model.student import layers_of
+from jpqd.scores.divergence import softened
+from jpqd.tasks.classification import Classification
+from jpqd.tasks.regression import Regression
 from tests.e2e.test_families import COMMON, SIZES
 
-CLASSES = Labels("classification", ("a", "b"), ("a", "b"))
+
+def known(logits: torch.Tensor) -> KnownAnswers:
+    return KnownAnswers(logits.numpy(), np.arange(len(logits)))
+
+
+CLASSES = Classification(("a", "b"), ("a", "b"))
 BATCH = {
     "input_ids": torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]]),
     "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
@@ -68,7 +75,7 @@ def inside_term(student: PreTrainedModel, hooks: Following) -> torch.Tensor:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     student.train()
-    return hooks.loss(BATCH, student(**BATCH))
+    return hooks.loss({**BATCH, "labels": None}, student(**BATCH))
 
 
 def test_the_divergence_of_predictions_is_what_the_formula_says() -> None:
@@ -76,29 +83,29 @@ def test_the_divergence_of_predictions_is_what_the_formula_says() -> None:
     said = np.array([[2.0, 0.0, 0.0], [1.0, 3.0, -1.0]])
     p, q = (np.exp(x / 3) / np.exp(x / 3).sum(1, keepdims=True) for x in (said, student))
     expected = 9 * (p * np.log(p / q)).sum() / 2
-    found = softened_divergence(torch.tensor(student), torch.tensor(said), 3.0)
+    found = softened(torch.tensor(student), torch.tensor(said), 3.0)
     assert found.item() == pytest.approx(expected)
 
 
 def test_a_table_of_predictions_is_looked_up_by_row() -> None:
     said = torch.tensor([[9.0, 9.0], [2.0, 0.0], [9.0, 9.0], [0.0, 1.0]])
-    hooks = Following(method(weight=0.7, temperature=1.0), CLASSES, teacher_logits=said)
+    hooks = Following(method(weight=0.7, temperature=1.0), CLASSES, known=known(said))
     logits = torch.tensor([[0.5, 0.0], [0.0, 0.0]])
-    found = hooks.loss({"row": torch.tensor([3, 1])}, SimpleNamespace(logits=logits))
-    assert found.item() == pytest.approx(
-        0.7 * softened_divergence(logits, said[[3, 1]], 1.0).item()
+    found = hooks.loss(
+        {"row": torch.tensor([3, 1]), "labels": None}, SimpleNamespace(logits=logits)
     )
+    assert found.item() == pytest.approx(0.7 * softened(logits, said[[3, 1]], 1.0).item())
     assert hooks.task_weight == pytest.approx(0.3)
     assert hooks.step(0.5) == {"distill_loss": pytest.approx(found.item(), abs=1e-6)}
 
 
 def test_regression_is_the_squared_difference_whatever_the_temperature() -> None:
     said = torch.tensor([[1.0], [4.0]])
-    hooks = Following(
-        method(weight=0.5, temperature=7.0), Labels("regression"), teacher_logits=said
-    )
+    hooks = Following(method(weight=0.5, temperature=7.0), Regression(), known=known(said))
     logits = torch.tensor([[2.0], [2.0]])
-    found = hooks.loss({"row": torch.tensor([0, 1])}, SimpleNamespace(logits=logits))
+    found = hooks.loss(
+        {"row": torch.tensor([0, 1]), "labels": None}, SimpleNamespace(logits=logits)
+    )
     assert found.item() == pytest.approx(0.5 * (1 + 4) / 2)
 
 

@@ -6,21 +6,21 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
+from jpqd import tasks
 from jpqd.core.errors import DataError
-from jpqd.data import labels
-from jpqd.data.labels import Labels
+from jpqd.tasks._texts import is_plain
 from tests.helpers.data_fixtures import task
 
 
-def find(values: list[Any], **settings: Any) -> Labels:
+def find(values: list[Any], **settings: Any) -> Any:
     train = Dataset.from_dict({"text": ["good"] * len(values), "label": values})
-    return labels.find(task(Path("/data"), **settings), train)
+    return tasks.of_data(task(Path("/data"), **settings), train)
 
 
-def declared(values: list[int], names: list[str], **settings: Any) -> Labels:
+def declared(values: list[int], names: list[str], **settings: Any) -> Any:
     features = Features({"label": ClassLabel(names=names)})
     train = Dataset.from_dict({"label": values}, features=features)
-    return labels.find(task(Path("/data"), **settings), train)
+    return tasks.of_data(task(Path("/data"), **settings), train)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def declared(values: list[int], names: list[str], **settings: Any) -> Labels:
 )
 def test_classes_are_numbered_in_order(values: list[Any], names: tuple[str, ...] | None) -> None:
     found = find(values)
-    assert found.kind == "classification"
+    assert found.use == "classification"
     assert found.names == (names or tuple(sorted(set(values))))
 
 
@@ -69,26 +69,26 @@ def test_a_class_number_is_one_label_however_it_is_spelled(spelled: Any) -> None
 @pytest.mark.parametrize("values", [[0.5, 1.0, 3.8], ["0.5", "1.000", "3.8"], [1.5, None, 2.0]])
 def test_fractions_are_regression(values: list[Any]) -> None:
     found = find(values)
-    assert (found.kind, found.names) == ("regression", ())
+    assert (found.use, found.names) == ("regression", ())
     assert found.number(values[0]) == float(values[0])
 
 
 @pytest.mark.parametrize("values", [[0, 5, 3], ["0", "5", "3"], ["5", "5", "5"]])
 def test_whole_numbers_are_regression_when_the_recipe_says_so(values: list[Any]) -> None:
-    found = find(values, kind="regression")
-    assert found.kind == "regression"
+    found = find(values, use="regression")
+    assert found.use == "regression"
     assert isinstance(found.number(values[1]), float)
     assert found.number(values[1]) == 5.0
 
 
 def test_class_numbers_of_the_data_are_measures_when_the_recipe_says_so() -> None:
-    assert declared([0, 1], ["low", "high"], kind="regression").kind == "regression"
+    assert declared([0, 1], ["low", "high"], use="regression").use == "regression"
 
 
 @pytest.mark.parametrize("wrong", ["high", "nan", "inf"])
 def test_regression_refuses_what_is_no_number(wrong: str) -> None:
     with pytest.raises(DataError, match=f"'label': '{wrong}' is not a number"):
-        find(["1.5", wrong], kind="regression")
+        find(["1.5", wrong], use="regression")
 
 
 def test_a_regression_label_that_is_no_number_counts_as_missing() -> None:
@@ -154,8 +154,8 @@ def test_columns_that_cannot_be_labels_are_refused(values: list[Any], problem: s
 
 @pytest.mark.parametrize("dtype", ["string", "large_string", "int8", "uint16", "float32", "bool"])
 def test_plain_columns_are_known(dtype: str) -> None:
-    assert labels.is_plain(Value(dtype))
+    assert is_plain(Value(dtype))
 
 
 def test_points_in_time_are_not_plain() -> None:
-    assert not labels.is_plain(Value("timestamp[s]"))
+    assert not is_plain(Value("timestamp[s]"))

@@ -97,7 +97,11 @@ def test_a_recipe_survives_json(recipe: Path) -> None:
         ("builtin:reviews", "what ever", "neither a hub id nor a path that exists (got 'what ev"),
         ('"builtin:reviews"', "{}", "task.dataset: needs at least 1 (got {})"),
         ("name: rows", "name: r, labels: [a, a]", "labels: must be two or more different names"),
-        ("name: rows", "name: r, kind: regression, metric: f1", "metric: does not fit kind 'reg"),
+        (
+            "name: rows",
+            "name: r, kind: regression, metric: f1",
+            "metric: does not fit 'regression'",
+        ),
         ("name: rows", "name: r, select_on: validation", "task.select_on: is also report_on"),
         ("name: rows", "name: r, text: []", "task.text: needs at least 1 (got [])"),
         ("model:", "seed: -1\nmodel:", "mine.yaml:1: seed: must be at least 0 (got -1)\n    Leav"),

@@ -13,12 +13,12 @@ from transformers import PreTrainedModel
 
 from jpqd.core import processes
 from jpqd.core.errors import UserError
-from jpqd.data.labels import Labels
 from jpqd.methods.distill import teachers
 from jpqd.methods.distill.options import Options
-from jpqd.methods.distill.teachers import Teacher
+from jpqd.methods.distill.teachers import KnownAnswers, Teacher
 from jpqd.model.families import head_size
 from jpqd.model.student import evenly, layers_of
+from jpqd.tasks import Kind
 from jpqd.training.method import Hooks, Training
 
 PROJECTION = "distill_projection"
@@ -30,18 +30,17 @@ def attach(
     method: Options, network: PreTrainedModel, training: Training
 ) -> tuple[PreTrainedModel, Hooks]:
     """Find here, before the first step, everything that can be wrong with a teacher."""
-    labels = training.data.labels
+    kind = training.kind
     if method.predictions is not None:
         given = teachers.predictions(method, training)
-        return network, Following(method, labels, teacher_logits=torch.from_numpy(given))
+        return network, Following(method, kind, known=given)
     teacher = teachers.load(method, training)
     if method.hidden or method.attention or method.augment:
         nn.Module.to(teacher.network, processes.device())
         is_inside = method.hidden or method.attention
         inside = Inside(method, network, teacher, training.stage) if is_inside else None
-        return network, Following(method, labels, teacher=teacher, inside=inside)
-    logits = teachers.by_row(teacher.logits_of_train(training), training.data)
-    return network, Following(method, labels, teacher_logits=torch.from_numpy(logits))
+        return network, Following(method, kind, teacher=teacher, inside=inside)
+    return network, Following(method, kind, known=teacher.answers_to_train(training))
 
 
 class Following(Hooks):
@@ -50,16 +49,13 @@ class Following(Hooks):
     def __init__(
         self,
         method: Options,
-        labels: Labels,
-        teacher_logits: Tensor | None = None,
+        kind: Kind,
+        known: KnownAnswers | None = None,
         teacher: Teacher | None = None,
         inside: Inside | None = None,
     ) -> None:
-        self.method, self.teacher, self.inside = method, teacher, inside
-        self.is_regression = labels.kind == "regression"
-        self.teacher_logits = (
-            None if teacher_logits is None else teacher_logits.to(processes.device())
-        )
+        self.method, self.kind = method, kind
+        self.known, self.teacher, self.inside = known, teacher, inside
         self.task_weight = 1 - method.weight
         self.last = torch.tensor(math.nan)
 
@@ -77,17 +73,15 @@ class Following(Hooks):
             logits, term = self.inside.compare(batch, out)
         elif self.teacher:
             logits = self.teacher.answer(batch)
+        student = self.kind.answers(out.logits.float(), batch["labels"])
+        if self.known:
+            answers = self.known.of_rows(batch["row"])
         else:
-            assert self.teacher_logits is not None
-            logits = self.teacher_logits[batch["row"]]
-        total: Tensor = term + self.method.weight * self._predictions(out.logits.float(), logits)
+            answers = self.kind.answers(logits, batch["labels"])
+        distance = self.kind.distance(student, answers, self.method.temperature)
+        total: Tensor = term + self.method.weight * distance
         self.last = total.detach()
         return total
-
-    def _predictions(self, student: Tensor, teacher: Tensor) -> Tensor:
-        if self.is_regression:
-            return functional.mse_loss(student, teacher)
-        return softened_divergence(student, teacher, self.method.temperature)
 
     def step(self, progress: float) -> dict[str, float]:
         value = self.last.item()
@@ -103,13 +97,6 @@ class Following(Hooks):
 
     def load_state_dict(self, state: dict[str, Tensor], model: PreTrainedModel) -> None:
         self.last = state["last"]
-
-
-def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """KL(teacher || student) of softened predictions; the square keeps gradients of one size."""
-    ours, theirs = (functional.log_softmax(one / temperature, -1) for one in (student, teacher))
-    divergence = functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
-    return temperature**2 * divergence
 
 
 def exchanged(ids: Tensor, special: list[int], share: float) -> Tensor:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from jpqd.core import artifact, processes
-from jpqd.core.errors import DataError, SourceError
-from jpqd.data import labels, sources, splits, tables
-from jpqd.data.labels import Labels
-from jpqd.data.splits import Data
+from jpqd.core import artifact, cells, processes
+from jpqd.core.errors import DataError, SourceError, UserError
+from jpqd.data import batching, sources, splits, tables
 from jpqd.methods.distill.options import Options
 from jpqd.model import loading
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
+from jpqd.scores import predictions as scores
+from jpqd.scores.predictions import Predictions
+from jpqd.tasks import Kind
 from jpqd.training import evaluation
 from jpqd.training.method import Training
 
@@ -42,7 +41,7 @@ class Teacher:
         self.network.requires_grad_(False)
         self.tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
         _check_tokens(self.tokenizer, training.tokenizer, ctx.task, where)
-        self.order = _label_order(self.network, training.data.labels, where)
+        self.order = _label_order(self.network, training.kind, where)
 
     @torch.no_grad()
     def answer(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -51,25 +50,43 @@ class Teacher:
         with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=self.bf16):
             out = self.network(**{name: batch[name] for name in known if name in batch})
         logits: Tensor = out.logits.float()
-        return logits[:, self.order]
+        return logits[..., self.order]
 
-    def logits_of_train(self, training: Training) -> np.ndarray:
-        """In the split's order and the task's order of labels; computed once for all runs."""
-        ctx = training.ctx
+    def answers_to_train(self, training: Training) -> KnownAnswers:
+        """Answer every row of train once, for all runs, in the task's order of labels."""
+        ctx, split = training.ctx, training.data.splits["train"]
         tokens = splits.fingerprint(ctx.task, training.tokenizer)
         identity = [sources.model_identity(str(self.folder)), tokens]
         path = ctx.cache / f"logits-{artifact.digest(identity)[:16]}.safetensors"
         if processes.agree(not path.is_file()):
             ctx.progress.say(f"    {self.where} predicts every row of train once")
-            collate = evaluation.collator(self.tokenizer)
-            logits, _ = evaluation.predict(
-                self.network, training.data.splits["train"], collate, _BATCH
-            )
+            collate = batching.collator(self.tokenizer, training.kind)
+            found = evaluation.predict(self.network, split, training.kind, collate, _BATCH)
             if processes.is_main():
-                _write(path, logits)
+                _write(path, found, training.kind)
             processes.barrier()
-        known: np.ndarray = load_file(path)["logits"]
-        return known[:, self.order]
+        found, _ = scores.load(path)
+        rows = splits.column(split, "row")[found.rows]
+        return KnownAnswers(found.logits[:, self.order], rows)
+
+
+class KnownAnswers:
+    """What a teacher answered to each row of the data: one answer, or one for each word."""
+
+    def __init__(self, logits: np.ndarray, rows: np.ndarray) -> None:
+        """`rows` says which row of the data each answer belongs to."""
+        device, order = processes.device(), np.argsort(rows, kind="stable")
+        counts = np.bincount(rows)
+        self.logits = torch.from_numpy(logits[order]).to(device)
+        self.counts = torch.from_numpy(counts).to(device)
+        self.starts = torch.from_numpy(counts.cumsum() - counts).to(device)
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """The answers to some rows, one after the other."""
+        counts = self.counts[rows]
+        before = counts.cumsum(0) - counts
+        first = (self.starts[rows] - before).repeat_interleave(counts)
+        return self.logits[first + torch.arange(len(first), device=first.device)]
 
 
 def load(method: Options, training: Training) -> Teacher:
@@ -78,17 +95,9 @@ def load(method: Options, training: Training) -> Teacher:
     return Teacher(folder, f"{training.stage}: distill: teacher {name!r}", training)
 
 
-def by_row(split_logits: np.ndarray, prepared: Data) -> np.ndarray:
-    """The same logits at the places where the data itself has these rows."""
-    rows = splits.column(prepared.splits["train"], "row")
-    table = np.full((rows.max() + 1, split_logits.shape[1]), np.nan, dtype=np.float32)
-    table[rows] = split_logits
-    return table
-
-
-def _write(path: Path, logits: np.ndarray) -> None:
+def _write(path: Path, found: Predictions, kind: Kind) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}{artifact.PARTIAL}")
-    save_file({"logits": logits}, partial)
+    scores.save(partial, found, kind.facts())
     partial.replace(path)
 
 
@@ -110,10 +119,10 @@ def _check_tokens(
         )
 
 
-def _label_order(network: PreTrainedModel, found: Labels, where: str) -> list[int]:
-    """Where each of the task's labels stands in the teacher's logits."""
+def _label_order(network: PreTrainedModel, kind: Kind, where: str) -> list[int]:
+    """Find where each of the task's labels stands in the teacher's logits."""
     config = network.config
-    if found.kind == "regression":
+    if kind.is_number:
         if config.num_labels != 1:
             raise SourceError(
                 f"{where}: it tells {config.num_labels} classes apart, and the task is a "
@@ -122,12 +131,14 @@ def _label_order(network: PreTrainedModel, found: Labels, where: str) -> list[in
         return [0]
     theirs = dict(config.id2label or {})
     names = [_plain(name) for _, name in sorted(theirs.items())]
-    wanted = [_plain(name) for name in found.names]
+    wanted = [_plain(name) for name in kind.names]
+    if not type(network).__name__.endswith(kind.head):
+        raise SourceError(f"{where}: it is no {kind.title}, as the task needs one. {_ADVICE}")
     if sorted(names) != sorted(wanted) or len(set(names)) != len(names):
         raise SourceError(
-            f"{where}: its classes are {_some(theirs.values())}, and the task's are "
-            f"{_some(found.names)}. Write the task's names into id2label of the config.json in a "
-            f"copy of the teacher, if they mean the same. {_ADVICE}"
+            f"{where}: its classes are {cells.some(theirs.values())}, and the task's are "
+            f"{cells.some(kind.names)}. Write the task's names into id2label of the config.json in "
+            f"a copy of the teacher, if they mean the same. {_ADVICE}"
         )
     return [names.index(name) for name in wanted]
 
@@ -137,35 +148,37 @@ def _plain(name: str) -> str:
     return str(name).casefold().removeprefix("label_")
 
 
-def _some(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, islice(names, 5)))
-
-
-def predictions(method: Options, training: Training) -> np.ndarray:
-    """Logits from a table, by row of the data."""
-    ctx, prepared = training.ctx, training.data
+def predictions(method: Options, training: Training) -> KnownAnswers:
+    """Read logits from a table, by row of the data."""
+    ctx, data, kind = training.ctx, training.data, training.kind
     where = f"{ctx.stage}: distill: predictions {method.predictions!r}"
+    if not kind.one_answer:
+        raise UserError(
+            f"{where}: a table has one answer a row, and a {kind.title} gives several. "
+            "Give a teacher that can be asked."
+        )
     path = sources.local_file(str(method.predictions))
     table = tables.read(path, ctx.cache / "tables")
-    columns = prepared.labels.names or (ctx.task.label,)
+    columns = kind.names or (ctx.task.label,)
     for name in columns:
         if name not in table.column_names:
             advice = plugins.unknown(name, table.column_names)
             raise DataError(f"{where}: no column for the label {name!r}; {advice}.")
-    if len(table) != prepared.of_train:
+    if len(table) != data.of_train:
         raise DataError(
-            f"{where}: {len(table)} rows, but train has {prepared.of_train}. "
+            f"{where}: {len(table)} rows, but train has {data.of_train}. "
             "It needs a row for every row of train, in the same order."
         )
     values = np.column_stack([_numbers(table[name]) for name in columns])
-    rows = splits.column(prepared.splits["train"], "row")
+    rows = splits.column(data.splits["train"], "row")
     _check_numbers(values[rows], rows, columns, where)
-    is_share = prepared.labels.kind == "classification" and _are_shares(values[rows])
-    return (np.log(values.clip(_LEAST, 1)) if is_share else values).astype(np.float32)
+    if not kind.is_number and _are_shares(values[rows]):
+        values = np.log(values.clip(_LEAST, 1))
+    return KnownAnswers(values[rows].astype(np.float32), rows)
 
 
-def _numbers(cells: Sequence[object]) -> np.ndarray:
-    found = [labels.as_float(cell) for cell in cells]
+def _numbers(column: Sequence[object]) -> np.ndarray:
+    found = [cells.as_float(cell) for cell in column]
     return np.array([np.nan if number is None else number for number in found])
 
 

@@ -119,8 +119,10 @@ class Pruning(Hooks):
         for gate in gates:
             gate.training = True
         rows = calibration.batches(self.training, self.options.samples, model.device, _BATCH)
+        kind = self.training.kind
         for features, labels in rows:
-            torch.autograd.backward(_loss(model(**features).logits.float(), labels))
+            answers = kind.answers(model(**features).logits.float(), labels)
+            torch.autograd.backward(kind.loss(answers, kind.targets(labels)))
         model.zero_grad(set_to_none=True)
         for module, was in modes:
             module.training = was
@@ -180,9 +182,3 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         for name, weight in model.named_parameters()
         if not name.startswith(shrink.HOOKS)
     )
-
-
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    if logits.shape[1] == 1:
-        return nn.functional.mse_loss(logits[:, 0], labels.float())
-    return nn.functional.cross_entropy(logits, labels)

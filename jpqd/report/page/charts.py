@@ -13,7 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from jpqd.core.bench_result import Arm, Estimate
 from jpqd.core.manifest import Manifest
-from jpqd.report.page import svg, tables, words
+from jpqd.report import words
+from jpqd.report.page import svg, tables
 from jpqd.report.page.gather import Page
 
 _STEPS = [1, 2, 5, 10]

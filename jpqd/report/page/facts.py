@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from jpqd.core.bench_result import Bench
-from jpqd.report.page import words
+from jpqd.report import words
 from jpqd.report.page.gather import Page
 from jpqd.report.page.tables import Table
 

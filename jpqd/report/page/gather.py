@@ -15,7 +15,7 @@ import numpy as np
 from jpqd.core import bench_result
 from jpqd.core.bench_result import Arm, Bench, Measurement
 from jpqd.core.errors import UserError
-from jpqd.core.manifest import Manifest
+from jpqd.core.manifest import Manifest, main_figure
 from jpqd.core.names import HISTORY, RECIPE
 from jpqd.report import compare
 from jpqd.report.compare import Comparison, Row
@@ -44,8 +44,10 @@ class Page:
     @cached_property
     def metric(self) -> str:
         """What stages are set against each other by."""
-        measured = [figures for stage in self.stages for _, figures in stage.splits.items()]
-        return "pearson" if any("pearson" in figures for figures in measured) else "accuracy"
+        if self.comparison:
+            return self.comparison.metric
+        measured = [figures for stage in self.stages for figures in stage.splits.values()]
+        return main_figure(measured[0]) if measured else "accuracy"
 
     @cached_property
     def baseline(self) -> Manifest:

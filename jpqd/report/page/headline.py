@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jpqd.core.manifest import Manifest
-from jpqd.report import bench_tables
-from jpqd.report.page import tables, words
+from jpqd.report import bench_tables, words
+from jpqd.report.page import tables
 from jpqd.report.page.gather import Page
 
 
@@ -33,7 +33,7 @@ def _quality(page: Page, stage: Manifest) -> str:
     row = page.difference(stage.stage)
     if row and page.comparison:
         found = words.difference(page.metric, row.difference)
-        unit = " points" if page.metric == "accuracy" else f" of {page.metric}"
+        unit = " points" if words.is_percent(page.metric) else f" of {page.metric}"
         middle, interval = found.split(" ", 1)
         return f"{middle}{unit} {interval} against {page.comparison.baseline} (n {row.n})"
     for split, figures in stage.splits.items():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jpqd.core.bench_result import Bench, Figures, Measurement
-from jpqd.report.page import words
+from jpqd.report import words
 from jpqd.report.page.tables import Table
-from jpqd.report.page.words import INTERVAL, NONE
+from jpqd.report.words import INTERVAL, NONE
 
 
 def measurements(bench: Bench) -> Iterator[Table]:

@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from jpqd.core.manifest import Manifest
-from jpqd.report.page import words
+from jpqd.report import words
 from jpqd.report.page.gather import Page
-from jpqd.report.page.words import INTERVAL, NONE
+from jpqd.report.words import INTERVAL, NONE
 
 _WORDS = {"measured on", "precision", "backend", "arm", "file", "chosen by", "matrix products", ""}
 
@@ -125,7 +125,7 @@ def differences(page: Page) -> Table | None:
         ]
         for row in sorted(found.stages, key=lambda row: order.index(row.stage))
     ]
-    agreement = "same class, %" if metric == "accuracy" else "correlation with it"
+    agreement = "same answer, %" if words.is_percent(metric) else "correlation with it"
     head = ["stage", "n", words.titled(metric), f"{words.points(metric)} {INTERVAL}",
             "McNemar p", agreement]  # fmt: skip
     note = f"On {found.split}, the same rows as {found.baseline}; intervals over rows, bootstrap."

@@ -13,8 +13,9 @@ import openvino as ov
 import pytest
 from openvino import opset13 as opset
 
-from export import command, convert
+from export import convert
 from export.names import MODEL
+from jpqd.core import lock
 from tests.helpers import tiny
 from tests.helpers.export_place import assert_nothing_written, jpqd, manifest
 
@@ -138,10 +139,10 @@ def test_a_full_disk_leaves_nothing_behind(runs: Path) -> None:
 
 
 def test_two_at_once_do_not_mix(runs: Path) -> None:
-    with command._beside(runs / "tiny" / "teacher_ir"):
+    with lock.sealing(runs / "tiny" / "teacher_ir"):
         done = jpqd("export", "teacher", "--runs", runs)
     assert done.exit_code == 2
-    assert "another process is exporting" in done.stderr
+    assert "teacher_ir is in use by process" in done.stderr
     leftover = runs / "tiny" / "teacher_ir.partial" / "of_a_kill"
     leftover.mkdir(parents=True)
     assert jpqd("export", "teacher", "--runs", runs, "--no-check").exit_code == 0

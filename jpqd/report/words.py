@@ -46,7 +46,7 @@ def score(metric: str, value: float | None, interval: object = None) -> str:
 
 def said(metric: str, value: float, interval: object = None) -> str:
     """In a sentence."""
-    text, percent = score(metric, value, interval), "%" if metric == "accuracy" else ""
+    text, percent = score(metric, value, interval), "%" if is_percent(metric) else ""
     first, *rest = text.split(" ", 1)
     return " ".join([metric, f"{first}{percent}", *rest])
 
@@ -60,15 +60,20 @@ def difference(metric: str, found: tuple[float, float, float] | None) -> str:
 
 
 def scale_of(metric: str) -> tuple[int, int]:
-    return (100, 2) if metric == "accuracy" else (1, 4)
+    return (100, 2) if is_percent(metric) else (1, 4)
+
+
+def is_percent(metric: str) -> bool:
+    """Shares are shown in percent, correlations as they are."""
+    return metric in ("accuracy", "f1", "precision", "recall")
 
 
 def points(metric: str) -> str:
-    return "points" if metric == "accuracy" else "difference"
+    return "points" if is_percent(metric) else "difference"
 
 
 def titled(metric: str) -> str:
-    return "accuracy, %" if metric == "accuracy" else metric
+    return f"{metric}, %" if is_percent(metric) else metric
 
 
 def accuracy(found: Accuracy | None) -> str:

@@ -1,0 +1,43 @@
+"""Entities in tagged words: which words they span, and how many were found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Entity(NamedTuple):
+    """A type, and the words from the first to the last."""
+
+    type: str
+    first: int
+    last: int
+
+
+def entities(tags: Sequence[str]) -> Iterator[Entity]:
+    """Read entities as conlleval does: an I- that continues nothing begins one."""
+    kind, first = "", 0
+    for place, tag in enumerate([*tags, "O"]):
+        prefix, _, name = tag.partition("-")
+        if kind and (prefix != "I" or name != kind):
+            yield Entity(kind, first, place - 1)
+            kind = ""
+        if prefix in ("B", "I") and not kind:
+            kind, first = name, place
+
+
+def counts(guess: Sequence[str], truth: Sequence[str]) -> tuple[int, int, int]:
+    """Count the entities that are right, that were guessed, and that there are."""
+    guessed, real = set(entities(guess)), set(entities(truth))
+    return len(guessed & real), len(guessed), len(real)
+
+
+def f1(found: np.ndarray) -> np.ndarray:
+    """F1 of counts along the last axis; zero where there is nothing to find."""
+    right, guessed, real = found[..., 0], found[..., 1], found[..., 2]
+    whole = guessed + real
+    share: np.ndarray = 2 * right / whole.clip(1)
+    return share

@@ -1,0 +1,65 @@
+"""What kinds with one answer for one or two texts share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jpqd.core import cells
+from jpqd.recipe.task import Task
+from jpqd.tasks import Columns, Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from transformers import PreTrainedTokenizerBase
+
+
+class TextKind(Kind):
+    head = "ForSequenceClassification"
+    exporter = "text-classification"
+
+    @classmethod
+    def reads(cls, task: Task, column: str, feature: Any) -> bool:
+        from datasets import ClassLabel
+
+        return is_plain(feature) or (column == task.label and isinstance(feature, ClassLabel))
+
+    def label(self, task: Task, row: Mapping[str, Any]) -> Any:
+        if any(cells.is_missing(row[column]) for column in task.text):
+            return None
+        return None if cells.is_missing(row[task.label]) else self.number(row[task.label])
+
+    def number(self, cell: Any) -> int | float | None:
+        """Turn a cell into a class or a number; None where it says nothing known."""
+        raise NotImplementedError
+
+    def texts(self, task: Task, row: Mapping[str, Any]) -> list[str]:
+        return [str(row[column]) for column in task.text]
+
+    def encode(self, task: Task, rows: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
+        kept = ["input_ids", "token_type_ids"] if len(task.text) == 2 else ["input_ids"]
+        texts = [[str(cell) for cell in rows[column]] for column in task.text]
+        encoded = tokenizer(*texts, truncation=True, max_length=task.max_length)
+        columns = {name: encoded[name] for name in kept if name in encoded}
+        columns["labels"] = [self.number(cell) for cell in rows[task.label]]
+        return columns
+
+    def pad(self, labels: Sequence[Any], length: int) -> np.ndarray:
+        import numpy as np
+
+        return np.array(labels)
+
+
+def is_plain(feature: Any) -> bool:
+    """Whether a column holds texts, numbers or booleans, and not lists, mixed types or dates."""
+    from datasets import Value
+
+    return isinstance(feature, Value) and feature.dtype.startswith(_PLAIN)
+
+
+_PLAIN = ("string", "large_string", "bool", "int", "uint", "float", "null")
+
+
+def found_in(task: Task, train: Any) -> list[Any]:
+    """List the different labels that are there."""
+    return [value for value in train.unique(task.label) if not cells.is_missing(value)]

@@ -1,0 +1,145 @@
+"""One of several classes for a text, or for two: sentiment, topic, entailment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from jpqd.core import cells
+from jpqd.core.errors import DataError
+from jpqd.recipe.task import Task
+from jpqd.tasks._texts import TextKind, found_in
+
+if TYPE_CHECKING:
+    import numpy as np
+    from datasets import Dataset
+    from tokenizers import Encoding
+    from torch import Tensor
+
+    from jpqd.scores.predictions import Predictions
+
+MAX_CLASSES = 1000
+
+
+class Classification(TextKind):
+    """Learns a class."""
+
+    use = "classification"
+    title = "text classifier"
+    metrics = ("accuracy", "f1", "matthews")
+
+    @classmethod
+    def fits(cls, task: Task, train: Dataset) -> bool:
+        """Whatever no other kind recognizes."""
+        return True
+
+    @classmethod
+    def find(cls, task: Task, train: Dataset) -> Self:
+        """Look at train's labels once and decide, unless the recipe or the data has said it."""
+        from datasets import ClassLabel
+
+        feature = train.features[task.label]
+        if isinstance(feature, ClassLabel):
+            return cls._declared(task, tuple(feature.names))
+        found = found_in(task, train)
+        if not found:
+            raise DataError(f"column {task.label!r}: every label of train is missing.")
+        return cls._found(task, found)
+
+    @classmethod
+    def _declared(cls, task: Task, names: tuple[str, ...]) -> Self:
+        if task.labels and len(task.labels) != len(names):
+            raise DataError(
+                f"column {task.label!r} has {len(names)} classes ({cells.some(names)}), "
+                f"but task.labels has {len(task.labels)}: {cells.some(task.labels)}."
+            )
+        return cls(task.labels or names, tuple(str(number) for number in range(len(names))))
+
+    @classmethod
+    def _found(cls, task: Task, found: list[Any]) -> Self:
+        texts = {cells.as_text(value) for value in found}
+        numbers = all(cells.is_whole(text) for text in texts)
+        values = tuple(sorted(texts, key=(lambda text: (int(text), text)) if numbers else None))
+        if len(values) > MAX_CLASSES:
+            raise DataError(
+                f"column {task.label!r}: {len(values)} different labels, for example {values[:3]}. "
+                "Is this the label column? Set use: regression where the labels are measures."
+            )
+        if task.labels:
+            return cls._as_asked(task, values)
+        if len(values) == 1:
+            raise DataError(
+                f"column {task.label!r}: every row has the label {values[0]!r}. "
+                "Name all classes in task.labels where train lacks some."
+            )
+        return cls(values, values)
+
+    @classmethod
+    def _as_asked(cls, task: Task, values: tuple[str, ...]) -> Self:
+        """`task.labels` are what stands in the data, or names for the numbers 0, 1, ..."""
+        numbers = tuple(str(number) for number in range(len(task.labels)))
+        for meant in (tuple(map(cells.as_text, task.labels)), numbers):
+            if set(values) <= set(meant):
+                return cls(task.labels, meant)
+        raise DataError(
+            f"column {task.label!r} holds {cells.some(values)}, which does not fit task.labels "
+            f"{cells.some(task.labels)}. Write the labels as they stand in the data, or a name for "
+            "each of the numbers 0, 1, ..."
+        )
+
+    def number(self, cell: Any) -> int | None:
+        text = cells.as_text(cell)
+        return self.values.index(text) if text in self.values else None
+
+    def head_config(self) -> dict[str, Any]:
+        names = dict(enumerate(self.names))
+        numbers = {name: number for number, name in names.items()}
+        problem = "single_label_classification"
+        return {"id2label": names, "label2id": numbers, "problem_type": problem}
+
+    def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
+        from torch.nn import functional
+
+        return functional.cross_entropy(answers, targets)
+
+    def distance(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        from jpqd.scores.divergence import softened
+
+        return softened(student, teacher, temperature)
+
+    def score(self, found: Predictions) -> dict[str, Any]:
+        from jpqd.scores import metrics
+
+        guess = found.logits.argmax(axis=1)
+        classes = found.logits.shape[1]
+        return {"n": found.count, **metrics.classification(classes, guess, found.labels)}
+
+    def compare(self, found: list[Predictions], baseline: list[Predictions]) -> dict[str, Any]:
+        import numpy as np
+
+        from jpqd.scores import paired
+
+        logits, others = (np.stack([run.logits for run in runs]) for runs in (found, baseline))
+        mine, theirs, truth = logits.argmax(2), others.argmax(2), found[0].labels
+        return {
+            "difference": paired.accuracy_difference(mine == truth, theirs == truth),
+            "mcnemar_p": paired.mcnemar(mine == truth, theirs == truth),
+            "agreement": paired.agreement(mine, theirs),
+            "divergence": paired.divergence(logits, others),
+        }
+
+    def agrees(self, expected: np.ndarray, found: np.ndarray, exact: bool) -> np.ndarray:
+        same: np.ndarray = expected.argmax(axis=1) == found.argmax(axis=1)
+        return same
+
+    def answer(
+        self, row: tuple[str, ...], encoding: Encoding, logits: np.ndarray
+    ) -> dict[str, Any]:
+        from scipy.special import softmax
+
+        shares = softmax(logits)
+        best = int(shares.argmax())
+        words = list(row) if len(row) > 1 else row[0]
+        return {"text": words, "label": self.names[best], "probability": float(shares[best])}
+
+    def line(self, answer: dict[str, Any]) -> str:
+        return f"{answer['label']}\t{answer['probability']:.4f}"

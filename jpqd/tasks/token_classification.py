@@ -1,0 +1,247 @@
+"""A tag for each word of a text: names, places, parts of speech."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field
+
+from jpqd.core import cells
+from jpqd.core.errors import DataError
+from jpqd.recipe.schema import Text
+from jpqd.recipe.task import Task
+from jpqd.scores.entities import counts, entities
+from jpqd.tasks import Columns, Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from datasets import Dataset
+    from tokenizers import Encoding
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+    from jpqd.scores.predictions import Predictions
+
+SILENT = -100
+"""In the place of a label, for a token that answers nothing: only a word's first piece does."""
+OUTSIDE = "O"
+_WORD = re.compile(r"\w+(?:[-'\u2019.@/&]\w+)*|[@#]\w+|\S")
+"""A word of a plain text: letters and digits, joined by single signs; any other sign by itself."""
+
+
+class Tags(Task):
+    """The keys of a task whose rows are words with tags."""
+
+    text: Annotated[tuple[Text, ...], Field(min_length=1, max_length=1)] = ("tokens",)
+    label: Text = "tags"
+
+
+class TokenClassification(Kind):
+    """Learns a tag for each word, such as B-person, I-person or O (IOB2)."""
+
+    use = "token_classification"
+    keys = Tags
+    title = "token classifier"
+    metrics = ("f1", "precision", "recall")
+    head = "ForTokenClassification"
+    exporter = "token-classification"
+    one_answer = False
+
+    # Data.
+
+    @classmethod
+    def fits(cls, task: Task, train: Dataset) -> bool:
+        columns = (*task.text, task.label)
+        return all(_inner(train.features.get(column)) is not None for column in columns)
+
+    @classmethod
+    def find(cls, task: Task, train: Dataset) -> Self:
+        inner = _inner(train.features[task.label])
+        if inner is None:
+            raise DataError(
+                f"column {task.label!r} holds no lists of tags. Give the column with a list of one "
+                "tag for each word."
+            )
+        if names := getattr(inner, "names", None):
+            return cls(tuple(names), tuple(str(number) for number in range(len(names))))
+        found = {cells.as_text(tag) for tags in train[task.label] for tag in tags or ()}
+        if task.labels:
+            return cls._as_asked(task, found)
+        if len(found) < 2:
+            raise DataError(f"column {task.label!r}: train has no two different tags.")
+        ordered = tuple(sorted(found, key=lambda tag: (tag != OUTSIDE, tag)))
+        return cls(ordered, ordered)
+
+    @classmethod
+    def _as_asked(cls, task: Task, found: set[str]) -> Self:
+        numbers = tuple(str(number) for number in range(len(task.labels)))
+        for meant in (task.labels, numbers):
+            if found <= set(meant):
+                return cls(task.labels, meant)
+        raise DataError(
+            f"column {task.label!r} holds {cells.some(sorted(found))}, which does not fit "
+            f"task.labels {cells.some(task.labels)}. Write the tags as they stand in the data, or "
+            "a name for each of the numbers 0, 1, ..."
+        )
+
+    @classmethod
+    def reads(cls, task: Task, column: str, feature: Any) -> bool:
+        return _inner(feature) is not None
+
+    def label(self, task: Task, row: Mapping[str, Any]) -> list[int] | None:
+        words, tags = row[task.text[0]], row[task.label]
+        if not words or tags is None or len(words) != len(tags):
+            return None
+        texts = [cells.as_text(tag) for tag in tags]
+        if any(text not in self.values for text in texts):
+            return None
+        return [self.values.index(text) for text in texts]
+
+    def texts(self, task: Task, row: Mapping[str, Any]) -> list[str]:
+        return [" ".join(map(str, row[task.text[0]]))]
+
+    def encode(self, task: Task, rows: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
+        """Give a word's tag to its first piece; words beyond `max_length` are not asked."""
+        words = [[str(word) for word in row] for row in rows[task.text[0]]]
+        encoded = tokenizer(
+            words, is_split_into_words=True, truncation=True, max_length=task.max_length
+        )
+        tags = [self.label(task, dict(zip(rows, row, strict=True)))
+                for row in zip(*rows.values(), strict=True)]  # fmt: skip
+        labels = [_on_first_pieces(encoded.word_ids(row), found or [])
+                  for row, found in enumerate(tags)]  # fmt: skip
+        return {"input_ids": encoded["input_ids"], "labels": labels}
+
+    # The head, the loss, distillation.
+
+    def head_config(self) -> dict[str, Any]:
+        names = dict(enumerate(self.names))
+        return {"id2label": names, "label2id": {name: number for number, name in names.items()}}
+
+    def pad(self, labels: Sequence[Any], length: int) -> np.ndarray:
+        import numpy as np
+
+        padded = np.full((len(labels), length), SILENT)
+        for row, found in zip(padded, labels, strict=True):
+            row[: len(found)] = found
+        return padded
+
+    def no_label(self, tokens: int) -> list[int]:
+        return [0] * tokens
+
+    def answers(self, logits: Any, labels: Any) -> Any:
+        return logits[labels != SILENT]
+
+    def targets(self, labels: Any) -> Any:
+        return labels[labels != SILENT]
+
+    def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
+        from torch.nn import functional
+
+        return functional.cross_entropy(answers, targets)
+
+    def distance(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        from jpqd.scores.divergence import softened
+
+        return softened(student, teacher, temperature)
+
+    # Figures: of entities, whose interval is over texts.
+
+    def score(self, found: Predictions) -> dict[str, Any]:
+        from jpqd.scores import paired
+
+        each = self._counts(found)
+        right, guessed, real = (int(number) for number in each.sum(0))
+        guess = found.logits.argmax(axis=1)
+        return {
+            "n": found.count,
+            "f1": 2 * right / max(guessed + real, 1),
+            "f1_95": list(paired.f1_interval(each)),
+            "precision": right / max(guessed, 1),
+            "recall": right / max(real, 1),
+            "entities": real,
+            "words": len(guess),
+            "word_accuracy": float((guess == found.labels).mean()),
+        }
+
+    def _counts(self, found: Predictions) -> np.ndarray:
+        """Count the entities of each row: right, guessed, there."""
+        import numpy as np
+
+        guess, places = found.logits.argmax(axis=1), np.arange(1, found.count)
+        cuts = np.searchsorted(found.rows, places)
+        rows = zip(np.split(guess, cuts), np.split(found.labels, cuts), strict=True)
+        return np.array([counts(self._tags(mine), self._tags(real)) for mine, real in rows])
+
+    def _tags(self, numbers: np.ndarray) -> list[str]:
+        return [self.names[number] for number in numbers.tolist()]
+
+    def compare(self, found: list[Predictions], baseline: list[Predictions]) -> dict[str, Any]:
+        import numpy as np
+
+        from jpqd.scores import paired
+
+        mine, others = (np.stack([run.logits for run in runs]) for runs in (found, baseline))
+        counted, theirs = (np.stack([self._counts(r) for r in runs]) for runs in (found, baseline))
+        return {
+            "difference": paired.f1_difference(counted, theirs),
+            "agreement": paired.agreement(mine.argmax(2), others.argmax(2)),
+            "divergence": paired.divergence(mine, others),
+        }
+
+    def agrees(self, expected: np.ndarray, found: np.ndarray, exact: bool) -> np.ndarray:
+        same: np.ndarray = expected.argmax(axis=1) == found.argmax(axis=1)
+        return same
+
+    # Predicting.
+
+    def words(self, row: tuple[str, ...]) -> list[str]:
+        return _WORD.findall(row[0])
+
+    def answer(
+        self, row: tuple[str, ...], encoding: Encoding, logits: np.ndarray
+    ) -> dict[str, Any]:
+        """Find the entities, with the places of their letters in the text."""
+        from scipy.special import softmax
+
+        first = _first_pieces(encoding.word_ids)
+        shares = softmax(logits[list(first.values())], axis=-1)
+        spans = [match.span() for match in _WORD.finditer(row[0])]
+        places = [spans[word] for word in first]
+        found = []
+        for kind, start, end in entities(self._tags(shares.argmax(-1))):
+            letters = places[start][0], places[end][1]
+            found.append({
+                "type": kind, "text": row[0][slice(*letters)], "start": letters[0],
+                "end": letters[1], "probability": float(shares[start : end + 1].max(-1).mean()),
+            })  # fmt: skip
+        return {"text": row[0], "entities": found}
+
+    def line(self, answer: dict[str, Any]) -> str:
+        found = [f"{e['type']} {e['text']!r} {e['start']}-{e['end']} {e['probability']:.4f}"
+                 for e in answer["entities"]]  # fmt: skip
+        return ", ".join(found) or "no entity"
+
+
+def _inner(feature: Any) -> Any:
+    """What a column of lists holds; None for another column."""
+    inner = getattr(feature, "feature", None)
+    return inner if hasattr(inner, "dtype") else None
+
+
+def _first_pieces(words: Sequence[int | None]) -> dict[int, int]:
+    """The place of each word's first piece, word by word."""
+    found: dict[int, int] = {}
+    for place, word in enumerate(words):
+        if word is not None:
+            found.setdefault(word, place)
+    return found
+
+
+def _on_first_pieces(words: Sequence[int | None], tags: Sequence[int]) -> list[int]:
+    labels = [SILENT] * len(words)
+    for word, place in _first_pieces(words).items():
+        labels[place] = tags[word]
+    return labels
