@@ -15,7 +15,7 @@ from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
 Kind = Literal["model", "dataset"]
 
 HUB_SECONDS = 7.0
-TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll")
 _WEIGHTS = "model*.safetensors"
 _MODEL_FILES = (
     _WEIGHTS, "config.json", "structure.json", "tokenizer*", "special_tokens_map.json",

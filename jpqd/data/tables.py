@@ -12,11 +12,14 @@ from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 
 from jpqd.core import artifact
 from jpqd.core.errors import DataError
-from jpqd.data import corpus, sources
+from jpqd.data import conll, corpus, sources
 from jpqd.recipe.task import BUILTIN, Task, looks_local
 
 ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+_FORMATS = {
+    ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet",
+    ".conll": "conll",
+}  # fmt: skip
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 """How the hub names a split's files: `train-00000-of-00002.parquet`."""
 _LONGEST_CELL = 2**31 - 1
@@ -95,6 +98,8 @@ def read(path: Path, cache: Path) -> Dataset:
         raise DataError(f"{path}: the file is empty.")
     if kind != "parquet":
         _require_utf8(path)
+    if kind == "conll":
+        return Dataset.from_dict(conll.read(path))
     options = _text_options(path) if kind == "csv" else {}
     place = cache / artifact.hash_file(path)[:16]
     try:

@@ -213,7 +213,7 @@ def test_a_regression_is_told_by_its_correlation(tmp_path: Path) -> None:
     page = Reader(written(run)[0])
     assert page.row("Stages", "jpqd")["pearson [95%]"] == "0.8765"
     difference = page.row("Stages", "jpqd")["difference [95%]"]
-    assert re.fullmatch(r"-0\.\d{4} \[-0\.\d{4}, -0\.\d{4}]", difference)
+    assert re.fullmatch(r"[+-]0\.\d{4} \[[+-]0\.\d{4}, [+-]0\.\d{4}]", difference)
     assert f"INT8, {difference.replace(' ', ' of pearson ', 1)} against teacher" in page.text
 
 

@@ -1,0 +1,57 @@
+"""CoNLL files: a word and its tag on each line, an empty line behind each text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from jpqd.core.errors import DataError
+
+COLUMNS = ("tokens", "tags")
+_DOCUMENT = "-DOCSTART-"
+
+
+def read(path: Path) -> dict[str, list[list[str]]]:
+    """Read the first column as words, the last one as tags."""
+    tokens, tags = [], []
+    for words, found in _texts(path):
+        tokens.append(words)
+        tags.append(found)
+    if not tokens:
+        raise DataError(f"{path}: the file has no rows.")
+    return dict(zip(COLUMNS, (tokens, tags), strict=True))
+
+
+def _texts(path: Path) -> Iterator[tuple[list[str], list[str]]]:
+    words: list[str] = []
+    tags: list[str] = []
+    for cells in _lines(path):
+        if cells:
+            words.append(cells[0])
+            tags.append(cells[-1])
+        elif words:
+            yield words, tags
+            words, tags = [], []
+    if words:
+        yield words, tags
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    """The cells of each line; none where a text ends. All lines have as many as the first."""
+    width = 0
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            cells = line.rstrip("\n").split("\t" if "\t" in line else None)
+            if not any(cell.strip() for cell in cells) or cells[0] == _DOCUMENT:
+                yield []
+                continue
+            width = width or (0 if _is_comment(line) else len(cells))
+            if len(cells) == width and width > 1:
+                yield cells
+            elif not _is_comment(line):
+                raise DataError(
+                    f"{path}, line {number}: {len(cells)} columns ({line.strip()[:60]!r}), and "
+                    f"{max(width, 2)} were expected: a word first, its tag last."
+                )
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#")
