@@ -86,7 +86,7 @@ class Predictor:
     def _encoded(self, rows: Sequence[Row]) -> list[Encoding]:
         """Tokens of the rows, filled up where the IR takes a number of its own."""
         filled = [rows[index % len(rows)] for index in range(self.rows or len(rows))]
-        given = [self.kind.words(row) for row in filled]
+        given = [self.kind.given(row, self.tokenizer) for row in filled]
         found: list[Encoding] = self.tokenizer.encode_batch(
             given, is_pretokenized=not self.kind.one_answer
         )

@@ -17,7 +17,7 @@ from jpqd.recipe.task import KINDS, Task
 if TYPE_CHECKING:
     import numpy as np
     from datasets import Dataset
-    from tokenizers import Encoding
+    from tokenizers import Encoding, Tokenizer
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -126,8 +126,8 @@ class Kind(ABC):
 
     # Predicting, from an exported folder.
 
-    def words(self, row: tuple[str, ...]) -> Any:
-        """What a tokenizer is given of a row of texts."""
+    def given(self, row: tuple[str, ...], tokenizer: Tokenizer) -> Any:
+        """Return what the tokenizer is given of a row of texts."""
         return row if len(row) > 1 else row[0]
 
     @abstractmethod

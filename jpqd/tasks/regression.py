@@ -92,7 +92,8 @@ class Regression(TextKind):
     def answer(
         self, row: tuple[str, ...], encoding: Encoding, logits: np.ndarray
     ) -> dict[str, Any]:
-        return {"text": self.words(row), "value": float(logits[0])}
+        text = list(row) if len(row) > 1 else row[0]
+        return {"text": text, "value": float(logits[0])}
 
     def line(self, answer: dict[str, Any]) -> str:
         return f"{answer['value']:.4f}"

@@ -18,7 +18,7 @@ from jpqd.tasks import Columns, Kind
 if TYPE_CHECKING:
     import numpy as np
     from datasets import Dataset
-    from tokenizers import Encoding
+    from tokenizers import Encoding, Tokenizer
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -104,7 +104,10 @@ class TokenClassification(Kind):
 
     def encode(self, task: Task, rows: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
         """Give a word's tag to its first piece; words beyond `max_length` are not asked."""
-        words = [[str(word) for word in row] for row in rows[task.text[0]]]
+        if not tokenizer.is_fast:
+            raise DataError("a token classifier needs a tokenizer of the library `tokenizers`.")
+        core = tokenizer.backend_tokenizer
+        words = [_spaced([str(word) for word in row], core) for row in rows[task.text[0]]]
         encoded = tokenizer(
             words, is_split_into_words=True, truncation=True, max_length=task.max_length
         )
@@ -197,8 +200,8 @@ class TokenClassification(Kind):
 
     # Predicting.
 
-    def words(self, row: tuple[str, ...]) -> list[str]:
-        return _WORD.findall(row[0])
+    def given(self, row: tuple[str, ...], tokenizer: Tokenizer) -> list[str]:
+        return _spaced(_WORD.findall(row[0]), tokenizer)
 
     def answer(
         self, row: tuple[str, ...], encoding: Encoding, logits: np.ndarray
@@ -223,6 +226,16 @@ class TokenClassification(Kind):
         found = [f"{e['type']} {e['text']!r} {e['start']}-{e['end']} {e['probability']:.4f}"
                  for e in answer["entities"]]  # fmt: skip
         return ", ".join(found) or "no entity"
+
+
+def _spaced(words: list[str], tokenizer: Tokenizer) -> list[str]:
+    """Put spaces between words for tokenizers that read them as parts of words (RoBERTa's)."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    splitter = tokenizer.pre_tokenizer
+    if not isinstance(splitter, ByteLevel) or splitter.add_prefix_space:
+        return words
+    return [*words[:1], *(f" {word}" for word in words[1:])]
 
 
 def _inner(feature: Any) -> Any:

@@ -112,7 +112,8 @@ def test_an_answer_says_where_entities_stand_in_the_text() -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     text = "Meet Anna Lee, here."
-    words = KIND.words((text,))
+    core = Tokenizer(models.WordLevel({}, unk_token="."))
+    words = KIND.given((text,), core)
     assert words == ["Meet", "Anna", "Lee", ",", "here", "."]
     core = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="."))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -123,6 +124,16 @@ def test_an_answer_says_where_entities_stand_in_the_text() -> None:
     assert (entity["type"], entity["text"]) == ("x", "Anna Lee")
     assert text[entity["start"] : entity["end"]] == "Anna Lee"
     assert "x 'Anna Lee' 5-13" in KIND.line(answer)
+
+
+def test_words_have_the_spaces_that_their_tokenizer_reads() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert KIND.given(("Anna is here",), core) == ["Anna", " is", " here"]
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    assert KIND.given(("Anna is here",), core) == ["Anna", "is", "here"]
 
 
 def test_conll_files_are_words_and_tags(tmp_path: Path) -> None:
