@@ -16,7 +16,7 @@ from export.names import TEXTS
 from export.shapes import Shape
 from jpqd import __version__
 from jpqd.core.errors import RunError, UserError
-from jpqd.model import quantizers
+from jpqd.model import families, quantizers
 from jpqd.tasks import Kind
 
 
@@ -41,7 +41,6 @@ def _export_config(network: PreTrainedModel, kind: Kind) -> Any:
     import optimum.exporters.openvino  # noqa: F401 - registers the exporters
     from optimum.exporters.tasks import TasksManager
 
-    family = network.config.model_type
     try:
         constructor = TasksManager.get_exporter_config_constructor(
             model=network,
@@ -51,7 +50,8 @@ def _export_config(network: PreTrainedModel, kind: Kind) -> Any:
         )
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"models of the family {family!r} cannot be exported as a {kind.title}: {error}"
+            f"models of the family {families.name(network)!r} cannot be exported as a "
+            f"{kind.title}: {error}"
         ) from error
     return constructor(network.config)
 

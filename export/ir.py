@@ -22,7 +22,7 @@ from jpqd.core import artifact
 from jpqd.core.errors import RunError, UserError
 from jpqd.core.manifest import ModelFacts
 from jpqd.core.progress import Progress
-from jpqd.model import loading, size, structure
+from jpqd.model import families, loading, size, structure
 from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
 
@@ -63,7 +63,7 @@ class _Export:
     @property
     def longest(self) -> int:
         """Tokens that the PyTorch model takes."""
-        return _longest(self.network, self.tokenizer)
+        return families.longest(self.network, self.tokenizer)
 
     @property
     def texts(self) -> int:
@@ -81,7 +81,7 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
     loading.quiet()
     network = loading.load(origin.folder)
     tokenizer = loading.tokenizer_from(origin.folder)
-    longest = _longest(network, tokenizer)
+    longest = families.longest(network, tokenizer)
     shape = shapes.parse(
         spec.shape, min(longest, origin.task.max_length if origin.task else longest)
     )
@@ -99,12 +99,6 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
     }
     card.write(out, origin, export.kind, spec, metrics)
     return metrics
-
-
-def _longest(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    positions: int = network.config.max_position_embeddings
-    first = getattr(getattr(network.base_model, "embeddings", None), "padding_idx", -1) + 1
-    return min(positions - first, tokenizer.model_max_length)  # RoBERTa counts from behind padding
 
 
 def _refuse_too_long(text: str, shape: Shape, longest: int) -> None:

@@ -1,19 +1,23 @@
-"""Where the heads and the neurons of each supported family are. One description, no tracing."""
+"""One description for each family of models. No other file knows a name inside one of them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from jpqd.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """Names inside a layer, and which modules stand still when no head or no neuron is left."""
+class Family:
+    """The paths of what is pruned, quantized, compared and counted.
+
+    `layers`, `positions` and `every_token` are paths below the model without its head, the others
+    are paths inside a layer.
+    """
 
     layers: str
-    """The list of layers, below the model without its head."""
     query: str
     key: str
     value: str
@@ -21,12 +25,27 @@ class Architecture:
     ffn_in: str
     ffn_out: str
     attention: str
-    """What turns hidden states into the context that `attention_out` reads."""
+    """What turns hidden states into the context that `attention_out` reads. It stands still when
+    no head is left."""
     ffn: str
     """What turns hidden states into what `ffn_out` reads."""
+    positions: str = "embeddings.position_embeddings"
+    """The table of positions. Where it has a row for padding, positions count from behind it."""
+    every_token: tuple[str, ...] = ()
+    """Projections outside the layers that read every token. A head reads one."""
+    heads_told: str | None = "num_attention_heads"
+    """The attention's own count of its heads, if it keeps one, ..."""
+    width_told: str | None = "all_head_size"
+    """... and its own width of all of them."""
+    ffn_width: str = "intermediate_size"
+    """The number of neurons, as the config names it."""
+    position_bias: str | None = None
+    """The argument that brings the attention a bias for each head, if the layers share one."""
+    products: int = 2
+    """Matrix products in an attention that is written out: scores, then context."""
 
 
-_BERT = Architecture(
+_BERT = Family(
     layers="encoder.layer",
     query="attention.self.query",
     key="attention.self.key",
@@ -37,7 +56,7 @@ _BERT = Architecture(
     attention="attention.self",
     ffn="intermediate",
 )
-_DISTILBERT = Architecture(
+_DISTILBERT = Family(
     layers="transformer.layer",
     query="attention.q_lin",
     key="attention.k_lin",
@@ -47,36 +66,123 @@ _DISTILBERT = Architecture(
     ffn_out="ffn.lin2",
     attention="attention",
     ffn="ffn",
+    heads_told=None,
+    width_told=None,
+    ffn_width="hidden_dim",
 )
-KNOWN = {"bert": _BERT, "distilbert": _DISTILBERT, "electra": _BERT, "roberta": _BERT}
+_MPNET = replace(
+    _BERT,
+    query="attention.attn.q",
+    key="attention.attn.k",
+    value="attention.attn.v",
+    attention_out="attention.attn.o",
+    attention="attention.attn",
+    position_bias="position_bias",
+)
+FAMILIES = {
+    "bert": _BERT,
+    "distilbert": _DISTILBERT,
+    "electra": replace(_BERT, every_token=("embeddings_project",)),
+    "mpnet": _MPNET,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+}
+
+
+def name(model: PreTrainedModel) -> str:
+    """Return what transformers calls the family."""
+    found: str = model.config.model_type
+    return found
 
 
 def knows(model: PreTrainedModel) -> bool:
-    """Whether the model is of a family that is described here."""
-    return model.config.model_type in KNOWN
+    """Say whether the model's family is described here, so that it can be pruned."""
+    return name(model) in FAMILIES
 
 
-def of(model: PreTrainedModel) -> Architecture:
-    family = model.config.model_type
-    if family not in KNOWN:
+def of(model: PreTrainedModel) -> Family:
+    """Return the description of the model's family."""
+    if not knows(model):
         raise UserError(
-            f"prune: models of the family {family!r} cannot be pruned. "
-            f"Supported: {', '.join(KNOWN)}."
+            f"prune: models of the family {name(model)!r} cannot be pruned. "
+            f"Supported: {', '.join(FAMILIES)}."
         )
-    return KNOWN[family]
+    return FAMILIES[name(model)]
 
 
-def layers(model: PreTrainedModel) -> nn.ModuleList:
-    found = model.base_model.get_submodule(of(model).layers)
-    assert isinstance(found, nn.ModuleList)
+def alike(model: PreTrainedModel) -> Family:
+    """Return the model's own description, or one that fits a model which cannot be pruned.
+
+    To choose and to compare layers takes less than to prune them: CamemBERT is a BERT for this.
+    """
+    if knows(model):
+        return of(model)
+    fitting = [family for family in FAMILIES.values() if _layers(model, family) is not None]
+    if not fitting:
+        raise UserError(
+            f"models of the family {name(model)!r}: their layers are not found, so they can "
+            f"neither be chosen nor compared. Described: {', '.join(FAMILIES)}."
+        )
+    return max(fitting, key=lambda family: _has_queries(model, family))
+
+
+def _layers(model: PreTrainedModel, family: Family) -> nn.ModuleList | None:
+    found = part(model.base_model, family.layers)
+    return found if isinstance(found, nn.ModuleList) else None
+
+
+def _has_queries(model: PreTrainedModel, family: Family) -> bool:
+    return any(part(layer, family.query) is not None for layer in layers(model, family))
+
+
+def layers(model: PreTrainedModel, family: Family | None = None) -> nn.ModuleList:
+    """Return the encoder's layers, the first one first."""
+    found = _layers(model, family or of(model))
+    assert found is not None
     return found
 
 
 def layers_path(model: PreTrainedModel) -> str:
-    """Below the whole model, as its parameters are named."""
+    """Return the path of the layers in the whole model, as its parameters are named."""
     return f"{model.base_model_prefix}.{of(model).layers}"
 
 
+def part(module: nn.Module, path: str) -> nn.Module | None:
+    """Find a module inside another one. There is none inside what stands still."""
+    try:
+        return module.get_submodule(path)
+    except AttributeError:
+        return None
+
+
 def head_size(model: PreTrainedModel) -> int:
-    size: int = model.config.hidden_size // model.config.num_attention_heads
+    """Return the width of a head. Some families set it apart from the hidden size."""
+    config = model.config
+    size: int = getattr(config, "head_dim", None) or (
+        config.hidden_size // config.num_attention_heads
+    )
     return size
+
+
+def whole_layer(model: PreTrainedModel) -> tuple[int, int]:
+    """Return the heads and neurons that the config gives to every layer."""
+    config = model.config
+    return config.num_attention_heads, getattr(config, of(model).ffn_width)
+
+
+def every_token(model: PreTrainedModel) -> Iterator[nn.Linear]:
+    """Find the projections that read every token of a text."""
+    family = of(model)
+    outside = [part(model.base_model, path) for path in family.every_token]
+    for found in (layers(model), *outside):
+        if found is not None:
+            yield from (module for module in found.modules() if isinstance(module, nn.Linear))
+
+
+def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the number of tokens that the model reads at most."""
+    table = part(model.base_model, FAMILIES.get(name(model), _BERT).positions)
+    padding = getattr(table, "padding_idx", None)
+    first = 0 if padding is None else padding + 1
+    positions: int = model.config.max_position_embeddings
+    return min(positions - first, tokenizer.model_max_length)

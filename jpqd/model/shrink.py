@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from jpqd.model import families
-from jpqd.model.families import Architecture
+from jpqd.model import families, position_bias
+from jpqd.model.families import Family
 
 Slices = dict[nn.Parameter, Callable[[Tensor], Tensor] | None]
 """How each parameter that became smaller was sliced."""
@@ -40,23 +40,16 @@ class Kept:
 
 def sizes(model: PreTrainedModel) -> list[tuple[int, int]]:
     """Heads and neurons of every layer, as they are now."""
-    arch, size = families.of(model), families.head_size(model)
+    family, size = families.of(model), families.head_size(model)
 
     def width(layer: nn.Module, path: str) -> int:
-        module = module_at(layer, path)
+        module = families.part(layer, path)
         return module.in_features if isinstance(module, nn.Linear) else 0
 
     return [
-        (width(layer, arch.attention_out) // size, width(layer, arch.ffn_out))
+        (width(layer, family.attention_out) // size, width(layer, family.ffn_out))
         for layer in families.layers(model)
     ]
-
-
-def module_at(layer: nn.Module, path: str) -> nn.Module | None:
-    try:
-        return layer.get_submodule(path)
-    except AttributeError:  # inside a part that stands still
-        return None
 
 
 def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
@@ -65,7 +58,6 @@ def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
     slices: Slices = {}
     old = heads_kept(model)
     numbers = [tuple(known[i] for i in keep.heads) for known, keep in zip(old, kept, strict=True)]
-    remember_heads(model, numbers)
     cutter = _Cutter(model, slices)
     for index, (keep, (heads, neurons)) in enumerate(zip(kept, before, strict=True)):
         if len(keep.heads) < heads:
@@ -73,6 +65,7 @@ def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
         if len(keep.neurons) < neurons:
             cutter.neurons(index, keep.neurons)
     cutter.renumber(before)
+    remember_heads(model, numbers)
     return slices
 
 
@@ -85,38 +78,46 @@ def heads_kept(model: PreTrainedModel) -> list[tuple[int, ...]]:
 
 def remember_heads(model: PreTrainedModel, numbers: list[tuple[int, ...]]) -> None:
     setattr(model, _HEADS, numbers)
+    family = families.of(model)
+    if family.position_bias is None:
+        return  # nothing in the layers depends on the numbers
+    whole, _ = families.whole_layer(model)
+    for layer, heads in zip(families.layers(model), numbers, strict=True):
+        attention = families.part(layer, family.attention)
+        if 0 < len(heads) < whole and attention is not None:
+            position_bias.follow(attention, family.position_bias, heads)
 
 
 class _Cutter:
     def __init__(self, model: PreTrainedModel, slices: Slices) -> None:
         self.model, self.slices = model, slices
-        self.arch: Architecture = families.of(model)
+        self.family: Family = families.of(model)
         self.layers = families.layers(model)
         self.size = families.head_size(model)
         self.calls = Calls(model)
 
     def heads(self, index: int, kept: tuple[int, ...]) -> None:
-        arch, layer = self.arch, self.layers[index]
+        family, layer = self.family, self.layers[index]
         if not kept:
-            _stand_still(layer, arch.attention, arch.attention_out, pair=True)
+            _stand_still(layer, family.attention, family.attention_out, pair=True)
             return
         rows = torch.cat([torch.arange(self.size) + head * self.size for head in kept])
-        for path in (arch.query, arch.key, arch.value):
+        for path in (family.query, family.key, family.value):
             self._rows(index, path, rows)
-        self._columns(index, arch.attention_out, rows)
-        attention: Any = layer.get_submodule(arch.attention)
-        if hasattr(attention, "num_attention_heads"):
-            attention.num_attention_heads = len(kept)
-            attention.all_head_size = len(rows)
+        self._columns(index, family.attention_out, rows)
+        attention: Any = layer.get_submodule(family.attention)
+        for name, value in ((family.heads_told, len(kept)), (family.width_told, len(rows))):
+            if name is not None:
+                setattr(attention, name, value)
 
     def neurons(self, index: int, kept: tuple[int, ...]) -> None:
-        arch, layer = self.arch, self.layers[index]
+        family, layer = self.family, self.layers[index]
         if not kept:
-            _stand_still(layer, arch.ffn, arch.ffn_out, pair=False)
+            _stand_still(layer, family.ffn, family.ffn_out, pair=False)
             return
         rows = torch.tensor(kept)
-        self._rows(index, arch.ffn_in, rows)
-        self._columns(index, arch.ffn_out, rows)
+        self._rows(index, family.ffn_in, rows)
+        self._columns(index, family.ffn_out, rows)
 
     def _rows(self, index: int, path: str, rows: Tensor) -> None:
         linear = self.layers[index].get_submodule(path)
@@ -151,9 +152,9 @@ class _Cutter:
     def renumber(self, before: list[tuple[int, int]]) -> None:
         """NNCF counts the calls of an operation, and what stands still is called no more."""
         after = sizes(self.model)
-        arch = self.arch
+        family = self.family
         for place, parts in enumerate(
-            ((arch.attention, arch.attention_out), (arch.ffn, arch.ffn_out))
+            ((family.attention, family.attention_out), (family.ffn, family.ffn_out))
         ):
             was = [index for index, size in enumerate(before) if size[place]]
             alive = [index for index, size in enumerate(after) if size[place]]
@@ -166,17 +167,20 @@ class Calls:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.storage: Any = getattr(model, HOOKS, None)
-        path = families.layers_path(model).rsplit(".", 1)[0]
+        path, _, name = families.layers_path(model).rpartition(".")
         self.prefix = path.replace(".", "/") + "/"
+        children = model.get_submodule(path).named_children()
+        self.outside = tuple(f"{self.prefix}{other}/" for other, _ in children if other != name)
+        """Beside the layers, such as the position bias that they share."""
         self.before = sizes(model)
-        self.arch = families.of(model)
+        self.family = families.of(model)
 
     def hook(self, path: str, index: int, port: int, holds: str) -> Any:
         """On an input of a Linear in this layer: 1 is its weight. Calls are counted among the
         layers that have the Linear."""
         if self.storage is None:
             return None
-        place = 1 if path in (self.arch.ffn_in, self.arch.ffn_out) else 0
+        place = 1 if path in (self.family.ffn_in, self.family.ffn_out) else 0
         call = sum(1 for size in self.before[:index] if size[place])
         key = f"{self.prefix}{path.replace('.', '/')}/linear/{call}__{port}"
         if key not in self.storage.pre_hooks:
@@ -190,13 +194,15 @@ class Calls:
         for kind in (self.storage.pre_hooks, self.storage.post_hooks):
             moved = {}
             starts = tuple(self.prefix + part for part in parts)
-            for key in [key for key in kind if key.startswith(starts)]:
+            inside = [key for key in kind if key.startswith(starts)]
+            for key in [key for key in inside if not key.startswith(self.outside)]:
                 hooks = kind[key]
                 del kind[key]
                 head, call, tail = _call(key)
-                layer = was[call]
+                each = self.family.products if _function(head) == "matmul" else 1
+                layer, number = was[call // each], call % each
                 if layer in alive:
-                    moved[f"{head}{alive.index(layer)}{tail}"] = hooks
+                    moved[f"{head}{alive.index(layer) * each + number}{tail}"] = hooks
             kind.update(moved)
 
 
@@ -206,6 +212,11 @@ def _call(key: str) -> tuple[str, int, str]:
     assert found, key
     head, call, tail = found.groups()
     return head, int(call), tail
+
+
+def _function(head: str) -> str:
+    """Return the operation that a hook is on, given its name up to the call."""
+    return re.split("[-/]", head)[-2]
 
 
 def _stand_still(layer: nn.Module, core: str, out: str, *, pair: bool) -> None:
@@ -247,13 +258,21 @@ class Still(nn.Module):
 def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
     """Remove whole layers; what is left is a model with fewer of them."""
     remember_layers(model, layers_before(model))
-    remember_heads(model, [heads_kept(model)[index] for index in kept])
-    found, calls = families.layers(model), Calls(model)
+    calls = Calls(model)
+    leave_layers(model, kept)
+    calls.renumber([""], list(range(len(calls.before))), list(kept))
+
+
+def leave_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
+    """Leave these layers, each with the heads that it has, also where no head can be pruned."""
+    found = families.layers(model, families.alike(model))
+    heads = heads_kept(model) if families.knows(model) else None
     for index in reversed(range(len(found))):
         if index not in kept:
             del found[index]
     model.config.num_hidden_layers = len(found)
-    calls.renumber([""], list(range(len(calls.before))), list(kept))
+    if heads is not None:
+        remember_heads(model, [heads[index] for index in kept])
 
 
 def remember_layers(model: PreTrainedModel, before: int) -> None:

@@ -62,19 +62,15 @@ def summary(found: ModelFacts) -> str:
 def operations(model: PreTrainedModel, tokens: int) -> int:
     """Multiplications and additions of the matrix products. Heads see one token, layers all."""
     total = 0
-    for name, module in model.named_modules():
+    every = set(families.every_token(model))
+    for module in model.modules():
         if isinstance(module, nn.Linear):
-            seen = tokens if _sees_all(model, name) else 1
+            seen = tokens if module in every else 1
             total += 2 * module.in_features * module.out_features * seen
     size = families.head_size(model)
     for heads, _ in shrink.sizes(model):
         total += 2 * 2 * tokens * tokens * heads * size
     return total
-
-
-def _sees_all(model: PreTrainedModel, name: str) -> bool:
-    layers = families.layers_path(model) + "."
-    return name.startswith(layers) or name.endswith("embeddings_project")
 
 
 def _dense(model: PreTrainedModel) -> PreTrainedModel:

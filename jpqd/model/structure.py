@@ -65,7 +65,7 @@ def _named_once(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _structure(model: PreTrainedModel) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
-    if model.config.model_type in families.KNOWN and not _is_even(model):
+    if families.knows(model) and not _is_even(model):
         neurons = [neurons for _, neurons in shrink.sizes(model)]
         found["layers"] = [
             {"heads": list(heads), "neurons": width}
@@ -81,10 +81,8 @@ def _structure(model: PreTrainedModel) -> dict[str, Any] | None:
 
 
 def _is_even(model: PreTrainedModel) -> bool:
-    """As its config says, which then needs no help."""
-    config = model.config
-    width = getattr(config, "intermediate_size", None) or config.hidden_dim
-    whole = (config.num_attention_heads, width)
+    """Say whether the config tells all, which then needs no help."""
+    whole = families.whole_layer(model)
     return all(size == whole for size in shrink.sizes(model))
 
 

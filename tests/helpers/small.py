@@ -24,6 +24,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SIZES,
     "roberta": {**SIZES, "pad_token_id": 0, "type_vocab_size": 1},
     "electra": {**SIZES, "embedding_size": 16},
+    "xlm-roberta": {**SIZES, "pad_token_id": 0, "type_vocab_size": 1},
+    "mpnet": SIZES,
     "distilbert": {"dim": 32, "hidden_dim": NEURONS, "n_layers": LAYERS, "n_heads": HEADS},
 }
 

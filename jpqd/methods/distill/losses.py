@@ -16,13 +16,13 @@ from jpqd.core.errors import UserError
 from jpqd.methods.distill import teachers
 from jpqd.methods.distill.options import Options
 from jpqd.methods.distill.teachers import KnownAnswers, Teacher
+from jpqd.model import families
 from jpqd.model.families import head_size
 from jpqd.model.student import evenly, layers_of
 from jpqd.tasks import Kind
 from jpqd.training.method import Hooks, Training
 
 PROJECTION = "distill_projection"
-_QUERIES, _KEYS = ("query", "q_lin", "q"), ("key", "k_lin", "k")
 _TINY = 1e-9
 
 
@@ -208,18 +208,16 @@ class Recorder:
         self.keys: dict[int, Tensor] = {}
         self.handles: list[Any] = []
 
-    def start(self, network: nn.Module) -> None:
+    def start(self, network: PreTrainedModel) -> None:
         self.stop()
         for kept in (self.hidden, self.queries, self.keys):
             kept.clear()
-        for index, layer in enumerate(layers_of(network)):
+        family = families.alike(network)
+        for index, layer in enumerate(families.layers(network, family)):
             self._keep(layer, self.hidden, index)
-            for name, module in layer.named_modules():
-                last = name.rpartition(".")[2]
-                if last in _QUERIES:
-                    self._keep(module, self.queries, index)
-                elif last in _KEYS:
-                    self._keep(module, self.keys, index)
+            for path, kept in ((family.query, self.queries), (family.key, self.keys)):
+                if (projection := families.part(layer, path)) is not None:
+                    self._keep(projection, kept, index)
 
     def stop(self) -> None:
         for handle in self.handles:
