@@ -30,6 +30,8 @@ def convert(
     with torch.no_grad(), warnings.catch_warnings(), config.patch_model_for_export(network):
         warnings.simplefilter("ignore")
         found = ov.convert_model(network, example_input=example)
+    for port in found.inputs:  # a tensor that passes through unchanged has two names: MPNet's mask
+        port.set_names(port.names & example.keys())
     rows = -1 if shape.batch is None else shape.batch
     tokens = ov.Dimension(1, shape.most or -1) if shape.length is None else shape.length
     found.reshape({port: ov.PartialShape([rows, tokens]) for port in found.inputs})

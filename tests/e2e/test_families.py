@@ -16,6 +16,8 @@ SIZES = {
     "roberta": {"pad_token_id": 0, "type_vocab_size": 1},
     "electra": {"embedding_size": 32},
     "mpnet": {"pad_token_id": 0},
+    "xlm-roberta": {"pad_token_id": 0, "type_vocab_size": 1},
+    "camembert": {"pad_token_id": 0, "type_vocab_size": 1},  # is not described, so never pruned
     "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
 }
 COMMON = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,

@@ -35,10 +35,13 @@ LABELS = torch.arange(8) % 2
 
 def model(family: str = "bert", seed: int = 0, **more: Any) -> PreTrainedModel:
     """Weights large enough that every part matters to the logits."""
+    return of(family, seed, **FAMILIES[family], **more)
+
+
+def of(family: str, seed: int = 0, **sizes: Any) -> PreTrainedModel:
+    """The same, also for families that cannot be pruned."""
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(
-        family, vocab_size=WORDS, max_position_embeddings=64, **FAMILIES[family], **more
-    )
+    config = AutoConfig.for_model(family, vocab_size=WORDS, max_position_embeddings=64, **sizes)
     made = AutoModelForSequenceClassification.from_config(config).float()
     for parameter in made.parameters():
         if parameter.dim() > 1:

@@ -129,13 +129,42 @@ def test_a_second_cut_numbers_heads_as_the_first_model_did(family: str, tmp_path
     assert torch.equal(small.logits(loading.load(tmp_path), given), small.logits(cut, given))
 
 
-def test_layers_that_go_take_their_quantizers_along(tmp_path: Path) -> None:
-    cut = small.quantize(small.model())
-    scales = [shrink.Calls(cut).hook("output.dense", n, 1, "scale").scale.clone() for n in (0, 2)]
-    shrink.drop_layers(cut, [0, 2])
+def parts(kept: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[shrink.Kept]:
+    return [shrink.Kept(*members) for members in kept]
+
+
+def test_two_cuts_are_one_cut(family: str) -> None:
+    once, twice = small.model(family), small.model(family)
+    shrink.cut(once, parts([((0,), (1, 5)), ((3,), (2,)), ((), (0, 9))]))
+    shrink.cut(twice, parts([((0, 1), (0, 1, 5)), ((1, 2, 3), (2, 3)), ((0, 2), (0, 9))]))
+    shrink.cut(twice, parts([((0,), (1, 2)), ((2,), (0,)), ((), (0, 1))]))
+    given = small.batch(16)
+    assert shrink.heads_kept(twice) == shrink.heads_kept(once) == [(0,), (3,), ()]
+    assert torch.equal(small.logits(twice, given), small.logits(once, given))
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_heads_and_layers_go_in_any_order(family: str, quantized: bool) -> None:
+    heads_first = deepcopy(pair(family, quantized)[1])
+    layers_first = small.quantize(small.model(family)) if quantized else small.model(family)
+    shrink.drop_layers(heads_first, [1, 2])
+    shrink.drop_layers(layers_first, [1, 2])
+    shrink.cut(layers_first, parts(KEPT[1:]))
+    assert shrink.heads_kept(heads_first) == shrink.heads_kept(layers_first) == [(1, 3), (0, 2, 3)]
+    given = small.batch(16)
+    found, expected = small.logits(heads_first, given), small.logits(layers_first, given)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_layers_that_go_take_their_quantizers_along(family: str, tmp_path: Path) -> None:
+    cut, path = small.quantize(small.model(family)), families.FAMILIES[family].ffn_out
+    scales = [shrink.Calls(cut).hook(path, n, 1, "scale").scale.clone() for n in (1, 2)]
+    outside = {name for name in called_hooks(cut) if "/embedding/" in name}
+    shrink.drop_layers(cut, [1, 2])
     after = shrink.Calls(cut)
     for number, scale in enumerate(scales):
-        assert torch.equal(after.hook("output.dense", number, 1, "scale").scale, scale)
+        assert torch.equal(after.hook(path, number, 1, "scale").scale, scale)
+    assert called_hooks(cut) == set(dict(get_hook_storage(cut).named_hooks())) >= outside
     saved.save(cut, tmp_path)
     given = small.batch(16)
     assert torch.equal(small.logits(loading.load(tmp_path), given), small.logits(cut, given))

@@ -1,0 +1,119 @@
+"""What a description of a family promises, on a tiny model of each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from jpqd.core.errors import UserError
+from jpqd.model import families, loading, shrink
+from jpqd.model.student import layers_of, shorten
+from jpqd.recipe.task import NewModel, Task
+from tests.helpers import small
+from tests.helpers.export_place import jpqd
+
+KEPT = [((1, 3), (0, 3, 5, 9, 20)), ((), (1, 2, 4, 8)), ((0, 2, 3), ())]
+"""Heads and neurons of three layers; one has no heads, one has no neurons."""
+
+
+@pytest.fixture(params=families.FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
+    """One that gives what every family takes."""
+    task = Task(name="tiny", dataset="builtin:reviews")
+    new = NewModel(new="bert", vocab_size=small.WORDS)
+    words = loading.load_tokenizer(new, task, tmp_path_factory.mktemp("cache"))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words.backend_tokenizer, pad_token="[PAD]", model_max_length=32,
+        model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+
+
+def pruned(family: str, quantized: bool) -> tuple[PreTrainedModel, Any]:
+    """A model with closed gates, and what cuts it."""
+    model = small.model(family)
+    structure: Any = small.pruning(model, 0.5).structure
+    if quantized:
+        small.quantize(model)
+    described = families.of(model)
+    for index, members in enumerate(KEPT):
+        paths = (described.attention_out, described.ffn_out)
+        for path, kept in zip(paths, members, strict=True):
+            gate = structure.gates[index, path].mask
+            gate.zero_()
+            gate[0, list(kept)] = 1
+    return model, structure
+
+
+def test_the_tiny_models_are_of_every_family() -> None:
+    assert small.FAMILIES.keys() == families.FAMILIES.keys()
+
+
+def test_every_path_leads_to_its_module(family: str) -> None:
+    model = small.model(family)
+    described = families.of(model)
+    paths = (described.query, described.key, described.value, described.attention_out,
+             described.ffn_in, described.ffn_out)  # fmt: skip
+    for layer in families.layers(model):
+        assert all(isinstance(families.part(layer, path), nn.Linear) for path in paths)
+        assert families.part(layer, described.attention) and families.part(layer, described.ffn)
+    assert isinstance(families.part(model.base_model, described.positions), nn.Embedding)
+    assert set(shrink.sizes(model)) == {families.whole_layer(model)}
+    assert families.head_size(model) * small.HEADS == 32
+
+
+def test_it_reads_as_many_tokens_as_it_says_and_no_more(
+    family: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = small.model(family)
+    assert families.longest(model, tokenizer) == tokenizer.model_max_length == 32
+    most = families.longest(model, PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer))
+    model(torch.full((1, most), 7))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, most + 1), 7))
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_masked_cut_saved_and_exported_it_says_the_same(
+    family: str, quantized: bool, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    model, structure = pruned(family, quantized)
+    given = small.batch(64)
+    masked = small.logits(model, given)
+    structure.cut()
+    cut = small.logits(model, given)
+    assert shrink.sizes(model) == [(len(heads), len(neurons)) for heads, neurons in KEPT]
+    if quantized:  # a value between two levels may fall on either
+        assert (cut - masked).abs().max() < 0.02 * masked.abs().max()
+    else:
+        torch.testing.assert_close(cut, masked, atol=1e-5, rtol=0)
+    loading.save(model, tokenizer, tmp_path / "model")
+    assert torch.equal(small.logits(loading.load(tmp_path / "model"), given), cut)
+    done = jpqd("export", "--ir", tmp_path / "model", "--out", tmp_path / "ir", "--json")
+    assert done.exit_code == 0, done.output
+    (check,) = json.loads(done.stdout)["metrics"]["check"].values()
+    assert check["same"] == 1.0
+    assert any("8" in precision for precision in check["matmuls"]) == quantized
+
+
+def test_a_family_that_is_not_described_is_shortened_and_compared_but_not_pruned() -> None:
+    small_one: dict[str, Any] = {**small.SIZES, "pad_token_id": 0}
+    model = small.of("camembert", **small_one)
+    assert families.alike(model) == families.FAMILIES["bert"]
+    shorten(model, (1, 3), "student")
+    assert len(layers_of(model)) == model.config.num_hidden_layers == 2
+    with pytest.raises(UserError, match="'camembert' cannot be pruned"):
+        families.layers(model)
+    with pytest.raises(UserError, match="'albert': their layers are not found"):
+        layers_of(small.of("albert", **small_one))
