@@ -64,7 +64,7 @@ def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
             cutter.heads(index, keep.heads)
         if len(keep.neurons) < neurons:
             cutter.neurons(index, keep.neurons)
-    cutter.renumber(before)
+    cutter.calls.renumber(range(len(kept)))
     remember_heads(model, numbers)
     return slices
 
@@ -149,23 +149,12 @@ class _Cutter:
         parameter.grad = None
         self.slices[parameter] = select
 
-    def renumber(self, before: list[tuple[int, int]]) -> None:
-        """NNCF counts the calls of an operation, and what stands still is called no more."""
-        after = sizes(self.model)
-        family = self.family
-        for place, parts in enumerate(
-            ((family.attention, family.attention_out), (family.ffn, family.ffn_out))
-        ):
-            was = [index for index, size in enumerate(before) if size[place]]
-            alive = [index for index, size in enumerate(after) if size[place]]
-            if was != alive:
-                self.calls.renumber([part.replace(".", "/") + "/" for part in parts], was, alive)
-
 
 class Calls:
     """NNCF's hooks inside the layers: `<encoder>/<part>/<function>/<call>__<port>`."""
 
     def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
         self.storage: Any = getattr(model, HOOKS, None)
         path, _, name = families.layers_path(model).rpartition(".")
         self.prefix = path.replace(".", "/") + "/"
@@ -174,6 +163,13 @@ class Calls:
         """Beside the layers, such as the position bias that they share."""
         self.before = sizes(model)
         self.family = families.of(model)
+        self.parts = [
+            tuple(f"{self.prefix}{part.replace('.', '/')}/" for part in parts)
+            for parts in (
+                (self.family.attention, self.family.attention_out),
+                (self.family.ffn, self.family.ffn_out),
+            )
+        ]
 
     def hook(self, path: str, index: int, port: int, holds: str) -> Any:
         """On an input of a Linear in this layer: 1 is its weight. Calls are counted among the
@@ -187,23 +183,36 @@ class Calls:
             return None
         return next((h for h in self.storage.pre_hooks[key].values() if hasattr(h, holds)), None)
 
-    def renumber(self, parts: Sequence[str], was: list[int], alive: list[int]) -> None:
-        """The hooks of some parts of the layers, given the layers that call them."""
+    def renumber(self, kept: Sequence[int]) -> None:
+        """Count the calls anew: of the layers that are left, and in them of what moves."""
         if self.storage is None:
             return
-        for kind in (self.storage.pre_hooks, self.storage.post_hooks):
-            moved = {}
-            starts = tuple(self.prefix + part for part in parts)
-            inside = [key for key in kind if key.startswith(starts)]
-            for key in [key for key in inside if not key.startswith(self.outside)]:
-                hooks = kind[key]
-                del kind[key]
-                head, call, tail = _call(key)
-                each = self.family.products if _function(head) == "matmul" else 1
-                layer, number = was[call // each], call % each
-                if layer in alive:
-                    moved[f"{head}{alive.index(layer) * each + number}{tail}"] = hooks
-            kind.update(moved)
+        after = dict(zip(kept, sizes(self.model), strict=True))
+        for part in range(3):
+            was = [index for index, size in enumerate(self.before) if (*size, 1)[part]]
+            alive = [index for index in kept if (*after[index], 1)[part]]
+            if was != alive:
+                for kind in (self.storage.pre_hooks, self.storage.post_hooks):
+                    self._move(kind, part, was, alive)
+
+    def _move(self, kind: Any, part: int, was: list[int], alive: list[int]) -> None:
+        """Name the hooks on a part of the layers anew, given the layers that called it and do."""
+        moved = {}
+        for key in [key for key in kind if self._part(key) == part]:
+            hooks = kind[key]
+            del kind[key]
+            head, call, tail = _call(key)
+            each = self.family.products if _function(head) == "matmul" else 1
+            layer, number = was[call // each], call % each
+            if layer in alive:
+                moved[f"{head}{alive.index(layer) * each + number}{tail}"] = hooks
+        kind.update(moved)
+
+    def _part(self, key: str) -> int | None:
+        """Say where a hook is: on heads (0), neurons (1), the rest of a layer (2), or elsewhere."""
+        if not key.startswith(self.prefix) or key.startswith(self.outside):
+            return None
+        return next((part for part in (0, 1) if key.startswith(self.parts[part])), 2)
 
 
 def _call(key: str) -> tuple[str, int, str]:
@@ -260,7 +269,7 @@ def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
     remember_layers(model, layers_before(model))
     calls = Calls(model)
     leave_layers(model, kept)
-    calls.renumber([""], list(range(len(calls.before))), list(kept))
+    calls.renumber(kept)
 
 
 def leave_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
