@@ -135,6 +135,11 @@ def _has_queries(model: PreTrainedModel, family: Family) -> bool:
     return any(part(layer, family.query) is not None for layer in layers(model, family))
 
 
+def shows_attention(model: PreTrainedModel) -> bool:
+    """Say whether queries are found, so that attention can be compared."""
+    return knows(model) or _has_queries(model, alike(model))
+
+
 def layers(model: PreTrainedModel, family: Family | None = None) -> nn.ModuleList:
     """Return the encoder's layers, the first one first."""
     found = _layers(model, family or of(model))

@@ -1,4 +1,4 @@
-"""Cuts heads, neurons and layers out of a model: smaller weights, and quantizers sliced with them.
+"""Cut heads, neurons and layers out of a model: smaller weights, and quantizers sliced with them.
 
 The parameters stay the same objects, so whoever holds them (an optimizer, an average) goes on with
 the same index.
@@ -39,7 +39,7 @@ class Kept:
 
 
 def sizes(model: PreTrainedModel) -> list[tuple[int, int]]:
-    """Heads and neurons of every layer, as they are now."""
+    """Count the heads and neurons of every layer, as they are now."""
     family, size = families.of(model), families.head_size(model)
 
     def width(layer: nn.Module, path: str) -> int:
@@ -53,7 +53,7 @@ def sizes(model: PreTrainedModel) -> list[tuple[int, int]]:
 
 
 def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
-    """Leave what is kept of every layer. Works in place."""
+    """Leave what is kept of every layer. The model itself changes."""
     before = sizes(model)
     slices: Slices = {}
     old = heads_kept(model)
@@ -70,13 +70,14 @@ def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
 
 
 def heads_kept(model: PreTrainedModel) -> list[tuple[int, ...]]:
-    """By their numbers in the model before anything was cut."""
+    """Return the heads of each layer, as the model before any cut numbers them."""
     whole = [tuple(range(heads)) for heads, _ in sizes(model)]
     kept: list[tuple[int, ...]] = getattr(model, _HEADS, whole)
     return kept
 
 
 def remember_heads(model: PreTrainedModel, numbers: list[tuple[int, ...]]) -> None:
+    """Say which heads the layers have: attention that shares a bias reads its own rows of it."""
     setattr(model, _HEADS, numbers)
     family = families.of(model)
     if family.position_bias is None:
@@ -172,8 +173,10 @@ class Calls:
         ]
 
     def hook(self, path: str, index: int, port: int, holds: str) -> Any:
-        """On an input of a Linear in this layer: 1 is its weight. Calls are counted among the
-        layers that have the Linear."""
+        """Find the hook on an input of a Linear in this layer: 1 is its weight.
+
+        Calls are counted among the layers that have the Linear.
+        """
         if self.storage is None:
             return None
         place = 1 if path in (self.family.ffn_in, self.family.ffn_out) else 0
@@ -216,7 +219,7 @@ class Calls:
 
 
 def _call(key: str) -> tuple[str, int, str]:
-    """The number of the call in a hook's name, with what is around it."""
+    """Find the number of the call in a hook's name, and what is around it."""
     found = _IN_A_HOOK.fullmatch(key) or _PLAIN.fullmatch(key)
     assert found, key
     head, call, tail = found.groups()
@@ -251,7 +254,7 @@ class BiasOnly(nn.Module):
 
 
 class Still(nn.Module):
-    """In the place of an attention without heads or of a feed-forward part without neurons."""
+    """Stands where an attention has no heads, or a feed-forward part no neurons."""
 
     def __init__(self, pair: bool, name: str = "", out: BiasOnly | None = None) -> None:
         super().__init__()

@@ -34,14 +34,14 @@ def save(model: PreTrainedModel, folder: Path) -> None:
 
 
 def save_weights(model: nn.Module, folder: Path) -> None:
-    """One name for each tensor: a quantizer that several inputs share is written once."""
+    """Write each tensor under one name: several inputs may share a quantizer."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in _named_once(model)}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Into a model of the same structure; every tensor of it must be there."""
+    """Fill a model of the same structure; every tensor of it must be there."""
     tensors = load_file(folder / WEIGHTS)
     wanted = {name for name, _ in _named_once(model)}
     if missing := sorted(wanted - tensors.keys()):
@@ -118,7 +118,7 @@ def _put_hooks(model: PreTrainedModel, hooks: dict[str, Any]) -> None:
 
 
 def _first(layer: dict[str, Any]) -> Kept:
-    """Any of them: the weights that follow are those that were kept."""
+    """Keep the first units, whichever they were: the weights that follow are theirs."""
     return Kept(tuple(range(len(layer["heads"]))), tuple(range(layer["neurons"])))
 
 

@@ -13,7 +13,7 @@ def layers_of(network: PreTrainedModel) -> nn.ModuleList:
 
 
 def evenly(count: int, total: int) -> tuple[int, ...]:
-    """As many layers out of all, counted from 1, the last one among them."""
+    """Choose so many layers out of all, counted from 1, the last one among them."""
     return tuple(-(-(number * total) // count) for number in range(1, count + 1))
 
 

@@ -218,6 +218,14 @@ def test_a_layer_map_that_does_not_fit_is_a_mistake(layers: list[int]) -> None:
         following(network(), network(num_hidden_layers=4), hidden=1.0, layers=layers)
 
 
+def test_attention_that_is_not_found_is_a_mistake() -> None:
+    config = AutoConfig.for_model("deberta-v2", vocab_size=50, **COMMON)
+    made = AutoModelForSequenceClassification.from_config(config)
+    with pytest.raises(UserError, match=r"small: distill: the attention .* 'deberta-v2' cannot"):
+        following(made, network(), attention=1.0)
+    following(made, network(), hidden=1.0)
+
+
 def test_exchanged_tokens_come_from_the_batch_and_leave_the_special_ones() -> None:
     torch.manual_seed(0)
     ids = torch.tensor([[2, *range(10, 40), 3], [2, *range(40, 60), 3, *[0] * 10]])

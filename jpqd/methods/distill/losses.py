@@ -17,7 +17,6 @@ from jpqd.methods.distill import teachers
 from jpqd.methods.distill.options import Options
 from jpqd.methods.distill.teachers import KnownAnswers, Teacher
 from jpqd.model import families
-from jpqd.model.families import head_size
 from jpqd.model.student import evenly, layers_of
 from jpqd.tasks import Kind
 from jpqd.training.method import Hooks, Training
@@ -115,8 +114,10 @@ class Inside:
         self, method: Options, network: PreTrainedModel, teacher: Teacher, stage: str
     ) -> None:
         self.method, self.teacher = method, teacher
+        if method.attention:
+            _refuse_unseen_attention((network, teacher.network), stage)
         self.pairs = _pairs(method, network, teacher, stage)
-        self.head_sizes = [head_size(one) for one in (network, teacher.network)]
+        self.head_sizes = [families.head_size(one) for one in (network, teacher.network)]
         self.ours, self.theirs = Recorder(), Recorder()
         widths = [one.config.hidden_size for one in (network, teacher.network)]
         if method.hidden and widths[0] != widths[1]:
@@ -245,6 +246,15 @@ def mean_attention(query: Tensor, key: Tensor, mask: Tensor, head_size: int) -> 
 def row_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Over the real tokens of each row, then over the rows, however these are shared out."""
     return ((values * mask).sum(1) / mask.sum(1)).mean()
+
+
+def _refuse_unseen_attention(networks: tuple[PreTrainedModel, ...], stage: str) -> None:
+    for network in networks:
+        if not families.shows_attention(network):
+            raise UserError(
+                f"{stage}: distill: the attention of models of the family "
+                f"{families.name(network)!r} cannot be compared. Leave attention out."
+            )
 
 
 def _pairs(
