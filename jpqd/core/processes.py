@@ -39,6 +39,17 @@ def agree(value: int) -> int:
     return int(largest.item())
 
 
+def mean(value: torch.Tensor) -> float:
+    """The mean of what the processes hold."""
+    if world_size() == 1:
+        return value.item()
+    import torch
+
+    total = value.clone()
+    torch.distributed.all_reduce(total)
+    return total.item() / world_size()
+
+
 def share(values: torch.Tensor) -> None:
     """What the first process holds becomes what all hold."""
     if world_size() > 1:

@@ -1,11 +1,10 @@
 """The order of rows, which can be drawn again for any epoch, and their batches."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
 
 from jpqd.tasks import Kind
@@ -18,35 +17,24 @@ _FACTS = ("labels", "row")
 _GROUP_BATCHES = 50
 
 
-class LengthGrouped(Sampler[int]):
-    """Depends on seed and epoch only, so that a resumed epoch and N processes see the same batches.
+def order(
+    lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int, epoch: int
+) -> np.ndarray:
+    """Draw an epoch's rows, a line for each batch, from seed and epoch only: a resumed epoch and N
+    processes see the same batches.
 
     Every batch is full: the last one is filled up with the epoch's first rows.
     """
-
-    def __init__(
-        self, lengths: Sequence[int] | np.ndarray, batch: int, seed: int, epoch: Callable[[], int]
-    ) -> None:
-        self.lengths = np.asarray(lengths)
-        self.batch, self.seed, self.epoch = batch, seed, epoch
-
-    def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch) * self.batch
-
-    def __iter__(self) -> Iterator[int]:
-        random = np.random.default_rng([self.seed, self.epoch()])
-        order = np.resize(random.permutation(len(self.lengths)), len(self))
-        grouped = [self._by_length(group) for group in self._groups(order)]
-        batches = np.concatenate(grouped).reshape(-1, self.batch)
-        random.shuffle(batches)
-        return iter(batches.ravel().tolist())
-
-    def _groups(self, order: np.ndarray) -> list[np.ndarray]:
-        size = self.batch * _GROUP_BATCHES
-        return [order[start : start + size] for start in range(0, len(order), size)]
-
-    def _by_length(self, group: np.ndarray) -> np.ndarray:
-        return group[np.argsort(self.lengths[group], kind="stable")]
+    lengths = np.asarray(lengths)
+    count = -(-len(lengths) // batch_size)
+    random = np.random.default_rng([seed, epoch])
+    rows = np.resize(random.permutation(len(lengths)), count * batch_size)
+    size = batch_size * _GROUP_BATCHES
+    groups = [rows[start : start + size] for start in range(0, len(rows), size)]
+    by_length = [group[np.argsort(lengths[group], kind="stable")] for group in groups]
+    batches = np.concatenate(by_length).reshape(-1, batch_size)
+    random.shuffle(batches)
+    return batches
 
 
 def collator(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Collate:

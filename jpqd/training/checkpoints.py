@@ -13,6 +13,8 @@ from jpqd.core.progress import Progress
 _STAGING = ".writing"
 _TORN = "torn-"
 _STEP = "step-"
+_FORMAT = 2
+"""What lies in a checkpoint. Those of version 0.1, which transformers wrote, have no number."""
 
 
 class Checkpoints:
@@ -35,22 +37,27 @@ class Checkpoints:
         shutil.rmtree(self.staging, ignore_errors=True)
         for step in self.steps():
             folder = self.at(step)
-            broken = self._broken(folder)
-            if broken is None:
+            problem = self._problem(folder)
+            if problem is None:
                 return folder
             aside = folder.with_name(f"{_TORN}{folder.name}")
             shutil.rmtree(aside, ignore_errors=True)
             folder.rename(aside)
-            progress.warn(
-                f"checkpoint {folder.name} is not whole ({broken}); moved to {aside.name}"
-            )
+            progress.warn(f"checkpoint {folder.name} {problem}; moved to {aside.name}")
         return None
 
-    def _broken(self, folder: Path) -> str | None:
-        """Why it cannot be used, itself or the best one so far, which is loaded at the end."""
+    def _problem(self, folder: Path) -> str | None:
+        """Say why it cannot be used."""
         manifest = _read(folder)
         if manifest is None:
-            return "its manifest cannot be read"
+            return "is not whole (its manifest cannot be read)"
+        if manifest["format"] != _FORMAT:
+            return "is of another version of jpqd, which cannot be continued by this one"
+        broken = self._broken(folder, manifest)
+        return broken and f"is not whole ({broken})"
+
+    def _broken(self, folder: Path, manifest: dict[str, Any]) -> str | None:
+        """Say what is damaged, there or in the best one so far, which is loaded at the end."""
         problem = _damage(folder, manifest)
         best = manifest["best_step"]
         if problem or best in (None, manifest["step"]):
@@ -61,7 +68,7 @@ class Checkpoints:
 
     def commit(self, written: Path, step: int, best_step: int | None) -> None:
         """Seal what was written in staging, then drop what is no longer needed."""
-        artifact.close(written, {"step": step, "best_step": best_step})
+        artifact.close(written, {"format": _FORMAT, "step": step, "best_step": best_step})
         artifact.publish(written, self.at(step))
         shutil.rmtree(self.staging, ignore_errors=True)
         self._rotate(best_step)
@@ -77,7 +84,8 @@ def _read(folder: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         files = {name: FileEntry(**entry) for name, entry in manifest["files"].items()}
-        return {"step": manifest["step"], "best_step": manifest["best_step"], "files": files}
+        facts = {name: manifest[name] for name in ("step", "best_step")}
+        return {**facts, "format": manifest.get("format"), "files": files}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import os
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, TrainingArguments, set_seed
+from transformers import PreTrainedModel, set_seed
 
 from jpqd.core import artifact, interrupts, processes
 from jpqd.core.errors import Interrupted, UserError
@@ -74,59 +72,22 @@ def _fit(
 ) -> dict[str, Any]:
     """Train to the end, or to the step boundary where a signal asks to stop."""
     ctx = training.ctx
-    loop = Loop(
-        model=network,
-        args=_arguments(stage, ctx, len(training.data.splits["train"])),
-        data_collator=training.collator(),
-        stage=stage,
-        training=training,
-        hooks=hooks,
-    )
+    loop = Loop(stage, training, network, hooks, _micro_batch(stage, ctx.stage))
     with interrupts.deferred():
         loop.run()
     if signum := loop.stopped_by:
-        done = f"step {loop.state.global_step} of {loop.state.max_steps}"
+        done = f"step {loop.journal.step} of {loop.steps.total}"
         raise Interrupted(
             f"{ctx.stage}: stopped and saved at {done}; run again to continue", signum
         )
     loop.load_best()
     if processes.is_main():
-        artifact.write_json(ctx.out / HISTORY, loop.state.log_history)
+        artifact.write_json(ctx.out / HISTORY, loop.journal.history)
     return {"train": loop.facts()}
 
 
-def _arguments(stage: TrainOptions, ctx: Context, rows: int) -> TrainingArguments:
-    """Evaluating, saving and stopping are decided in the loop, by step."""
-    micro, accumulate = _shares(stage, ctx.stage)
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(ctx.out.parent / ".tracking" / ctx.stage)
-    steps = math.ceil(rows / stage.batch_size)
-    return TrainingArguments(
-        output_dir=str(ctx.work),
-        num_train_epochs=stage.epochs,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=accumulate,
-        learning_rate=stage.learning_rate,
-        lr_scheduler_type=stage.schedule,
-        warmup_steps=int(stage.warmup * steps * stage.epochs),
-        weight_decay=stage.weight_decay,
-        max_grad_norm=stage.max_grad_norm,
-        optim="adamw_torch_fused",
-        use_cpu=not torch.accelerator.is_available(),
-        seed=ctx.seed,
-        report_to=list(ctx.report_to) or "none",
-        logging_steps=max(1, min(50, steps // 10)),
-        logging_nan_inf_filter=False,
-        eval_strategy="no",
-        save_strategy="no",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        average_tokens_across_devices=False,
-        dataloader_pin_memory=torch.accelerator.is_available(),
-    )
-
-
-def _shares(stage: TrainOptions, name: str) -> tuple[int, int]:
-    """Rows that a process takes at a time, and how often for one optimizer step."""
+def _micro_batch(stage: TrainOptions, name: str) -> int:
+    """Count the rows that a process takes at a time."""
     count = processes.world_size()
     per_process, rest = divmod(stage.batch_size, count)
     micro = min(stage.micro_batch or per_process, per_process)
@@ -136,7 +97,7 @@ def _shares(stage: TrainOptions, name: str) -> tuple[int, int]:
             f"{name}: batch_size {stage.batch_size} cannot be shared equally "
             f"among {count} processes{by}. Give a multiple of both."
         )
-    return micro, per_process // micro
+    return micro
 
 
 def _bf16(precision: str) -> bool:

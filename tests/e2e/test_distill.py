@@ -200,12 +200,7 @@ def test_a_student_with_a_projection_goes_on_to_the_same_weights(
     assert len(list(whole.glob(".work/small-*/step-*"))) == 1
     place.run(path)
     assert same(weights(whole / "small"), expected[0])
-    figures = ("loss", "distill_loss", "select_accuracy")
-    again, once = (
-        [[entry.get(figure) for figure in figures] for entry in json.loads(text)]
-        for text in ((whole / "small" / "history.json").read_text(), expected[1])
-    )
-    assert again[:-1] == once[:-1]  # the last entry says how long this process took
+    assert (whole / "small" / "history.json").read_text() == expected[1]
 
 
 def test_two_processes_teach_what_one_teaches(place: Place) -> None:

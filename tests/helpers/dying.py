@@ -25,7 +25,7 @@ def live(path: Path, runs: Path, last: int) -> None:
 
     def die(self: Loop, written: Path) -> None:
         commit(self, written)
-        if self.ctx.stage == STAGE and self.state.global_step == last:
+        if self.ctx.stage == STAGE and self.journal.step == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
     Loop._commit = die  # type: ignore[method-assign]

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from jpqd.data.batching import LengthGrouped
+from jpqd.data import batching
 
 
 def lengths(rows: int) -> list[int]:
@@ -14,7 +14,8 @@ def lengths(rows: int) -> list[int]:
 
 
 def epoch(rows: int, batch: int, seed: int = 0, number: int = 0) -> list[int]:
-    return list(LengthGrouped(lengths(rows), batch, seed, lambda: number))
+    found: list[int] = batching.order(lengths(rows), batch, seed, number).ravel().tolist()
+    return found
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(64, 8), (4800, 32), (7, 7), (5, 1)])
@@ -39,9 +40,9 @@ def test_fewer_rows_than_a_batch_still_fill_one(rows: int) -> None:
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-@pytest.mark.parametrize(("rows", "batch"), [(64, 8), (65, 8), (3, 8)])
-def test_its_length_is_what_it_gives(rows: int, batch: int) -> None:
-    assert len(LengthGrouped(lengths(rows), batch, 0, lambda: 0)) == len(epoch(rows, batch))
+@pytest.mark.parametrize(("rows", "batches"), [(64, 8), (65, 9), (3, 1)])
+def test_a_line_is_a_batch(rows: int, batches: int) -> None:
+    assert batching.order(lengths(rows), 8, seed=0, epoch=0).shape == (batches, 8)
 
 
 def test_the_same_seed_and_epoch_give_the_same_order() -> None:
@@ -51,14 +52,6 @@ def test_the_same_seed_and_epoch_give_the_same_order() -> None:
 def test_another_epoch_or_seed_gives_another_order() -> None:
     orders = [epoch(500, 16, seed, number) for seed in (0, 1) for number in (0, 1)]
     assert len({tuple(order) for order in orders}) == 4
-
-
-def test_the_epoch_is_asked_for_when_it_begins() -> None:
-    number = 0
-    sampler = LengthGrouped(lengths(500), 16, 0, lambda: number)
-    first = list(sampler)
-    number = 1
-    assert list(sampler) == epoch(500, 16, number=1) != first
 
 
 def test_rows_of_like_length_share_a_batch() -> None:

@@ -1,5 +1,6 @@
 """Which checkpoint counts, and which ones are kept."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,17 @@ def test_a_damaged_best_one_is_never_loaded_at_the_end(made: Checkpoints) -> Non
 def test_a_manifest_that_makes_no_sense_is_no_checkpoint(made: Checkpoints, text: str) -> None:
     (made.at(5) / "manifest.json").write_text(text)
     assert newest(made) == "step-4"
+
+
+def test_those_of_version_0_1_are_set_aside_by_name(
+    made: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in made.steps():
+        path = made.at(step) / "manifest.json"
+        manifest = json.loads(path.read_text())
+        del manifest["format"]
+        path.write_text(json.dumps(manifest))
+    assert made.newest(Progress()) is None
+    told = capsys.readouterr().err
+    assert "checkpoint step-5 is of another version of jpqd" in told
+    assert "moved to torn-step-5" in told
