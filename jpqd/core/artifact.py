@@ -21,7 +21,7 @@ PARTIAL = ".partial"
 REPLACED = ".replaced"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NATIVE = ("no space left", "file too large", "writing file", "os error 28", "iostream error")
-"""How native writers (safetensors, torch, Arrow) say that the disk is full."""
+"""Parts of the messages with which safetensors, torch and Arrow report a full disk."""
 
 
 @dataclass(frozen=True)
@@ -32,31 +32,31 @@ class Sealed:
     manifest: Manifest
 
     def file(self, name: str) -> Path | None:
-        """Find a file that the manifest names; None where it names none."""
+        """Return the path of a file that the manifest names; None where it names no such file."""
         path = self.folder / name
         if name not in self.manifest.files:
             return None
         if broken := self.broken(name):
-            raise UserError(f"{path} is damaged ({broken}). Make it again.")
+            raise UserError(f"{path} is damaged ({broken}). Make the folder again.")
         return path
 
     def broken(self, name: str) -> str:
-        """Say how a file differs from what was sealed; nothing where it does not."""
+        """Return how a file differs from what was sealed; empty where it does not."""
         entry = {name: self.manifest.files[name]}
         return next(damage(self.folder, entry, thorough=True, extra=False), "")
 
 
 def open_sealed(folder: Path) -> Sealed:
-    """Open a sealed folder: the one door for every command."""
+    """Open a sealed folder. Every command reads sealed folders through this function."""
     manifest = read(folder)
     if manifest is None:
         what = "its manifest cannot be read" if folder.exists() else "there is no such folder"
-        raise UserError(f"{folder}: {what}. Run its recipe again, which makes it anew.")
+        raise UserError(f"{folder}: {what}. Run its recipe again to make it.")
     return Sealed(folder, manifest)
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of a JSON value, the same for the same content."""
+    """Return the SHA-256 of a JSON value: the same for the same content."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -67,7 +67,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_folder(folder: Path) -> dict[str, FileEntry]:
-    """Every file below a folder but its manifest, by its relative path."""
+    """Hash every file below a folder except its manifest, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): FileEntry(
@@ -92,7 +92,7 @@ def sync(path: Path) -> None:
 
 
 def close(folder: Path, manifest: dict[str, Any]) -> None:
-    """Hash what is there and write the manifest last, everything synced."""
+    """Hash the files of a folder, write its manifest last, and sync everything to disk."""
     files = hash_folder(folder)
     for name in files:
         sync(folder / name)
@@ -103,7 +103,7 @@ def close(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Rename a closed folder into place; what stood there goes only afterwards."""
+    """Rename a closed folder into place, and only then delete what stood there before."""
     replaced = final.with_name(final.name + REPLACED)
     shutil.rmtree(replaced, ignore_errors=True)
     if final.exists():
@@ -119,7 +119,7 @@ def seal(partial: Path, final: Path, manifest: Manifest) -> None:
 
 
 def recover(final: Path) -> None:
-    """After a kill between the two renames of `publish`: finish, or put the old one back."""
+    """Finish a `publish` that was killed between its two renames, or restore the old folder."""
     partial = final.with_name(final.name + PARTIAL)
     replaced = final.with_name(final.name + REPLACED)
     if final.exists() or not replaced.exists():
@@ -131,7 +131,7 @@ def recover(final: Path) -> None:
 
 
 def read(folder: Path) -> Manifest | None:
-    """The manifest of a sealed folder; None where there is none that can be read."""
+    """Return the manifest of a sealed folder; None where none can be read."""
     try:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError):
@@ -141,7 +141,7 @@ def read(folder: Path) -> Manifest | None:
 def damage(
     folder: Path, files: dict[str, FileEntry], *, thorough: bool, extra: bool = True
 ) -> Iterator[str]:
-    """Name what differs from the manifest: sizes; with `thorough` every byte, and extra files."""
+    """Name what differs from the manifest: sizes; with `thorough` also contents and extra files."""
     for name, entry in files.items():
         path = folder / name
         if not path.is_file():
@@ -159,7 +159,7 @@ def damage(
 
 @contextmanager
 def disk_full_is_clear(folder: Path, kept: str) -> Iterator[None]:
-    """Turns the many faces of a full disk into one message that says what is safe."""
+    """Turn the many errors of a full disk into one message that says what is safe."""
     try:
         yield
     except Exception as error:
@@ -173,7 +173,7 @@ def disk_full_is_clear(folder: Path, kept: str) -> Iterator[None]:
 
 
 def _is_full(error: BaseException, folder: Path) -> bool:
-    """Native writers (safetensors, torch) wrap ENOSPC in errors of their own."""
+    """Return whether a full disk caused this error; native writers wrap ENOSPC in their own."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return True
     text = str(error).lower()

@@ -1,7 +1,7 @@
-"""`bench.json`: what was asked, on what, and what came out. docs/bench.md explains it to readers.
+"""The contents of `bench.json`: settings, machine and results. docs/bench.md explains them.
 
-Times are in the unit that the name ends in. An interval holds with 95%. Raw latencies lie beside it
-in `samples.npz`.
+A name ends in the unit of its value. Intervals hold with 95%. `samples.npz` holds the raw
+latencies.
 """
 
 from pathlib import Path
@@ -20,13 +20,13 @@ class Part(BaseModel):
 
 
 class Estimate(Part):
-    """A figure with its interval; without a value where the sample is too small for one."""
+    """A figure with its interval; no value where the sample is too small."""
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
     needs: int | None = None
-    """The number of requests that this percentile takes, where `value` is null."""
+    """The number of requests that this percentile needs, where `value` is null."""
 
 
 class Asked(Part):
@@ -46,19 +46,19 @@ class Asked(Part):
 
 
 class Load(Part):
-    """How busy the machine was with other things."""
+    """The load that other programs put on the machine."""
 
     load_1min: float | None
     psi_avg10: float | None
-    """Share of the last 10 s, in percent, in which something waited for a processor."""
+    """The percentage of the last 10 s in which something waited for a processor."""
     steal_seconds: float | None
-    """Since boot: what the hypervisor gave to others."""
+    """Seconds since boot that the hypervisor gave to other guests."""
 
 
 class Host(Part):
     processor: str
     flags: list[str]
-    """Those that decide how fast a model runs: avx2, avx512_vnni, amx_int8 and the like."""
+    """The flags that decide how fast a model runs: avx2, avx512_vnni, amx_int8 and the like."""
     cores: int
     affinity: list[int]
     cgroup_cpus: float | None
@@ -68,19 +68,19 @@ class Host(Part):
     before: Load
     after: Load
     environment: dict[str, Any]
-    """As in a manifest: platform, versions of packages."""
+    """The platform and package versions, as in a manifest."""
 
 
 class Workload(Part):
     """The same requests for every arm."""
 
     name: str
-    """Such as `real lengths, batch 1`: measurements refer to it."""
+    """A name such as `real lengths, batch 1`, to which measurements refer."""
     batch: int
     length: int | None
     policy: str
     source: str
-    """Where the tokens come from."""
+    """The source of the tokens."""
     rows: int
     requests: int
     useful_tokens: int
@@ -100,14 +100,14 @@ class Accuracy(Part):
 
 
 class Compiled(Part):
-    """How a model was prepared for one way of running it."""
+    """A model that is prepared for one way of running it."""
 
     streams: int | None
     requests: int
-    """In flight at once."""
+    """The number of requests in flight at once."""
     threads: int
     properties: dict[str, str]
-    """As the compiled model itself reports them."""
+    """The properties that the compiled model itself reports."""
 
 
 class Arm(Part):
@@ -117,27 +117,27 @@ class Arm(Part):
     backend: str
     path: str
     precision: str
-    """Effective: in what the matrix products are computed, such as `int8` or `int8 + bf16`."""
+    """The precision in which the matrix products are computed, such as `int8` or `int8 + bf16`."""
     matmuls: dict[str, int]
     """Matrix products by the precision that they run in."""
     compiled: dict[str, Compiled]
-    """By mode."""
+    """The compiled model of each mode."""
     accuracy: Accuracy | None
     bytes: int
-    """The weights' and the graph's files."""
+    """The size of the files of the weights and the graph."""
     parameters: int | None
     peak_rss_mb: float
-    """Of a process that has done nothing else, after the first requests."""
+    """The memory of a process that does nothing else, after the first requests."""
     load_seconds: float
     compile_cold_seconds: float | None
     compile_cached_seconds: float | None
     energy_joules: float | None
-    """For one request, of the whole processor package."""
+    """The energy of one request, for the whole processor package."""
     energy_note: str | None
 
 
 class Latency(Part):
-    """Milliseconds for a request; in the open loop from the moment it was due."""
+    """Milliseconds for a request; in the open loop, from the moment it was due."""
 
     n: int
     mean: Estimate
@@ -148,19 +148,19 @@ class Latency(Part):
 
 
 class Figures(Part):
-    """What one arm did in one measurement."""
+    """The figures of one arm in one measurement."""
 
     latency_ms: Latency | None
     """Null in throughput mode, where requests overlap."""
     rows_per_second: Estimate
     overhead_us: float | None
-    """Time for each request that went into our own loop and is in no latency."""
+    """Time for each request that our own loop takes; no latency contains it."""
     offered_per_second: float | None = None
     """Open loop: requests that were due in a second."""
     speedup: Estimate | None
-    """Over the baseline: median over blocks of the paired ratio; above 1 is faster."""
+    """The speed relative to the baseline (median of the paired ratios); above 1 is faster."""
     speedup_over: dict[str, Estimate]
-    """The same over every other arm."""
+    """The speed relative to every other arm."""
 
 
 class Measurement(Part):
@@ -171,14 +171,14 @@ class Measurement(Part):
     blocks: int
     requests_per_block: int
     disturbed: list[int]
-    """Blocks, counted from 0, in which other things had the processors."""
+    """Blocks, counted from 0, during which other programs used the processors."""
     arms: dict[str, Figures]
 
 
 class Bench(Part):
     format: Literal[1] = 1
     complete: bool
-    """False after Ctrl-C: what was measured until then."""
+    """False after Ctrl-C: the file then holds what was measured before."""
     created: str
     seconds: float
     run: str | None
@@ -203,5 +203,6 @@ def read(path: Path) -> Bench:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(
-            f"{path} is no bench.json of format 1: {where}: {first['msg']}. Measure again."
+            f"{path} is not a bench.json of format 1: {where}: {first['msg']}. "
+            "Run jpqd bench again."
         ) from error

@@ -1,4 +1,4 @@
-"""What a cell of a table says: nothing, a text, a number."""
+"""Cells of a table: missing values, texts and numbers."""
 
 import math
 import re
@@ -15,7 +15,7 @@ def is_missing(value: Any) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """`1`, `1.0` and `"1.0"` are one label however a file's format spells it."""
+    """Return a cell as text: `1`, `1.0` and `"1.0"` are the same label in every file format."""
     if isinstance(value, bool):
         return str(value).lower()
     text = str(value).strip()
@@ -36,6 +36,6 @@ def is_whole(text: str) -> bool:
 
 
 def some(values: Iterable[str]) -> str:
-    """Name the first few, for a message."""
-    shown = list(values)
-    return ", ".join(map(repr, shown[:5])) + (", ..." if len(shown) > 5 else "")
+    """Name the first few values, for a message."""
+    names = list(values)
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")

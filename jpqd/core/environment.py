@@ -1,4 +1,4 @@
-"""What a result was made on."""
+"""The software and the machine that produced a result."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ _PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Versions, processor and threads: enough to say why a number differs elsewhere."""
+    """Return versions, processor and threads, which explain why a number differs elsewhere."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -28,7 +28,7 @@ def environment() -> dict[str, Any]:
 
 
 def installed(package: str) -> str | None:
-    """A package's version, without importing it."""
+    """Return a package's version without importing it."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -36,7 +36,7 @@ def installed(package: str) -> str | None:
 
 
 def _threads() -> int | None:
-    """What torch computed with: results are bit for bit the same for the same number only."""
+    """Return the number of torch's threads: results are identical only for the same number."""
     torch = sys.modules.get("torch")
     return torch.get_num_threads() if torch else None
 

@@ -1,9 +1,9 @@
-"""Every error that reaches a user, and the exit code that it ends in.
+"""Every error that reaches a user, and its exit code.
 
 JpqdError                     1
-├── UserError                 2   a mistake that the user can mend
-│   ├── RecipeError           2   every problem of a recipe, at once
-│   ├── SourceError           2   a model or a dataset that cannot be had
+├── UserError                 2   a mistake that the user can correct
+│   ├── RecipeError           2   all problems of a recipe
+│   ├── SourceError           2   a model or a dataset that cannot be loaded
 │   ├── DataError             2   rows, columns or labels that cannot be used
 │   └── BusyError             2   another process holds the run folder
 ├── RunError                  1   a run that failed
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 
 class JpqdError(Exception):
-    """Says what happened, where, the value given and what to do."""
+    """An error whose message says what happened, where, the value given and what to do."""
 
     exit_code = 1
 
@@ -45,7 +45,7 @@ class DiskFullError(RunError):
 
 
 class Interrupted(JpqdError):
-    """Raised once the work that can be kept is on disk."""
+    """An interruption, raised after the work that can be kept is on disk."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class Interrupted(JpqdError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a recipe: where it is, what was given and how to mend it."""
+    """One mistake in a recipe: its place, the value given and how to correct it."""
 
     source: str
     path: str

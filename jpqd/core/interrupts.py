@@ -1,4 +1,4 @@
-"""Ctrl-C and terminate: at once where nothing is at stake, at the step boundary while training."""
+"""Ctrl-C and SIGTERM: they stop training at the end of a step, and everything else at once."""
 
 import os
 import signal
@@ -22,14 +22,14 @@ class _State:
 
 
 def install() -> None:
-    """From here on the two signals become `Interrupted`."""
+    """Make the two signals raise `Interrupted` from now on."""
     for signum in SIGNALS:
         signal.signal(signum, _handle)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Inside, the first signal only sets `pending()`; the second one ends the process."""
+    """Let the first signal only set `pending()`; the second one ends the process."""
     _State.deferred, _State.pending = True, 0
     try:
         yield
@@ -38,7 +38,7 @@ def deferred() -> Iterator[None]:
 
 
 def pending() -> int:
-    """The signal that waits to be obeyed, or 0."""
+    """Return the signal that waits to be handled, or 0."""
     return _State.pending
 
 
@@ -48,6 +48,10 @@ def _handle(signum: int, frame: FrameType | None) -> None:
     now = time.monotonic()
     if not _State.pending:
         _State.pending, _State.since = signum, now
-        print("stopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+        print(
+            "stopping after this step; press Ctrl-C again to stop at once",
+            file=sys.stderr,
+            flush=True,
+        )
     elif world_size() == 1 or now - _State.since > _ECHO_SECONDS:
         os._exit(128 + signum)

@@ -1,4 +1,4 @@
-"""One folder, one process. The kernel drops a lock with its process, however that dies."""
+"""Locks on folders: one process for each. The kernel releases a lock when its process ends."""
 
 import fcntl
 import json
@@ -17,16 +17,16 @@ from jpqd.core.errors import BusyError, RunError
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold a run folder, or say at once who does."""
+    """Lock a run folder, or raise an error that names its holder."""
     with _held(folder / ".lock", folder):
         yield
 
 
 @contextmanager
 def sealing(final: Path, remedy: str = "") -> Iterator[Path]:
-    """Give an empty folder beside `final`, to be filled and renamed to it by this process alone.
+    """Yield an empty folder beside `final`; whoever fills it renames it to `final`.
 
-    What is left of it in the end goes, before the lock does.
+    The folder is locked for this process. What is left of it is removed before the lock is.
     """
     partial = final.with_name(final.name + PARTIAL)
     try:
@@ -45,10 +45,10 @@ def sealing(final: Path, remedy: str = "") -> Iterator[Path]:
 
 @contextmanager
 def _held(path: Path, folder: Path) -> Iterator[None]:
-    """The lock's file says who holds it, and goes with the lock."""
+    """Hold a lock file that names its holder; remove it with the lock."""
     handle = _locked(path)
     if handle is None:
-        raise BusyError(f"{folder} is in use by {_holder(path)}. Wait, or stop that one.")
+        raise BusyError(f"{folder} is in use by {_holder(path)}. Wait, or stop that process.")
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(_me()).encode(), 0)
@@ -59,7 +59,7 @@ def _held(path: Path, folder: Path) -> Iterator[None]:
 
 
 def _locked(path: Path) -> int | None:
-    """Lock a file, which may be another one by then: its last holder has removed it."""
+    """Lock a file; try again where its last holder removed it in the meantime."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:

@@ -1,4 +1,4 @@
-"""What a sealed folder says about itself."""
+"""The manifest of a sealed folder: what it holds and how it was made."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from jpqd.core import environment
 
 FolderKind = Literal["model", "ir", "bench", "figures"]
-"""What lies in a folder: a model, an IR, a benchmark, or figures of another folder's model."""
+"""The content of a folder: a model, an IR, a benchmark, or figures of another folder's model."""
 _KINDS: dict[str, FolderKind] = {
     "train": "model", "ov_ir": "ir", "bench": "bench", "evaluate": "figures"
 }  # fmt: skip
-"""Version 0.1 wrote the kind of stage only."""
+"""The kind of folder for each stage of version 0.1, which did not write it."""
 
 
 class FileEntry(BaseModel):
@@ -23,14 +23,14 @@ class FileEntry(BaseModel):
 
 
 class DenseFacts(BaseModel):
-    """The model before anything was cut out of it."""
+    """The size of a model before anything was pruned."""
 
     encoder_weights: int
     gflops_128: float
 
 
 class ModelFacts(BaseModel):
-    """The size of a model. The encoder is known for families that can be pruned."""
+    """The size of a model. The encoder's size is known for families that can be pruned."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -38,10 +38,10 @@ class ModelFacts(BaseModel):
     precision: Literal["FP32", "INT8"]
     encoder_weights: int | None = None
     encoder_share: float | None = None
-    """Of the weights of the dense encoder."""
+    """The share of the dense encoder's weights that is left."""
     nonzero_share: float | None = None
     gflops_128: float | None = None
-    """For one text of 128 tokens."""
+    """The operations for one text of 128 tokens."""
     dense: DenseFacts | None = None
     layers: list[tuple[int, int]] = []
     """Heads and neurons of every layer."""
@@ -55,7 +55,7 @@ class Manifest(BaseModel):
     use: str
     kind: FolderKind
     fingerprint: str
-    """Of `inputs`: the stage is run again only when this changes."""
+    """The hash of `inputs`: the stage runs again only when it changes."""
     inputs: dict[str, Any]
     metrics: dict[str, Any]
     seconds: float
@@ -72,7 +72,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def of(cls, stage: str, use: str, kind: FolderKind, seconds: float, **what: Any) -> Manifest:
-        """Make a manifest, here and now; the files are added when the folder is closed."""
+        """Make a manifest for this moment and machine; `close` adds the files."""
         return cls(
             stage=stage,
             use=use,
@@ -90,23 +90,23 @@ class Manifest(BaseModel):
 
     @property
     def splits(self) -> dict[str, dict[str, Any]]:
-        """The figures of each split that was measured."""
+        """The figures of each measured split."""
         return {k: v for k, v in self.metrics.items() if isinstance(v, dict) and "n" in v}
 
     @property
     def training(self) -> dict[str, Any] | None:
         """Steps, speed and the chosen checkpoint; None where nothing was trained."""
-        found: dict[str, Any] | None = self.metrics.get("train")
-        return found
+        training: dict[str, Any] | None = self.metrics.get("train")
+        return training
 
     @property
     def checks(self) -> dict[str, dict[str, Any]]:
-        """How an IR compares with its PyTorch model, by file."""
+        """The comparison of an IR with its PyTorch model, by file."""
         return self.metrics.get("check") or {}
 
     @property
     def made_of(self) -> tuple[str, ...]:
-        """The stages that it needed."""
+        """The stages that this one needed."""
         return tuple(self.inputs.get("stage", {}).get("needs", ()))
 
     @property

@@ -1,10 +1,10 @@
-"""Whether hubs may be asked."""
+"""The setting that forbids contact with hubs."""
 
 import os
 
 
 def go_offline() -> None:
-    """Tell every library, before it is imported, that the hub is not to be asked."""
+    """Tell every library, before it is imported, not to contact a hub."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_DATASETS_OFFLINE"] = "1"
 

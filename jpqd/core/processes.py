@@ -1,4 +1,4 @@
-"""One process or many: who writes, and how the others wait. torchrun sets the variables."""
+"""One process or several: which one writes, and how the others wait. torchrun sets them up."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def is_main() -> bool:
 
 
 def barrier() -> None:
-    """Wait until every process is here; nothing to do for a single one."""
+    """Wait until every process is here; do nothing where there is only one."""
     if world_size() > 1:
         _state().wait_for_everyone()
 
 
 def agree(value: int) -> int:
-    """The largest value that any process holds, so that all of them decide alike."""
+    """Return the largest value of all processes, so that all of them decide alike."""
     if world_size() == 1:
         return value
     import torch
@@ -51,7 +51,7 @@ def mean(value: torch.Tensor) -> float:
 
 
 def share(values: torch.Tensor) -> None:
-    """What the first process holds becomes what all hold."""
+    """Copy the first process's values to all processes."""
     if world_size() > 1:
         import torch
 
@@ -59,13 +59,13 @@ def share(values: torch.Tensor) -> None:
 
 
 def device() -> torch.device:
-    """Where this process computes."""
-    found: torch.device = _state().device
-    return found
+    """Return the device on which this process computes."""
+    device: torch.device = _state().device
+    return device
 
 
 def _state() -> PartialState:
-    """accelerate must be told that there is no accelerator, or its barriers do nothing."""
+    """Return accelerate's state; without `cpu=True` its barriers do nothing on a CPU."""
     import torch
     from accelerate import PartialState
 

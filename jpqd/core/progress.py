@@ -1,4 +1,4 @@
-"""What a person watches: a live line on a terminal, a line now and then elsewhere."""
+"""Progress for a person: a live line on a terminal, and a line now and then elsewhere."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ LINE_EVERY_SECONDS = 10.0
 
 
 class Progress:
-    """Everything goes to standard error, so that standard output stays clean for `--json`."""
+    """Messages on standard error, which keep standard output clean for `--json`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
@@ -26,7 +26,7 @@ class Progress:
 
 
 class TrainingProgress:
-    """Stage, epoch, step, samples per second, loss and time left."""
+    """The progress of a training: epoch, step, samples per second, loss and time left."""
 
     def __init__(self, parent: Progress, stage: str, steps: int, done: int) -> None:
         self.parent, self.stage, self.steps = parent, stage, steps
@@ -40,7 +40,7 @@ class TrainingProgress:
         self.bars.stop()
 
     def update(self, step: int, epoch: float, samples: int) -> None:
-        """`samples` were trained on since the start of this process."""
+        """Show the step; `samples` is the number trained on since this process started."""
         facts = self._facts(epoch, samples)
         self.bars.update(self.task, completed=step, facts=facts)
         now = time.monotonic()

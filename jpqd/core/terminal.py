@@ -1,11 +1,11 @@
-"""How tables look on a terminal."""
+"""Tables on a terminal."""
 
 from rich import box
 from rich.table import Table
 
 
 def new_table(title: str) -> Table:
-    """Columns close together: there may be 80 characters."""
+    """Return an empty table with narrow gaps: a terminal may have only 80 columns."""
     return Table(
         title=f"\n{title}",
         title_justify="left",
