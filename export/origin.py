@@ -43,7 +43,7 @@ class Origin:
             return
         if self.manifest.kind != "model":
             raise UserError(
-                f"{self.folder} is a stage of `use: {self.manifest.use}`, which leaves no model to "
+                f"{self.folder} is a stage of `use: {self.manifest.use}`, which makes no model to "
                 "export. Name a trained one."
             )
         if broken := list(artifact.damage(self.folder, self.manifest.files, thorough=True)):

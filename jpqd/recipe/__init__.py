@@ -1,1 +1,1 @@
-"""From a YAML file to a checked recipe, and the contracts of what it names."""
+"""Recipes: reading YAML, checking it, and the contracts of stages and plugins."""

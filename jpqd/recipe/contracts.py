@@ -16,7 +16,10 @@ from jpqd.recipe.task import NewModel, Task
 
 @dataclass(frozen=True)
 class Context:
-    """All that a stage may use. It writes to `out`; `work` survives a kill until it is sealed."""
+    """Everything that a stage may use.
+
+    It writes its results to `out`. `work` survives a kill and is removed when the stage is sealed.
+    """
 
     stage: str
     model: str | NewModel
@@ -32,32 +35,32 @@ class Context:
 
 
 class Stage(Spec):
-    """One step of a recipe: its fields are what can be written there, `run` is what it does."""
+    """One step of a recipe: its fields are the recipe's keys, and `run` does the work."""
 
     makes: ClassVar[FolderKind]
-    """What lies in the folder that it leaves."""
+    """The content of the folder that the stage writes."""
     needs_kind: ClassVar[tuple[FolderKind, ...]] = ("model",)
-    """What must lie in the folders that `needs` names."""
+    """The content that the folders named by `needs` must have."""
 
     use: str
     needs: tuple[StageId, ...] = ()
 
     def inputs(self) -> tuple[str, ...]:
-        """Every earlier stage that is read: `needs` and what methods refer to."""
+        """Return every earlier stage that this one reads: `needs`, and those that methods name."""
         return self.needs
 
     def start(self) -> str | None:
-        """The earlier stage that takes the place of the recipe's model."""
+        """Return the earlier stage whose model replaces the recipe's model."""
         return self.needs[0] if self.needs else None
 
     def sources(self) -> tuple[str, ...]:
-        """Models and tables that are read beside the recipe's own: folders, hub ids, files."""
+        """Return the models and tables read beside the recipe's own: folders, hub ids, files."""
         return ()
 
     def disk_bytes(self, weights_bytes: int) -> int:
-        """Room that the stage needs while it runs, for weights of this size."""
+        """Return the room that the stage needs while it runs, for weights of this size."""
         return 0
 
     @abstractmethod
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Do the work, leave files in `ctx.out`, return the metrics by split."""
+        """Do the work, write files to `ctx.out`, and return the metrics by split."""

@@ -1,4 +1,4 @@
-"""Turns a validation error into a Problem: where, what, the value, the remedy."""
+"""Messages for validation errors: the place, the mistake, the value and the remedy."""
 
 import json
 import re
@@ -40,18 +40,18 @@ _NUMBER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
 
 
 def explain(detail: Any, document: Document, specs: Mapping[KeyPath, type[Spec]]) -> Problem:
-    """One pydantic error in the words of the recipe. `specs` says what stands at which place."""
+    """Turn a pydantic error into a Problem. `specs` names the Spec that reads each place."""
     path = detail["loc"]
     if path[-1:] == ("[key]",) and detail["type"] != "extra_forbidden":
         path = path[:-1]  # about the key itself; pydantic's mark, not the user's
     message = _message(detail["type"], detail.get("ctx", {}), detail["msg"])
     if _worth_showing(detail):
-        message += f" (got {shown(detail['input'])})"
+        message += f" (got {short_text(detail['input'])})"
     return document.problem(path, message, _remedy(detail, path, specs))
 
 
-def shown(value: Any) -> str:
-    """A value as it may stand in a message: one short line."""
+def short_text(value: Any) -> str:
+    """Return a value as one short line of a message."""
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     text = repr(value)
@@ -70,7 +70,7 @@ def _message(kind: str, context: dict[str, Any], otherwise: str) -> str:
 
 
 def _worth_showing(detail: Any) -> bool:
-    """Not where nothing was given, nor a whole map because of something inside it."""
+    """Return whether the value helps the reader; a whole map or a missing value does not."""
     if detail["type"] in ("mistake", "value_error"):
         return not isinstance(detail["input"], dict)
     return detail["type"] not in ("missing", "extra_forbidden")
@@ -85,11 +85,11 @@ def _remedy(detail: Any, path: KeyPath, specs: Mapping[KeyPath, type[Spec]]) -> 
         return f"Add `{path[-1]}:` there."
     if kind == "extra_forbidden":
         return plugins.advice(path[-1], spec.model_fields) if spec else ""
-    return _rewritten(detail, path) or _left_out(spec, path)
+    return _rewritten(detail, path) or _default_hint(spec, path)
 
 
 def _rewritten(detail: Any, path: KeyPath) -> str:
-    """What was given, as it would be accepted."""
+    """Suggest the given value in a form that would be accepted."""
     kind, given = detail["type"], detail["input"]
     if kind == "tuple_type" and isinstance(given, str | int | float):
         return f"Write a list: `{path[-1]}: [{_yaml(given)}]`."
@@ -110,7 +110,7 @@ def _rewritten(detail: Any, path: KeyPath) -> str:
     return ""
 
 
-def _left_out(spec: type[Spec] | None, path: KeyPath) -> str:
+def _default_hint(spec: type[Spec] | None, path: KeyPath) -> str:
     field = spec.model_fields.get(str(path[-1])) if spec and path else None
     if field is None or field.is_required():
         return ""

@@ -16,37 +16,37 @@ S = TypeVar("S", bound=Spec)
 
 
 def names(packages: Sequence[str]) -> dict[str, str]:
-    """Every plugin name with the package that holds it; no plugin is imported."""
-    found: dict[str, str] = {}
+    """Map every plugin's name to the package that holds it, without importing plugins."""
+    packages_of: dict[str, str] = {}
     for package in packages:
         path = importlib.import_module(package).__path__
         files = [info.name for info in pkgutil.iter_modules(path)]
-        found.update({name: package for name in files if not name.startswith("_")})
-    return dict(sorted(found.items()))
+        packages_of.update({name: package for name in files if not name.startswith("_")})
+    return dict(sorted(packages_of.items()))
 
 
 def load(name: str, packages: Sequence[str], base: type[T]) -> type[T]:
-    """The class of a plugin. An error inside the plugin's own imports is let through."""
+    """Import the class of a plugin. Errors of the plugin's own imports pass through."""
     known = names(packages)
     if name not in known:
         raise LookupError(advice(name, known))
     module = importlib.import_module(f"{known[name]}.{name}")
-    found: type[T] = getattr(module, class_name(name))
-    if not issubclass(found, base):
-        raise TypeError(f"{module.__name__}.{found.__name__} is not a {base.__name__}")
-    return found
+    plugin: type[T] = getattr(module, class_name(name))
+    if not issubclass(plugin, base):
+        raise TypeError(f"{module.__name__}.{plugin.__name__} is not a {base.__name__}")
+    return plugin
 
 
 def build(value: Any, packages: Sequence[str], base: type[S]) -> S:
-    """A plugin's config from `{use: name, ...}`. For validators: raises what they may raise."""
+    """Build a plugin from `{use: name, ...}`; raise only errors that a validator may raise."""
     what = base.__name__.lower()
     if not isinstance(value, dict):
         raise mistake(f"a {what} is a map such as {{use: name}}", advice("", names(packages)))
-    return named(value, packages, what, base).model_validate(value)
+    return load_named(value, packages, what, base).model_validate(value)
 
 
-def named(value: dict[str, Any], packages: Sequence[str], what: str, base: type[T]) -> type[T]:
-    """The class that a map's `use` names."""
+def load_named(value: dict[str, Any], packages: Sequence[str], what: str, base: type[T]) -> type[T]:
+    """Load the class that a map's `use` names."""
     use = value.get("use")
     if not isinstance(use, str):
         message = "must be the name of a " + what if "use" in value else "is missing"
@@ -58,11 +58,11 @@ def named(value: dict[str, Any], packages: Sequence[str], what: str, base: type[
 
 
 def _about_use(value: dict[str, Any], message: str, remedy: str) -> ValidationError:
-    return about("use", value.get("use", value), mistake(message, remedy))
+    return key_error("use", value.get("use", value), mistake(message, remedy))
 
 
-def about(key: str, given: Any, problem: PydanticCustomError) -> ValidationError:
-    """An error about one key of a map."""
+def key_error(key: str, given: Any, problem: PydanticCustomError) -> ValidationError:
+    """Return an error about one key of a map."""
     return ValidationError.from_exception_data(
         key, [{"type": problem, "loc": (key,), "input": given}]
     )
@@ -73,7 +73,7 @@ def class_name(name: str) -> str:
 
 
 def unknown(name: Any, known: Iterable[str]) -> str:
-    """Did you mean ...; otherwise all there is. Goes on with a sentence."""
+    """Return the end of a sentence: "did you mean ...?" or all known names."""
     options = sorted(known)
     everything = f"known: {', '.join(options) or 'none yet'}"
     close = closest(name, options)
@@ -85,6 +85,6 @@ def closest(name: Any, options: Sequence[str]) -> str | None:
 
 
 def advice(name: Any, known: Iterable[str]) -> str:
-    """`unknown` as a sentence of its own."""
+    """Return the text of `unknown` as a complete sentence."""
     text = unknown(name, known)
     return text[0].upper() + text[1:] + "."

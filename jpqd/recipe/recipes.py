@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, PlainValidator, SerializeAsAny, Validation
 from jpqd.core.errors import Problem, RecipeError
 from jpqd.recipe import plugins, yamlfile
 from jpqd.recipe.contracts import Stage
-from jpqd.recipe.explain import explain, shown
+from jpqd.recipe.explain import explain, short_text
 from jpqd.recipe.schema import Name, Positive, Seed, Spec, StageId, mistake
 from jpqd.recipe.task import KINDS, ModelSource, NewModel, Task, build
 from jpqd.recipe.yamlfile import Document, KeyPath, dotted
@@ -32,7 +32,9 @@ def _stage(value: Any) -> Stage:
 
 def _some_stages(value: Any) -> Any:
     if isinstance(value, dict) and not value:
-        raise mistake("a recipe without stages does nothing", "Add one such as {use: train}.")
+        raise mistake(
+            "a recipe without stages does nothing", "Add one, such as NAME: {use: train}."
+        )
     return value
 
 
@@ -44,10 +46,10 @@ Trackers = Annotated[
 
 
 class Recipe(Spec):
-    """What a recipe file says. The stages run in the order in which they are written."""
+    """The contents of a recipe file. The stages run in the order in which they are written."""
 
     name: Name
-    """The run's folder; the file's name without its ending when not given."""
+    """The name of the run's folder; by default the file's name without its suffix."""
     model: ModelSource
     """A folder, a hub id, or `{new: bert, ...}` for random weights."""
     task: AnyTask
@@ -55,12 +57,12 @@ class Recipe(Spec):
     report_to: Trackers = ()
     """Trackers that `transformers` knows, such as tensorboard."""
     checkpoint_minutes: Positive = 5.0
-    """How much work a kill may cost at the most. Never changes a result."""
+    """The most work, in minutes, that a kill may lose. It never changes a result."""
     stages: Annotated[dict[StageId, AnyStage], BeforeValidator(_some_stages)]
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """Read, override, check. Every problem is reported at once."""
+    """Read a recipe, apply overrides and check it. Report every problem at once."""
     document = yamlfile.read(path)
     if not isinstance(document.value, dict):
         raise RecipeError(document.problems or [_no_recipe(document)])
@@ -74,13 +76,13 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 def _no_recipe(document: Document) -> Problem:
     got = document.value
-    message = "the file is empty" if got is None else f"a recipe is a map (got {shown(got)})"
+    message = "the file is empty" if got is None else f"a recipe is a map (got {short_text(got)})"
     remedy = "Start from recipes/demo.yaml: it needs `model`, `task` and `stages`."
     return Problem(document.source, "", message, remedy)
 
 
 def _override(document: Document, override: str) -> None:
-    """`stages.teacher.epochs=1`: the value is read as it would be inside the file."""
+    """Apply an override such as `stages.teacher.epochs=1`; read its value as YAML."""
     key, equals, text = override.partition("=")
     keys = key.split(".")
     source = f"--set {override if override.isprintable() else repr(override)}"[:100]
@@ -95,14 +97,14 @@ def _override(document: Document, override: str) -> None:
     except RecipeError as error:
         document.problems += [replace(p, source=source, line=None) for p in error.problems]
     else:
-        _came_from(source, path, document)
+        _record_source(source, path, document)
 
 
 _NO_PLACE = "Name a key of a map, or the number of an item that a list has, counted from 0."
 
 
 def _put(value: Any, keys: list[str], new: Any) -> KeyPath:
-    """Set a value deep inside; maps on the way are made. The path, with numbers for items."""
+    """Set a value deep inside, adding missing maps. Return its path, with numbers for items."""
     path: list[str | int] = []
     for key in keys[:-1]:
         path.append(_place_in(value, key))
@@ -117,12 +119,12 @@ def _place_in(value: Any, key: str) -> str | int:
         return key
     items = {str(index): index for index in range(len(value) if isinstance(value, list) else 0)}
     if key not in items:
-        raise LookupError(f"there is no place {shown(key)} in {shown(value)}")
+        raise LookupError(f"there is no place {short_text(key)} in {short_text(value)}")
     return items[key]
 
 
-def _came_from(source: str, path: KeyPath, document: Document) -> None:
-    """Problems at or below this path are no line of the file's any more."""
+def _record_source(source: str, path: KeyPath, document: Document) -> None:
+    """Record that the values at and below a path come from an option, not from the file."""
     for known in [known for known in document.places if known[: len(path)] == path]:
         del document.places[known]
     for depth in range(1, len(path) + 1):
@@ -147,7 +149,7 @@ def _check(document: Document) -> Recipe:
 
 
 def _specs(value: Any) -> Iterator[tuple[KeyPath, type[Spec]]]:
-    """Which Spec reads which place of this recipe: what did-you-mean chooses from."""
+    """Find the Spec that reads each place of this recipe; its keys serve as suggestions."""
     yield (), Recipe
     yield ("task",), _keys(value.get("task"))
     yield ("model",), NewModel
@@ -169,7 +171,7 @@ def _keys(task: Any) -> type[Spec]:
 
 
 def _order_problems(document: Document) -> Iterator[Problem]:
-    """Stages need earlier ones only. Works on the raw map, so it speaks beside other problems."""
+    """Find stages that need later ones. The raw map shows them beside other problems."""
     stages = document.value.get("stages")
     for stage, config in stages.items() if isinstance(stages, dict) else ():
         needs = config.get("needs") if isinstance(config, dict) else None
@@ -179,7 +181,7 @@ def _order_problems(document: Document) -> Iterator[Problem]:
 
 
 def _input_problems(recipe: Recipe, document: Document) -> Iterator[Problem]:
-    """What methods refer to, such as a teacher: known once the recipe as a whole is valid."""
+    """Find unknown stages that methods refer to, such as a teacher, in a valid recipe."""
     for stage, config in recipe.stages.items():
         raw = document.value["stages"][stage]
         for name in config.inputs():
@@ -190,13 +192,15 @@ def _input_problems(recipe: Recipe, document: Document) -> Iterator[Problem]:
 
 
 def _kind_problems(recipe: Recipe, document: Document, stage: str) -> Iterator[Problem]:
-    """An evaluation, for one, leaves no model that a stage could start from."""
+    """Find stages that need a stage of the wrong kind, such as an evaluation for its model."""
     config = recipe.stages[stage]
     for index, name in enumerate(config.needs):
         needed = recipe.stages[name] if name in _before(stage, recipe.stages) else None
         if needed is not None and needed.makes not in config.needs_kind:
             wanted = " or ".join(_LEFT[kind] for kind in config.needs_kind)
-            message = f"{shown(name)} is a stage of `use: {needed.use}`, which leaves no {wanted}"
+            message = (
+                f"{short_text(name)} is a stage of `use: {needed.use}`, which makes no {wanted}"
+            )
             makers = [other for other in _before(stage, recipe.stages)
                       if recipe.stages[other].makes in config.needs_kind]  # fmt: skip
             remedy = f"Stages that do: {', '.join(makers) or 'none before this one'}."
@@ -214,13 +218,13 @@ def _not_earlier(document: Document, name: str, path: KeyPath) -> Problem:
     stages = document.value["stages"]
     stage = str(path[1])
     what = "itself" if name == stage else "a later stage" if name in stages else "no stage"
-    message = f"{shown(name)} is {what}; a stage reads earlier stages only"
+    message = f"{short_text(name)} is {what}; a stage reads earlier stages only"
     earlier = ", ".join(dotted((other,)) for other in _before(stage, stages))
     return document.problem(path, message, f"Earlier stages here: {earlier or 'none'}.")
 
 
 def _paths_to(wanted: str, value: Any) -> Iterator[KeyPath]:
-    """Where a stage's name is written inside a stage."""
+    """Find the places inside a stage at which another stage's name is written."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in items:
         if inner == wanted:

@@ -1,4 +1,4 @@
-"""What every part of a recipe is made of: frozen, strict about keys and types, explicit ranges."""
+"""The base of every part of a recipe: frozen, strict about keys and types, with explicit ranges."""
 
 from typing import Annotated, Any
 
@@ -24,22 +24,22 @@ NonNegative = Annotated[StrictFloat, Field(ge=0, lt=1e9, allow_inf_nan=False)]
 
 
 class Spec(BaseModel):
-    """A part of a recipe. Unknown keys are mistakes, and nothing changes after loading."""
+    """A part of a recipe. It refuses unknown keys, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def plain(self) -> dict[str, Any]:
-        """JSON types only, defaults included: what is written down and hashed."""
+        """Return plain JSON types, defaults included: the form that is written down and hashed."""
         return self.model_dump(mode="json")
 
 
 def increasing(numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """For validators: layers in their order, none of them twice."""
+    """Validate that numbers go up, none of them twice."""
     if list(numbers) != sorted(set(numbers)):
-        raise mistake("the numbers do not go up", "Write each once, the lowest first.")
+        raise mistake("the numbers do not go up", "Write each number once, the lowest first.")
     return numbers
 
 
 def mistake(message: str, remedy: str = "") -> PydanticCustomError:
-    """What a validator raises: the words that the user reads, and how to mend it."""
+    """Return the error that a validator raises: a message for the user, and the remedy."""
     return PydanticCustomError("mistake", "{message}", {"message": message, "remedy": remedy})

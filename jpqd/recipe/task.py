@@ -1,4 +1,4 @@
-"""What is learned from which data: the `model` and `task` of a recipe."""
+"""The `model` and `task` of a recipe: the start of training, and its data."""
 
 import re
 from pathlib import Path
@@ -51,7 +51,7 @@ def _source(value: Any) -> str:
         raise mistake("must be a folder or a hub id", remedy)
     if value == BUILTIN or HUB_ID.match(value) or looks_local(value):
         return value
-    raise mistake("neither a hub id nor a path that exists", remedy)
+    raise mistake("is neither a hub id nor a path that exists", remedy)
 
 
 _FILES = TypeAdapter(Annotated[dict[Name, Text], Field(min_length=1)])
@@ -71,7 +71,7 @@ def _select_on(value: Any) -> str | float:
 
 
 def looks_local(value: str) -> bool:
-    """A path is written as one, or it exists; everything else is a hub id."""
+    """Return whether a source is a path: written as one, or there. Otherwise it is a hub id."""
     if value.startswith((".", "/", "~")) or "\\" in value:
         return True
     try:
@@ -91,7 +91,7 @@ else:  # pydantic writes these unions as what they are, without guessing among t
 
 
 class Task(Spec):
-    """The dataset, its columns, how it is split and what is measured."""
+    """The data: the dataset, its columns, its splits and the metric."""
 
     name: Name
     dataset: DatasetSource
@@ -101,23 +101,24 @@ class Task(Spec):
     text: Annotated[tuple[Text, ...], Field(min_length=1, max_length=2)] = ("text",)
     label: Text = "label"
     labels: tuple[StrictStr, ...] = ()
-    """Names of the classes in the order of their numbers; found in the data when not given."""
+    """The names of the classes in the order of their numbers; by default read from the data."""
     use: Text | None = None
-    """The kind of task, found in the data when not given: fractions mean regression, lists mean
-    token_classification."""
+    """The kind of task. By default the data decides: fractions mean regression, lists mean
+    token_classification.
+    """
     metric: (
         Literal["accuracy", "f1", "matthews", "pearson", "spearman", "precision", "recall"] | None
     ) = None
-    """What chooses the checkpoint; the kind's own when not given, such as accuracy."""
+    """The metric that chooses the checkpoint; the default depends on the kind, such as accuracy."""
     max_length: Annotated[Count, Field(ge=4)] = 128
     report_on: Name = "validation"
     """The split whose figures are reported. It is never used to choose anything."""
     holdout: Share = 0.1
-    """The share cut from train for `report_on` where the data has no such split."""
+    """The share of train that becomes `report_on` where the data has no such split."""
     select_on: Selection = 0.05
-    """What chooses a checkpoint: a share cut from train, or another split's name."""
+    """The rows that choose a checkpoint: a share cut from train, or the name of a split."""
     train_rows: Count | None = None
-    """Train on a sample of this many rows, the same for every seed; all of them if not given."""
+    """The size of a sample of train, the same for every seed; by default all rows."""
     max_unusable: Fraction = 0.01
     """The share of rows without text or label above which the data is refused."""
 
@@ -125,7 +126,10 @@ class Task(Spec):
     @classmethod
     def _two_or_more(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(labels)) != len(labels) or len(labels) == 1:
-            raise mistake("must be two or more different names", "Or leave it out: they are found.")
+            raise mistake(
+                "must be two or more different names",
+                "Or leave it out: jpqd reads them from the data.",
+            )
         return labels
 
     @field_validator("select_on")
@@ -133,30 +137,30 @@ class Task(Spec):
     def _not_what_is_reported(cls, select_on: str | float, others: ValidationInfo) -> str | float:
         if select_on == others.data.get("report_on"):
             raise mistake(
-                "is also report_on: a figure on the split that chose the checkpoint is not honest",
-                "Give a share of train such as 0.05.",
+                "is also report_on: figures on the split that chose the checkpoint are too good",
+                "Give a share of train, such as 0.05, or another split.",
             )
         return select_on
 
 
 def build(value: Any) -> Task:
-    """Read a task's keys, which depend on its kind. For validators: raises what they may raise."""
+    """Read a task with the keys of its kind; raise only errors that a validator may raise."""
     if not isinstance(value, dict):
         return Task.model_validate(value)
     value = _renamed(value)
     use = value.get("use")
     if use is None:
         return Task.model_validate(value)
-    kind: Any = plugins.named(value, KINDS, "task", object)
+    kind: Any = plugins.load_named(value, KINDS, "task", object)
     task: Task = kind.keys.model_validate(value)
     if task.metric and task.metric not in kind.metrics:
-        problem = mistake(f"does not fit {use!r}", f"Choose one of: {', '.join(kind.metrics)}.")
-        raise plugins.about("metric", task.metric, problem)
+        problem = mistake(f"does not fit use: {use}", f"Choose one of: {', '.join(kind.metrics)}.")
+        raise plugins.key_error("metric", task.metric, problem)
     return task
 
 
 def _renamed(value: dict[str, Any]) -> dict[str, Any]:
-    """`kind` is what version 0.1 called `use`."""
+    """Rename the key `kind` of version 0.1 to `use`."""
     if "kind" in value and value.get("use") is None:
         return {("use" if key == "kind" else key): v for key, v in value.items() if key != "use"}
     return value

@@ -1,4 +1,4 @@
-"""Strict YAML: safe types, 1.2 scalars, no duplicate keys, no bombs, a line for every value."""
+"""Strict YAML 1.2: safe types, no duplicate keys, limited size, a line for every value."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `no` and `on` are text, `1e-5` is a number, `1:30` and dates are text."""
+    """A loader of YAML 1.2 scalars: `no`, `on`, `1:30` and dates are text, `1e-5` is a number."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -60,7 +60,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass
 class Document:
-    """A parsed file: its value, the place of every key path, and what is wrong with it."""
+    """A parsed file: its value, the place of every key path, and its problems."""
 
     source: str
     value: Any = None
@@ -68,7 +68,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: KeyPath) -> Place:
-        """Where a path stands, or the nearest thing around it."""
+        """Return the place of a path, or of the nearest value around it."""
         while path not in self.places and path:
             path = path[:-1]
         return self.places.get(path, (self.source, None))
@@ -79,7 +79,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Parse a file; a file that cannot be read at all is an error at once."""
+    """Parse a file; raise at once where it cannot be read."""
     source = str(path)
     try:
         with path.open("rb") as file:  # never the whole of it: it may be a device without end
@@ -101,7 +101,7 @@ _IS_RECIPE = "Give the path of a recipe, for example recipes/demo.yaml."
 
 
 def parse(text: str, source: str) -> Document:
-    """What is not YAML is an error at once; all else is gathered in `problems`."""
+    """Parse a text; raise at once where it is not YAML, and keep other mistakes in `problems`."""
     try:
         node = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
@@ -115,7 +115,7 @@ def parse(text: str, source: str) -> Document:
 
 
 def scalar(text: str) -> Any:
-    """A value as `--set key=value` gives it: the same rules as inside a file."""
+    """Parse the value of `--set key=value` by the rules of a file."""
     document = parse(text, "--set")
     if document.problems:
         raise RecipeError(document.problems)
@@ -138,7 +138,7 @@ def _refuse(source: str, message: str, remedy: str, line: int | None = None) -> 
 
 
 class _Reader:
-    """Walks the nodes once, counting, so that aliases cannot blow up."""
+    """A walk over the nodes that counts them, so that aliases cannot expand without end."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -162,15 +162,15 @@ class _Reader:
             raise _refuse(
                 self.document.source,
                 f"more than {MAX_NODES} values or {MAX_DEPTH} levels once its aliases are expanded",
-                "Write the recipe without nested aliases.",
+                "Write the recipe without aliases inside aliases.",
                 node.start_mark.line + 1,
             )
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if problem := _wrong(key_node):
-                self._problem(path, f"a key is no plain text: {problem}", _PLAIN, key_node)
+            if problem := _scalar_problem(key_node):
+                self._problem(path, f"a key is not plain text: {problem}", _PLAIN, key_node)
                 continue
             inner = (*path, key_node.value)
             if key_node.value in result:
@@ -182,7 +182,7 @@ class _Reader:
         return result
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
-        if problem := _wrong(node):
+        if problem := _scalar_problem(node):
             self._problem(path, problem, _PLAIN, node)
             return None
         return _SCALARS[node.tag.removeprefix(_TAG)][2](node.value)
@@ -197,8 +197,8 @@ _PLAIN = "Write plain text, numbers, lists and maps; no tags."
 _MAX_DIGITS = 4000  # more is an error of int() itself
 
 
-def _wrong(node: yaml.Node) -> str:
-    """Why a node cannot be a plain value; empty when it can."""
+def _scalar_problem(node: yaml.Node) -> str:
+    """Return the reason why a node is not a plain value; empty where it is one."""
     kind, tag = node.tag.removeprefix(_TAG), node.tag.replace(_TAG, "!!")
     if not isinstance(node, yaml.ScalarNode):
         return f"a list or a map of kind {tag} cannot stand here"
@@ -212,7 +212,7 @@ def _wrong(node: yaml.Node) -> str:
 
 
 def dotted(path: KeyPath) -> str:
-    """`stages.teacher.epochs`; keys that would garble the line are quoted."""
+    """Write a path as `stages.teacher.epochs`; quote keys that would garble the line."""
     return ".".join(_part(str(part)) for part in path)
 
 

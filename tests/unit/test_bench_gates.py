@@ -99,7 +99,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path, bench: Bench) -> None:
     path.write_text(bench.model_dump_json())
     assert bench_result.read(path) == bench == bench_result.read(tmp_path)
     path.write_text('{"format": 2}')
-    with pytest.raises(UserError, match=r"bench.json is no bench.json of format 1: format"):
+    with pytest.raises(UserError, match=r"bench.json is not a bench.json of format 1: format"):
         bench_result.read(path)
     with pytest.raises(UserError, match=r"none\.json cannot be read"):
         bench_result.read(tmp_path / "none.json")

@@ -100,7 +100,7 @@ def test_a_recipe_survives_json(recipe: Path) -> None:
         (
             "name: rows",
             "name: r, kind: regression, metric: f1",
-            "metric: does not fit 'regression'",
+            "metric: does not fit use: regression",
         ),
         ("name: rows", "name: r, select_on: validation", "task.select_on: is also report_on"),
         ("name: rows", "name: r, text: []", "task.text: needs at least 1 (got [])"),

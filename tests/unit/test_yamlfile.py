@@ -104,7 +104,7 @@ def test_tags_that_are_not_plain_are_one_problem(tagged: str) -> None:
 @pytest.mark.parametrize("key", ["? [a, b]\n", "? {a: b}\n", "!!python/name:os.system x", "!own x"])
 def test_keys_are_plain_text(key: str) -> None:
     (problem,) = problems(f"a: 1\n{key}: 2\n")
-    assert problem.startswith("recipe.yaml:2: a key is no plain text")
+    assert problem.startswith("recipe.yaml:2: a key is not plain text")
 
 
 @pytest.mark.parametrize("escape", [r"\0", r"\e[31m", r"\ud800", r"\x85", r"\r"])

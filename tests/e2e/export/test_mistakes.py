@@ -54,8 +54,8 @@ def test_a_damaged_stage_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["check"], "a stage of `use: evaluate`, which leaves no model"),
-        (["ir"], "a stage of `use: ov_ir`, which leaves no model"),
+        (["check"], "a stage of `use: evaluate`, which makes no model"),
+        (["ir"], "a stage of `use: ov_ir`, which makes no model"),
         (["techer"], "neither a model folder nor a stage"),
         (["techer"], "did you mean 'teacher'?"),
         ([".."], "there is no config.json, so it is no model"),
@@ -79,7 +79,7 @@ def test_a_recipe_that_exports_what_is_no_model_is_refused_before_training(
     more = ("--set", "stages.late={use: ov_ir, needs: [check]}")
     done = jpqd("run", trained / "tiny.yaml", "--runs", tmp_path, *more)
     assert done.exit_code == 2
-    assert "'check' is a stage of `use: evaluate`, which leaves no model" in done.stderr
+    assert "'check' is a stage of `use: evaluate`, which makes no model" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
