@@ -1,1 +1,1 @@
-"""From a task's data to tokenized splits."""
+"""The data of a task: sources, tables, tokenized splits and batches."""

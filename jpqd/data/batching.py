@@ -1,4 +1,4 @@
-"""The order of rows, which can be drawn again for any epoch, and their batches."""
+"""The order of rows, reproducible for any epoch, and their batches."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,17 +13,18 @@ Batch = dict[str, torch.Tensor]
 Collate = Callable[[list[dict[str, Any]]], Batch]
 
 _FACTS = ("labels", "row")
-"""What a batch says of its rows beside what a model reads."""
+"""The columns of a batch that the model does not read."""
 _GROUP_BATCHES = 50
 
 
 def order(
     lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int, epoch: int
 ) -> np.ndarray:
-    """Draw an epoch's rows, a line for each batch, from seed and epoch only: a resumed epoch and N
-    processes see the same batches.
+    """Draw an epoch's rows, a line for each batch of rows of similar length.
 
-    Every batch is full: the last one is filled up with the epoch's first rows.
+
+    The order depends only on seed and epoch, so that a resumed epoch and N processes
+    see the same batches. The epoch's first rows fill up the last batch.
     """
     lengths = np.asarray(lengths)
     count = -(-len(lengths) // batch_size)
@@ -38,7 +39,7 @@ def order(
 
 
 def collator(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Collate:
-    """Pad to the longest row of the batch."""
+    """Return a function that pads rows to the longest one of their batch."""
 
     def collate(rows: list[dict[str, Any]]) -> Batch:
         inputs = [{k: v for k, v in row.items() if k not in (*_FACTS, "length")} for row in rows]
@@ -51,5 +52,5 @@ def collator(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Collate:
 
 
 def features(batch: Mapping[str, torch.Tensor]) -> Batch:
-    """What the model reads of a batch."""
+    """Return the columns of a batch that the model reads."""
     return {name: tensor for name, tensor in batch.items() if name not in _FACTS}

@@ -1,4 +1,4 @@
-"""CoNLL files: a word and its tag on each line, an empty line behind each text."""
+"""CoNLL files: a word and its tag on each line, and an empty line after each text."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +10,11 @@ _DOCUMENT = "-DOCSTART-"
 
 
 def read(path: Path) -> dict[str, list[list[str]]]:
-    """Read the first column as words, the last one as tags."""
+    """Read the first column as words and the last one as tags."""
     tokens, tags = [], []
-    for words, found in _texts(path):
+    for words, words_tags in _texts(path):
         tokens.append(words)
-        tags.append(found)
+        tags.append(words_tags)
     if not tokens:
         raise DataError(f"{path}: the file has no rows.")
     return dict(zip(COLUMNS, (tokens, tags), strict=True))
@@ -35,7 +35,7 @@ def _texts(path: Path) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
-    """The cells of each line; none where a text ends. All lines have as many as the first."""
+    """Yield the cells of each line, and no cells where a text ends; all lines have equal width."""
     width = 0
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
@@ -48,7 +48,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
                 yield cells
             elif not _is_comment(line):
                 raise DataError(
-                    f"{path}, line {number}: {len(cells)} columns ({line.strip()[:60]!r}), and "
+                    f"{path}, line {number}: {len(cells)} columns ({line.strip()[:60]!r}), but "
                     f"{max(width, 2)} were expected: a word first, its tag last."
                 )
 

@@ -1,4 +1,4 @@
-"""Where models and datasets come from: folders and files, or a hub that may be out of reach."""
+"""The sources of models and datasets: folders, files, or a hub that may be unreachable."""
 
 import time
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ save_file({{name: w.clone() for name, w in weights.items()}}, '{folder}/model.sa
 
 @dataclass(frozen=True)
 class HubId:
-    """`owner/name`, or `owner/name@revision`."""
+    """A name on a hub: `owner/name`, or `owner/name@revision`."""
 
     name: str
     revision: str | None = None
@@ -45,7 +45,7 @@ class HubId:
 
 
 def model_identity(model: str | NewModel) -> dict[str, Any]:
-    """What the fingerprint says of a model: its content, not where it lies."""
+    """Return what a fingerprint holds of a model: its content, and not its place."""
     if isinstance(model, NewModel):
         return model.plain()
     if not looks_local(model):
@@ -54,7 +54,7 @@ def model_identity(model: str | NewModel) -> dict[str, Any]:
 
 
 def identity(source: str) -> dict[str, Any]:
-    """Of a model or of a table, as its name says."""
+    """Return what a fingerprint holds of a model or a table."""
     if is_table(source):
         return {"sha256": _hash(local_file(source))}
     return model_identity(source)
@@ -65,7 +65,7 @@ def is_table(source: str) -> bool:
 
 
 def model_folder(source: str) -> Path:
-    """The folder of a model, fetched from the hub if that is where it lies."""
+    """Return the folder of a model; download it first where it is on the hub."""
     if looks_local(source):
         return local_model(source)
     from huggingface_hub import snapshot_download
@@ -91,12 +91,12 @@ def dataset_identity(task: Task) -> dict[str, Any]:
 
 
 def local_model(text: str) -> Path:
-    """A folder with config.json and safetensors, or a reason why not."""
+    """Return a model's folder, or raise an error where config.json or safetensors are missing."""
     folder = Path(text).expanduser()
     if not folder.is_dir():
         raise SourceError(f"model {text!r}: there is no such folder. Give a folder, or a hub id.")
     if not (folder / "config.json").is_file():
-        raise SourceError(f"model {text!r}: the folder has no config.json, so it is not a model.")
+        raise SourceError(f"model {text!r}: the folder has no config.json, so it holds no model.")
     if not any(folder.glob(_WEIGHTS)):
         _refuse_unsafe(text, {path.name for path in folder.iterdir()})
         raise SourceError(f"model {text!r}: the folder has no model.safetensors.")
@@ -113,18 +113,18 @@ def local_file(text: str) -> Path:
 
 
 def table_files(place: Path) -> list[Path]:
-    """The data files of a folder, or the one file that was named."""
+    """List the data files of a folder, or the one file that was named."""
     if place.is_file():
         return [local_file(str(place))]
     if not place.is_dir():
         raise SourceError(f"dataset {str(place)!r}: there is no such file or folder.")
-    found = sorted(path for path in place.iterdir() if path.suffix.lower() in TABLES)
-    if not found:
+    files = sorted(path for path in place.iterdir() if path.suffix.lower() in TABLES)
+    if not files:
         raise SourceError(
             f"dataset {str(place)!r}: no {', '.join(TABLES)} in this folder. "
             "Put one file per split there, such as train.csv and validation.csv."
         )
-    return found
+    return files
 
 
 def _hashes(folder: Path, patterns: tuple[str, ...]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _hashes(folder: Path, patterns: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _hash(path: Path) -> str:
-    """Large files are hashed once for a command."""
+    """Hash a file; a command hashes each file only once."""
     facts = path.stat()
     return _hash_once(path, facts.st_size, facts.st_mtime_ns)
 
@@ -151,7 +151,7 @@ def _refuse_unsafe(model: str, files: set[str]) -> None:
 
 
 def weights_bytes(model: str | NewModel) -> int | None:
-    """The size of a local model's weights; None where it cannot be known yet."""
+    """Return the size of a model's weights; None where it is not known before a download."""
     if isinstance(model, NewModel):
         hidden, layers = model.hidden_size, model.num_hidden_layers
         layer = 4 * hidden * hidden + 2 * hidden * model.intermediate_size
@@ -162,7 +162,7 @@ def weights_bytes(model: str | NewModel) -> int | None:
 
 
 def check_hub(model: str | NewModel, task: Task, others: Iterable[str] = ()) -> None:
-    """Fail now, within seconds, when something that the run reads cannot be had from a hub."""
+    """Fail within seconds where a hub cannot provide something that the run reads."""
     models = dict.fromkeys(one for one in (model, *others) if isinstance(one, str))
     remote = [one for one in models if not is_table(one) and not looks_local(one)]
     wanted: list[tuple[Kind, HubId]] = [("model", HubId.parse(one)) for one in remote]
@@ -180,7 +180,7 @@ split, such as train.csv and validation.csv (also .tsv, .jsonl, .parquet)."""
 
 def _hub_problems(wanted: list[tuple[Kind, HubId]]) -> list[str]:
     if offline.is_offline():
-        return [f"{kind} {hub.name!r} is not in the cache, and offline is asked for."
+        return [f"{kind} {hub.name!r} is not in the cache, and jpqd is offline."
                 for kind, hub in wanted]  # fmt: skip
     problems = []
     for (kind, hub), answer in zip(wanted, _ask_hub(wanted), strict=True):
@@ -204,14 +204,14 @@ def _hub_reason(error: Exception) -> str:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     if isinstance(error, GatedRepoError):
-        return "the hub wants you to accept its terms and log in first (hf auth login)."
+        return "accept its terms on the hub and log in first (hf auth login)."
     if isinstance(error, RepositoryNotFoundError):
         return "the hub has no such repository (or it is private: hf auth login)."
     return f"the hub cannot be reached ({type(error).__name__}: {str(error)[:120]})."
 
 
 def _is_cached(kind: Kind, hub: HubId) -> bool:
-    """Whether a snapshot is on this machine already, so that no network is needed."""
+    """Return whether a snapshot is on this machine, so that no network is needed."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -228,7 +228,7 @@ def _is_cached(kind: Kind, hub: HubId) -> bool:
 
 
 def _ask_hub(wanted: list[tuple[Kind, HubId]]) -> list[list[str] | Exception]:
-    """All at once, and bounded also where a name look-up hangs; libraries retry for minutes."""
+    """Ask for all repositories at once, with a time limit: libraries retry for minutes."""
     silent = TimeoutError(f"no answer within {HUB_SECONDS:.0f} s")
     answers: list[list[str] | Exception] = [silent for _ in wanted]
 

@@ -1,4 +1,4 @@
-"""From a task to tokenized splits: train, what chooses, what is reported; cached by content."""
+"""Tokenized splits of a task: train, `select`, and the reported split; cached by content."""
 
 import json
 import reprlib
@@ -24,25 +24,25 @@ from jpqd.tasks import Kind
 SPLIT_SEED = 20_000
 """Cuts are the same for every training seed, so that seeds can be compared."""
 _LAYOUT = 4
-"""Of the cached columns: raised when they change."""
+"""The version of the cached columns: raised when they change."""
 _ROW = "__row__"
 
 
 @dataclass(frozen=True)
 class Data:
-    """Tokenized splits by name; `select` is the one that chooses."""
+    """Tokenized splits by name; the split `select` chooses the checkpoint."""
 
     splits: DatasetDict
     kind: Kind
     rows: dict[str, dict[str, int]]
-    """By split: rows that are used, and rows without text or label."""
+    """Numbers of rows by split: used ones, and ones without a usable text or label."""
     of_train: int
-    """Rows of train in the data, before anything was left out or cut from it."""
+    """The number of rows of train in the data, before anything was left out or cut."""
     held_out: tuple[str, ...] = ()
     """The splits that were cut from train."""
 
     def facts(self) -> dict[str, Any]:
-        """For the manifest: nothing is left out of a figure in silence."""
+        """Return the facts for the manifest, which accounts for every row."""
         return {"task": self.kind.use, "rows": self.rows, "cut_from_train": list(self.held_out)}
 
     def split(self, name: str) -> Dataset:
@@ -50,12 +50,12 @@ class Data:
         if name in self.splits:
             return self.splits[name]
         if name in self.rows:
-            raise DataError(f"split {name!r} has no row with both text and label, so no figures.")
+            raise DataError(f"split {name!r} has no row with both text and label to measure.")
         raise DataError(f"there is no split {name!r}; {plugins.unknown(name, self.splits)}.")
 
 
 def column(split: Dataset, name: str) -> np.ndarray:
-    """A whole column as an array: thirty times as fast as a list for a million rows."""
+    """Return a column as an array: thirty times as fast as a list for a million rows."""
     values: np.ndarray = split.with_format("numpy")[name][:]
     return values
 
@@ -63,7 +63,7 @@ def column(split: Dataset, name: str) -> np.ndarray:
 def prepare(
     task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, progress: Progress
 ) -> Data:
-    """Tokenized data from the cache, made first where it is not there yet."""
+    """Return tokenized data from the cache; make it first where it is not there."""
     _check_length(task, tokenizer)
     folder = cache / f"data-{fingerprint(task, tokenizer)[:16]}"
     if processes.is_main():
@@ -73,7 +73,7 @@ def prepare(
     splits, kind = load_from_disk(str(folder)), tasks.of_facts(facts["kind"])
     held_out = tuple(facts["held_out"])
     data = Data(splits, kind, facts["rows"], facts["of_train"], held_out)
-    _tell(data, progress)
+    _report_rows(data, progress)
     return data
 
 
@@ -86,14 +86,14 @@ def _check_length(task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def fingerprint(task: Task, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Of the tokenized rows: the same for the same content."""
+    """Return the hash of the tokenized rows: the same for the same content."""
     settings = task.model_dump(mode="json", exclude={"name", "metric"})
     content = sources.dataset_identity(task)
     return artifact.digest([_LAYOUT, settings, content, _identity(tokenizer)])
 
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
-    """Without what its last call left behind: it cuts and pads as the last caller asked."""
+    """Return a tokenizer's content without the truncation and padding of its last call."""
     if not tokenizer.is_fast:
         content = tokenizer.get_vocab()
     else:
@@ -102,22 +102,22 @@ def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     return [content, tokenizer.truncation_side, tokenizer.model_input_names]
 
 
-def _tell(data: Data, progress: Progress) -> None:
-    told = [
+def _report_rows(data: Data, progress: Progress) -> None:
+    counts = [
         f"{split} {rows['used']} rows" + (" (cut from train)" if split in data.held_out else "")
         for split, rows in data.rows.items()
     ]
-    progress.say("    data: " + ", ".join(told))
+    progress.say("    data: " + ", ".join(counts))
     for split, rows in data.rows.items():
         if rows["unusable"]:
             progress.warn(
-                f"{split}: {rows['unusable']} rows have no text, or no label that train knows, "
-                "and are not used"
+                f"{split}: {rows['unusable']} rows are not used: they have no text, or no label "
+                "that train knows"
             )
 
 
 def _make_once(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
-    """Runs of one folder share the cache, so a second one waits for the first."""
+    """Make the data under a lock: runs of one folder share the cache."""
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "data.json").is_file():
@@ -149,7 +149,7 @@ def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: P
 def _counts(
     raw: DatasetDict, usable: DatasetDict, splits: dict[str, Dataset]
 ) -> dict[str, dict[str, int]]:
-    """Every row of the data is in one of these, also of splits that cannot be used at all."""
+    """Count the rows of every split of the data, used and unusable, so that none is unaccounted."""
     return {
         split: {
             "used": len(splits.get(split, ())),
@@ -171,7 +171,7 @@ def _needed(task: Task) -> set[str]:
 
 
 def train_texts(task: Task, cache: Path) -> list[str]:
-    """All texts of train, for a tokenizer that is made for them."""
+    """Return all texts of train, for a tokenizer that is trained on them."""
     raw = tables.load(task, cache)
     _check_columns(task, raw)
     kind = tasks.of_data(task, raw["train"])
@@ -182,7 +182,7 @@ def train_texts(task: Task, cache: Path) -> list[str]:
 
 def _check_columns(task: Task, raw: DatasetDict) -> None:
     if "train" not in raw:
-        raise DataError(f"there is no split 'train'; there are {', '.join(raw) or 'none'}.")
+        raise DataError(f"there is no split 'train'; the data has {', '.join(raw) or 'none'}.")
     for split in _needed(task) & set(raw):
         for column in (*task.text, task.label):
             if column not in raw[split].column_names:
@@ -197,17 +197,20 @@ def _check_types(task: Task, raw: DatasetDict, kind: type[Kind]) -> None:
             if not kind.reads(task, column, feature):
                 wanted = "labels" if column == task.label else "texts"
                 raise DataError(
-                    f"split {split!r}: column {column!r} holds {feature}, which are no {wanted} "
-                    f"of a {kind.title}. Write every value as a text of its own, in quotes where "
+                    f"split {split!r}: column {column!r} holds {feature}, but a {kind.title} needs "
+                    f"{wanted}. Write every value as a text of its own, in quotes where "
                     "the format has them."
                 )
 
 
 def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
-    """Seeded cuts from train where the data has no split to report or to choose on."""
+    """Cut splits from train, with a fixed seed, where the data has none to report or select on."""
     report = tables.canonical(task.report_on)
     if "select" in (report, *usable):
-        raise DataError("a split cannot be called 'select': that is the one which chooses.")
+        raise DataError(
+            "a split cannot be called 'select': jpqd uses this name for the rows that choose the "
+            "checkpoint. Rename the split."
+        )
     splits = {name: table for name, table in usable.items() if len(table)}
     if report not in splits:
         splits["train"], splits[report] = _cut(splits["train"], task.holdout)
@@ -223,7 +226,9 @@ def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
 def _chosen(select_on: str, report: str, splits: dict[str, Dataset]) -> Dataset:
     select = tables.canonical(select_on)
     if select == report:
-        raise DataError(f"select_on and report_on are both the split {report!r}.")
+        raise DataError(
+            f"select_on and report_on are both the split {report!r}. Choose another for select_on."
+        )
     if select not in splits:
         raise DataError(
             f"select_on: there is no split {select!r}; {plugins.unknown(select, splits)}."
@@ -237,13 +242,13 @@ def _cut(table: Dataset, share: float) -> tuple[Dataset, Dataset]:
     if size >= len(table):
         raise DataError(
             f"{len(table)} rows of train are too few to cut {share:.0%} from. "
-            "Add rows, or bring splits of your own for report_on and select_on."
+            "Add rows, or add splits of your own for report_on and select_on."
         )
     return table.select(np.sort(order[size:])), table.select(np.sort(order[:size]))
 
 
 def _usable(task: Task, raw: DatasetDict, kind: Kind, split: str) -> Dataset:
-    """Rows with text and label. Too many without are refused, none goes in silence."""
+    """Return the rows with text and label; refuse the data where too many have none."""
     table, columns = raw[split], [*task.text, task.label]
     if not {*columns} <= set(table.column_names):
         return table.select([])
@@ -262,13 +267,13 @@ def _usable(task: Task, raw: DatasetDict, kind: Kind, split: str) -> Dataset:
             f"split {split!r}: {unusable} of {len(table)} rows have no text, or no label that "
             f"train knows (more than max_unusable {task.max_unusable:.1%}). "
             f"The first is {_first_unusable(table, keep, columns)}. "
-            "Mend the data, or raise task.max_unusable."
+            "Correct the data, or raise task.max_unusable."
         )
     return used
 
 
 def _first_unusable(table: Dataset, keep: Any, columns: list[str]) -> str:
-    """Counted as a person counts rows: from 1, below the header."""
+    """Name the first unusable row, counted from 1 below the header."""
     for start in range(0, len(table), 1000):
         rows = table[start : start + 1000]
         for offset, usable in enumerate(keep(*(rows[column] for column in columns))):

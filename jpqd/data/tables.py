@@ -21,14 +21,14 @@ _FORMATS = {
     ".conll": "conll",
 }  # fmt: skip
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
-"""How the hub names a split's files: `train-00000-of-00002.parquet`."""
+"""The end of a shard's name on the hub: `train-00000-of-00002.parquet`."""
 _LONGEST_CELL = 2**31 - 1
 _NO_ROWS = ("corresponds to no data", "BatchSize must be greater than 0")
-"""What the library says of a JSON lines and of a Parquet file without rows."""
+"""The library's messages for a JSON lines file and a Parquet file without rows."""
 
 
 def load(task: Task, cache: Path) -> DatasetDict:
-    """Every split that there is, with the columns as they were found."""
+    """Load every split that there is, with its columns unchanged."""
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is said once, by us
     if task.dataset == BUILTIN:
@@ -48,7 +48,7 @@ def load(task: Task, cache: Path) -> DatasetDict:
 
 
 def canonical(split: str) -> str:
-    """`dev`, `valid` and `val` are `validation`, in a file's name and in a recipe."""
+    """Return the canonical name of a split: `dev`, `valid` and `val` are `validation`."""
     return ALIASES.get(split.lower(), split.lower())
 
 
@@ -64,21 +64,21 @@ def _builtin() -> DatasetDict:
 def _from_hub(dataset: str, subset: str | None) -> DatasetDict:
     hub = sources.HubId.parse(dataset)
     try:
-        found = datasets.load_dataset(hub.name, subset, revision=hub.revision)
+        splits = datasets.load_dataset(hub.name, subset, revision=hub.revision)
     except Exception as error:
         raise DataError(f"dataset {dataset!r} could not be loaded: {error}") from error
-    return DatasetDict({canonical(split): table for split, table in found.items()})
+    return DatasetDict({canonical(split): table for split, table in splits.items()})
 
 
 def _by_split(files: list[Path]) -> dict[str, list[Path]]:
-    """A file's name is its split; a single file is train."""
+    """Group files by the split that their name says; a single file is train."""
     if len(files) == 1:
         return {"train": files}
     return _grouped((_SHARD.sub("", path.stem), path) for path in files)
 
 
 def _grouped(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
-    """Only the shards of one split may share a name."""
+    """Group files by split; refuse two files of one split that are not its shards."""
     groups: dict[str, list[Path]] = {}
     for name, path in named:
         group = groups.setdefault(canonical(name), [])
@@ -92,7 +92,7 @@ def _grouped(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
 
 
 def read(path: Path, cache: Path) -> Dataset:
-    """The cache is keyed by content: the library itself looks at the path and the time only."""
+    """Read a file into a cache keyed by content: the library's own looks at path and time only."""
     kind = _FORMATS[path.suffix.lower()]
     if not path.stat().st_size:
         raise DataError(f"{path}: the file is empty.")
@@ -113,7 +113,7 @@ def read(path: Path, cache: Path) -> Dataset:
 
 
 def _unreadable(path: Path, error: Exception) -> Exception:
-    """A full disk stays what it is; everything else is the file's fault."""
+    """Return an error that blames the file, unless the cause is the disk."""
     cause = error.__cause__ or error
     if isinstance(cause, OSError):
         return cause
@@ -123,7 +123,7 @@ def _unreadable(path: Path, error: Exception) -> Exception:
 
 
 def _require_utf8(path: Path) -> None:
-    """The JSON reader lets other encodings through, and they break much later."""
+    """Refuse other encodings: the JSON reader accepts them, and they break much later."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -137,7 +137,7 @@ def _require_utf8(path: Path) -> None:
 
 
 def _text_options(path: Path) -> dict[str, Any]:
-    """Every column as text, nothing guessed: `NA`, `null` and `007` stay what they are."""
+    """Return options that read every column as text: `NA`, `null` and `007` stay as they are."""
     tabs = path.suffix.lower() == ".tsv"
     separator = "\t" if tabs else ","
     quoting: Any = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
@@ -155,7 +155,7 @@ def _text_options(path: Path) -> dict[str, Any]:
 
 
 def _check_cells(path: Path, separator: str, quoting: Any) -> list[str]:
-    """The columns' names. A longer row is refused: pandas would shift or cut its cells."""
+    """Return the columns' names; refuse rows that are longer, which pandas would shift or cut."""
     csv.field_size_limit(_LONGEST_CELL)
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, delimiter=separator, quoting=quoting)
@@ -176,12 +176,12 @@ def _check_cells(path: Path, separator: str, quoting: Any) -> list[str]:
 
 def _advice(separator: str) -> str:
     if separator == "\t":
-        return "Take the tabs out of the texts, or name every column."
+        return "Remove the tabs from the texts, or name every column."
     return "Put texts with commas in quotes, or name every column."
 
 
 def _column_names(path: Path, header: list[str]) -> list[str]:
-    """pandas leaves the name of its index column empty."""
+    """Name the columns; pandas leaves the name of its index column empty."""
     if not header:
         raise DataError(f"{path}: the file is empty; its first line must name the columns.")
     names = [name or f"unnamed {number}" for number, name in enumerate(header, 1)]

@@ -1,1 +1,1 @@
-"""From a recipe to sealed folders: plan, run, find."""
+"""Runs: planning them, running them, and finding them again."""

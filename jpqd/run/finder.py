@@ -1,4 +1,4 @@
-"""Finds runs, their stages and their baseline, and opens what is sealed."""
+"""Find runs, their stages and their baseline, and open what is sealed."""
 
 import json
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ from jpqd.recipe import task as tasks
 from jpqd.recipe.task import Task
 
 TEACHER = "teacher"
-"""The stage that others are set against, where a run has one of this name."""
+"""The name of the stage that is the baseline, where a run has it."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and what is sealed in it, in the order in which it was made."""
+    """A run folder and its sealed stages, in the order in which they were made."""
 
     folder: Path
     sealed: tuple[Sealed, ...]
     unsealed: tuple[str, ...] = ()
-    """Stages of its recipe without a manifest that can be read."""
+    """Stages of its recipe without a readable manifest."""
 
     @property
     def newest(self) -> float:
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What the run was asked for; empty where that is lost."""
+        """The run's recipe; empty where it is lost."""
         return read_recipe(self.folder) or {}
 
     def of_kind(self, kind: FolderKind) -> list[str]:
@@ -53,7 +53,7 @@ class Run:
         return next(stage for stage in self.sealed if stage.manifest.stage == name)
 
     def baseline(self) -> str:
-        """Name the teacher, or the first model that was trained."""
+        """Name the teacher, or else the first model that was trained."""
         models = self.of_kind("model")
         if TEACHER in [*models, *self.unsealed]:
             return TEACHER
@@ -64,48 +64,47 @@ class Run:
         return models[0]
 
     def in_order(self) -> list[Manifest]:
-        """The stages as the recipe has them, what was made of a stage behind it."""
+        """Return the stages in the recipe's order, each export after its stage."""
         order = list(self.recipe.get("stages", ()))
 
         def place(stage: Manifest) -> tuple[int, bool]:
             exported = stage.kind == "ir"
             names = stage.made_of if exported else (stage.stage,)
-            found = [order.index(name) for name in names if name in order]
-            return max(found, default=len(order)), exported
+            places = [order.index(name) for name in names if name in order]
+            return max(places, default=len(order)), exported
 
         return sorted(self.stages, key=place)
 
     def damage(self) -> list[str]:
-        """Name every file that differs from its manifest, and folders whose manifest is gone."""
+        """Name every file that differs from its manifest, and folders without a manifest."""
         lost = [f"{stage}/{MANIFEST}: missing or torn" for stage in self.unsealed
                 if (self.folder / stage).exists()]  # fmt: skip
         for stage in self.sealed:
-            found = artifact.damage(stage.folder, stage.manifest.files, thorough=True)
-            lost += [f"{stage.folder.name}/{what}" for what in found]
+            damage = artifact.damage(stage.folder, stage.manifest.files, thorough=True)
+            lost += [f"{stage.folder.name}/{what}" for what in damage]
         return lost
 
 
 def runs(root: Path) -> list[Run]:
     """List every run below a folder, the newest first."""
     folders = [path.parent for path in root.glob(f"*/{RECIPE}")] if root.is_dir() else []
-    found = [_run(folder) for folder in folders]
-    return sorted(found, key=lambda run: run.newest, reverse=True)
+    return sorted(map(_run, folders), key=lambda run: run.newest, reverse=True)
 
 
 def find(root: Path, name: str | None = None) -> Run:
     """Find a run by its name below `root`, or by its folder anywhere; the newest without a name."""
     if name is not None and is_run(Path(name)):
         return _run(Path(name).resolve())
-    found = runs(root)
-    if not found:
-        raise UserError(f"there are no runs in {root}. Run a recipe, or name the folder: --runs.")
+    known = runs(root)
+    if not known:
+        raise UserError(f"there are no runs in {root}. Run a recipe, or give their folder: --runs.")
     if name is None:
-        return found[0]
-    for run in found:
+        return known[0]
+    for run in known:
         if name in (run.folder.name, str(run.folder)):
             return run
     raise UserError(
-        f"there is no run {name!r} in {root}: {', '.join(r.folder.name for r in found)}"
+        f"there is no run {name!r} in {root}. Runs: {', '.join(r.folder.name for r in known)}"
     )
 
 
@@ -114,18 +113,18 @@ def is_run(folder: Path) -> bool:
 
 
 def around(folder: Path) -> Path | None:
-    """Find the run that a stage's folder lies in."""
+    """Find the run that a stage's folder belongs to."""
     parent = folder.resolve().parent
     return parent if is_run(parent) else None
 
 
 def read_recipe(folder: Path) -> dict[str, Any] | None:
-    """Read what a run was asked for; None beside a folder that no run made."""
+    """Read the recipe of a run; None where no run made the folder."""
     try:
-        found = json.loads((folder / RECIPE).read_text())
+        recipe = json.loads((folder / RECIPE).read_text())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return recipe if isinstance(recipe, dict) else None
 
 
 def task_of(run: Path) -> Task:
@@ -133,7 +132,7 @@ def task_of(run: Path) -> Task:
     try:
         return tasks.build((read_recipe(run) or {}).get("task"))
     except ValidationError as error:
-        raise UserError(f"{run / RECIPE} cannot be used: {error}") from error
+        raise UserError(f"the task in {run / RECIPE} is not valid: {error}") from error
 
 
 def _run(folder: Path) -> Run:
@@ -144,11 +143,11 @@ def _run(folder: Path) -> Run:
 
 
 def _sealed(folder: Path) -> Iterator[Sealed]:
-    found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    found = [
-        path for path in found if not path.name.endswith((artifact.PARTIAL, artifact.REPLACED))
+    folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folders = [
+        path for path in folders if not path.name.endswith((artifact.PARTIAL, artifact.REPLACED))
     ]
-    for path in sorted(found, key=_manifest_time):
+    for path in sorted(folders, key=_manifest_time):
         if artifact.read(path):
             yield artifact.open_sealed(path)
 

@@ -1,4 +1,4 @@
-"""What a recipe would do in a run folder: what is sealed, what runs and why."""
+"""The plan of a run: which stages are sealed, which ones run, and why."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ class Step:
 
 
 def plan(recipe: Recipe, run: Path) -> list[Step]:
-    """Steps in order. Reads the recipe's files and the run folder, writes nothing."""
+    """Return the steps in order. Read the recipe's files and the run folder, and write nothing."""
     model = sources.model_identity(recipe.model)
-    data = {**_as_ever(recipe.task), "dataset": sources.dataset_identity(recipe.task)}
+    data = {**_keys_of_01(recipe.task), "dataset": sources.dataset_identity(recipe.task)}
     weights = sources.weights_bytes(recipe.model)
     steps: list[Step] = []
     for name, stage in recipe.stages.items():
@@ -56,13 +56,13 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
     return steps
 
 
-def _as_ever(task: Task) -> dict[str, Any]:
-    """The task's keys under the names of version 0.1: a name alone trains nothing again."""
+def _keys_of_01(task: Task) -> dict[str, Any]:
+    """Return the task's keys as version 0.1 named them: a new name must not cause new training."""
     return {("kind" if key == "use" else key): value for key, value in task.plain().items()}
 
 
 def _step(name: str, stage: Stage, run: Path, inputs: dict[str, Any], weights: int | None) -> Step:
-    inputs = _given(inputs)
+    inputs = _without_unset(inputs)
     fingerprint = artifact.digest(inputs)
     folder, work = run / name, run / ".work" / f"{name}-{fingerprint[:12]}"
     manifest = artifact.read(folder)
@@ -71,11 +71,11 @@ def _step(name: str, stage: Stage, run: Path, inputs: dict[str, Any], weights: i
     return Step(name, stage, folder, work, fingerprint, inputs, status, why, disk, manifest)
 
 
-def _given(value: Any) -> Any:
-    """Without the options that are not set: a new one that nobody uses trains nothing again."""
+def _without_unset(value: Any) -> Any:
+    """Remove options that are not set: a new option must not cause new training."""
     if isinstance(value, dict):
-        return {key: _given(inner) for key, inner in value.items() if inner is not None}
-    return [_given(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _without_unset(inner) for key, inner in value.items() if inner is not None}
+    return [_without_unset(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _status(
@@ -92,7 +92,7 @@ def _status(
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """`stage.epochs: 3 -> 4`, for whatever went into the two fingerprints."""
+    """Name the differences between two fingerprints' inputs, as in `stage.epochs: 3 -> 4`."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             inner = f"{path}.{key}" if path else key
@@ -111,6 +111,8 @@ def _short(value: Any) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Major and minor: a patch release does not cost anyone a new training."""
-    found = {package: environment.installed(package) or "absent" for package in _MATTERS}
-    return {package: ".".join(text.split("+")[0].split(".")[:2]) for package, text in found.items()}
+    """Return major and minor versions: a patch release must not cause new training."""
+    packages = {package: environment.installed(package) or "absent" for package in _MATTERS}
+    return {
+        package: ".".join(text.split("+")[0].split(".")[:2]) for package, text in packages.items()
+    }

@@ -1,4 +1,4 @@
-"""Runs a plan: skip what is sealed, run what is not, seal it."""
+"""Run a plan: skip sealed stages, run the others and seal them."""
 
 import importlib.util
 import shutil
@@ -18,11 +18,11 @@ from jpqd.recipe.recipes import Recipe
 from jpqd.run.plan import Step, plan
 
 _MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}
-"""Trackers whose Python module has another name."""
+"""The modules of trackers whose module has another name."""
 
 
 def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
-    """Run a recipe to its end in `runs/<name>`; what is sealed and unchanged is left alone."""
+    """Run a recipe to its end in `runs/<name>`; skip stages that are sealed and unchanged."""
     _check_trackers(recipe)
     run = runs / recipe.name
     if any(step.status != "sealed" for step in plan(recipe, run)):
@@ -56,7 +56,7 @@ def announce(step: Step) -> str:
 
 @contextmanager
 def _holding(run: Path) -> Iterator[None]:
-    """Only the first process locks and creates; the others work beside it."""
+    """Lock the run folder in the first process; the others work beside it."""
     if not processes.is_main():
         yield
         return
@@ -82,7 +82,7 @@ def _check_room(step: Step, progress: Progress) -> None:
     if step.disk_bytes and step.disk_bytes > free:
         progress.warn(
             f"{step.id} may need {step.disk_bytes / 1e6:.0f} MB for checkpoints and result, "
-            f"and {free / 1e6:.0f} MB are free; choose another disk with --runs"
+            f"but only {free / 1e6:.0f} MB are free; choose another disk with --runs"
         )
 
 
@@ -100,7 +100,7 @@ def _run(step: Step, recipe: Recipe, steps: list[Step], progress: Progress) -> N
 
 @contextmanager
 def _partial(step: Step, progress: Progress) -> Iterator[Path]:
-    """The folder that the stage writes to; the first process makes and removes it."""
+    """Yield the folder that the stage writes to; the first process makes and removes it."""
     if not processes.is_main():
         yield step.folder.with_name(step.folder.name + artifact.PARTIAL)
         return

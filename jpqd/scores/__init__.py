@@ -1,1 +1,1 @@
-"""Figures of predictions, with intervals; differences on the same rows."""
+"""Figures of predictions, with intervals, and differences on the same rows."""

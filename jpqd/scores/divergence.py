@@ -1,11 +1,11 @@
-"""How far the predictions of a batch are from those of a teacher."""
+"""The divergence of a batch's predictions from those of a teacher."""
 
 import torch
 from torch.nn import functional
 
 
 def softened(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """KL(teacher || student) of softened predictions; the square keeps gradients of one size."""
+    """Return KL(teacher || student) of softened predictions, scaled for gradients of one size."""
     ours, theirs = (functional.log_softmax(one / temperature, -1) for one in (student, teacher))
     divergence = functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
     return temperature**2 * divergence

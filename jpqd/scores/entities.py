@@ -1,4 +1,4 @@
-"""Entities in tagged words: which words they span, and how many were found."""
+"""Entities in tagged words: the words that they span, and counts for F1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Entity(NamedTuple):
-    """A type, and the words from the first to the last."""
+    """An entity: its type, its first word and its last one."""
 
     type: str
     first: int
@@ -18,7 +18,7 @@ class Entity(NamedTuple):
 
 
 def entities(tags: Sequence[str]) -> Iterator[Entity]:
-    """Read entities as conlleval does: an I- that continues nothing begins one."""
+    """Read entities as conlleval does: an I- that continues nothing starts a new one."""
     kind, first = "", 0
     for place, tag in enumerate([*tags, "O"]):
         prefix, _, name = tag.partition("-")
@@ -35,9 +35,9 @@ def counts(guess: Sequence[str], truth: Sequence[str]) -> tuple[int, int, int]:
     return len(guessed & real), len(guessed), len(real)
 
 
-def f1(found: np.ndarray) -> np.ndarray:
-    """F1 of counts along the last axis; zero where there is nothing to find."""
-    right, guessed, real = found[..., 0], found[..., 1], found[..., 2]
+def f1(counts: np.ndarray) -> np.ndarray:
+    """Return F1 of counts along the last axis; zero where there is nothing to find."""
+    right, guessed, real = counts[..., 0], counts[..., 1], counts[..., 2]
     whole = guessed + real
     share: np.ndarray = 2 * right / whole.clip(1)
     return share

@@ -32,7 +32,7 @@ def regression(guess: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
 
 
 def _correlation(measure: Any, guess: np.ndarray, truth: np.ndarray) -> float:
-    """Zero for a constant prediction: it orders nothing."""
+    """Return a correlation; zero for constant predictions, which order nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         value = float(measure(guess, truth).statistic) if len(truth) > 1 else math.nan
@@ -40,7 +40,7 @@ def _correlation(measure: Any, guess: np.ndarray, truth: np.ndarray) -> float:
 
 
 def wilson(right: int, n: int) -> list[float]:
-    """95% interval of a share: holds near 0 and 1 and for small n."""
+    """Return the 95% interval of a share, which holds near 0 and 1 and for small n."""
     share, spread = right / n, Z95 * Z95 / n
     middle = (share + spread / 2) / (1 + spread)
     half = Z95 * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)

@@ -20,7 +20,7 @@ SEED = 0
 def accuracy_difference(
     right: np.ndarray, baseline: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[float, float, float]:
-    """Mean over runs and rows of right minus baseline, with its 95% interval.
+    """Return the mean over runs and rows of right minus baseline, with its 95% interval.
 
     Rows with the same difference are alike, so drawing how many of each kind there are
     (multinomial) is drawing the rows themselves, without a table of resamples by rows.
@@ -39,7 +39,7 @@ def pearson_difference(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> tuple[float, float, float]:
-    """Mean over runs of the difference of the correlations, with its 95% interval."""
+    """Return the mean over runs of the difference of the correlations, with its 95% interval."""
 
     def difference(weights: np.ndarray) -> float:
         return pearson(guess, truth, weights) - pearson(baseline, truth, weights)
@@ -52,7 +52,7 @@ def pearson_difference(
 def f1_difference(
     counts: np.ndarray, baseline: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[float, float, float]:
-    """Mean over runs of the difference of F1, with its 95% interval over rows.
+    """Return the mean over runs of the difference of F1, with its 95% interval over rows.
 
     Counts are [runs, rows, 3]: entities that are right, that were guessed, that there are.
     """
@@ -64,12 +64,12 @@ def f1_difference(
 def f1_interval(
     counts: np.ndarray, resamples: int = 2_000, seed: int = SEED
 ) -> tuple[float, float]:
-    """The 95% interval of one run's F1 over rows; counts are [rows, 3]."""
+    """Return the 95% interval of one run's F1 over rows; counts are [rows, 3]."""
     return _interval(f1_resamples(counts[None], resamples, seed)[:, 0])
 
 
 def f1_resamples(counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """F1 of every resample and run; the same seed draws the same rows."""
+    """Return F1 of every resample and run; the same seed draws the same rows."""
     random, rows = np.random.default_rng(seed), counts.shape[1]
     each = []
     for _ in range(resamples):
@@ -79,7 +79,7 @@ def f1_resamples(counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def pearson(a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Mean over runs of the correlation; zero where one is constant, as it orders nothing."""
+    """Return the mean over runs of the correlation; zero for a constant, which orders nothing."""
     a, b = (np.atleast_2d(x).astype(np.float64) for x in (a, b))
     weights = np.ones(a.shape[1]) if weights is None else weights
     a, b = (_centred(x, weights) for x in (a, b))
@@ -89,9 +89,9 @@ def pearson(a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None) -> 
 
 
 def mcnemar(right: np.ndarray, baseline: np.ndarray) -> float | None:
-    """Exact two-sided p of the rows that only one of the two gets right.
+    """Return the exact two-sided p of the rows that only one of the two gets right.
 
-    None for several runs: the test wants independent pairs, and a row's runs are not.
+    Return None for several runs: the test needs independent pairs, and a row's runs are not.
     """
     if len(right) > 1:
         return None
@@ -100,20 +100,20 @@ def mcnemar(right: np.ndarray, baseline: np.ndarray) -> float | None:
 
 
 def divergence(logits: np.ndarray, baseline: np.ndarray) -> float:
-    """Mean Kullback-Leibler divergence of the probabilities from the baseline's, in nats."""
+    """Return the mean Kullback-Leibler divergence of the probabilities, in nats."""
     mine, others = (special.log_softmax(x.astype(np.float64), axis=-1) for x in (logits, baseline))
     return float((np.exp(others) * (others - mine)).sum(axis=-1).mean())
 
 
 def agreement(classes: np.ndarray, baseline: np.ndarray) -> float:
-    """Share of rows with the same predicted class, whether right or wrong."""
+    """Return the share of rows with the same predicted class, whether right or wrong."""
     return float((classes == baseline).mean())
 
 
 def _bootstrap(
     measure: Callable[[np.ndarray], float], rows: int, resamples: int, seed: int
 ) -> np.ndarray:
-    """The measure of each resample, which is given as how often each row was drawn."""
+    """Return the measure of each resample, given how often each row was drawn."""
     random = np.random.default_rng(seed)
     draws = (random.integers(rows, size=rows) for _ in range(resamples))
     return np.array([measure(np.bincount(draw, minlength=rows)) for draw in draws])

@@ -1,4 +1,4 @@
-"""What a model answered on a split, and what would have been right."""
+"""The answers of a model on a split, with the right ones."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from safetensors.numpy import save_file
 
 @dataclass(frozen=True)
 class Predictions:
-    """One answer for a text, or one for each of its words, in the split's order."""
+    """One answer for each text, or one for each of its words, in the split's order."""
 
     logits: np.ndarray
     """[answers, classes]"""
     labels: np.ndarray
     """[answers]"""
     rows: np.ndarray
-    """[answers]: the row of the split that each answer belongs to, going up."""
+    """[answers]: the row of the split that each answer belongs to, in ascending order."""
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return int(self.rows[-1]) + 1 if len(self.rows) else 0
 
 
 def of_rows(logits: np.ndarray, labels: np.ndarray) -> Predictions:
-    """One answer for each row."""
+    """Make predictions with one answer for each row."""
     return Predictions(logits, labels, np.arange(len(labels)))
 
 
@@ -42,21 +42,21 @@ def joined(logits: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Predic
     return Predictions(np.concatenate(logits), np.concatenate(labels), rows)
 
 
-def save(path: Path, found: Predictions, kind: dict[str, Any]) -> None:
-    """Agreement and paired tests need nothing else."""
-    tensors = {"logits": found.logits, "labels": found.labels}
-    if not np.array_equal(found.rows, np.arange(len(found.rows))):
-        tensors["rows"] = found.rows
+def save(path: Path, predictions: Predictions, kind: dict[str, Any]) -> None:
+    """Save predictions: all that agreement and paired tests need."""
+    tensors = {"logits": predictions.logits, "labels": predictions.labels}
+    if not np.array_equal(predictions.rows, np.arange(len(predictions.rows))):
+        tensors["rows"] = predictions.rows
     save_file(tensors, path, metadata={"kind": json.dumps(kind)})
 
 
 def load(path: Path) -> tuple[Predictions, dict[str, Any]]:
     """Read predictions, and the kind of task that they answer."""
     with safe_open(path, "np") as file:  # type: ignore[no-untyped-call]
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         kind = json.loads((file.metadata() or {}).get("kind", "{}"))
     if not kind:  # version 0.1 wrote none
-        use = "regression" if found["logits"].shape[1] == 1 else "classification"
+        use = "regression" if tensors["logits"].shape[1] == 1 else "classification"
         kind = {"use": use, "names": [], "values": []}
-    rows = found.get("rows", np.arange(len(found["labels"])))
-    return Predictions(found["logits"], found["labels"], rows), kind
+    rows = tensors.get("rows", np.arange(len(tensors["labels"])))
+    return Predictions(tensors["logits"], tensors["labels"], rows), kind

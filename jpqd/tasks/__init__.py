@@ -1,6 +1,6 @@
 """Kinds of task: `use: classification` is classification.py, class Classification.
 
-A file holds all that a kind is; this one holds their contract, and finds the kind of some data.
+Each kind is one file. This file holds their contract and finds the kind of given data.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ class Kind(ABC):
     """A kind of task, with the labels of its data."""
 
     names: tuple[str, ...] = ()
-    """The classes in the order of their numbers; none where a number is learnt."""
+    """The classes in the order of their numbers; none where the model learns a number."""
     values: tuple[str, ...] = ()
-    """What stands in the data for each class, as text."""
+    """The text that stands in the data for each class."""
 
     use: ClassVar[str]
     keys: ClassVar[type[Task]] = Task
     """The keys of a recipe's `task`."""
     title: ClassVar[str]
-    """What a model of this kind is called, such as `text classifier`."""
+    """The name of a model of this kind, such as `text classifier`."""
     metrics: ClassVar[tuple[str, ...]]
-    """What may choose a checkpoint, all better when larger. The first one stands for a model."""
+    """The metrics that can choose a checkpoint: higher is better, the first is the main one."""
     head: ClassVar[str]
     """The end of the names of transformers' classes, such as `ForSequenceClassification`."""
     exporter: ClassVar[str]
-    """The task's name in optimum, and of a `pipeline`."""
+    """The task's name in optimum and in `pipeline`."""
     is_number: ClassVar[bool] = False
-    """Whether an answer is a number, and not one of some classes."""
+    """True where an answer is a number instead of a class."""
     one_answer: ClassVar[bool] = True
-    """Whether a row has one answer, and not one for each of its words."""
+    """True where a row has one answer, and not one for each of its words."""
 
     # Data.
 
     @classmethod
     @abstractmethod
     def fits(cls, task: Task, train: Dataset) -> bool:
-        """Whether the data is of this kind, where a recipe does not say."""
+        """Return whether the data is of this kind, for recipes that do not say."""
 
     @classmethod
     @abstractmethod
@@ -66,15 +66,15 @@ class Kind(ABC):
     @classmethod
     @abstractmethod
     def reads(cls, task: Task, column: str, feature: Any) -> bool:
-        """Whether a column of this type can be used."""
+        """Return whether a column of this type can be used."""
 
     @abstractmethod
     def label(self, task: Task, row: Mapping[str, Any]) -> Any:
-        """What is learnt of a row; None where the row cannot be used."""
+        """Return what the model learns of a row; None where the row cannot be used."""
 
     @abstractmethod
     def texts(self, task: Task, row: Mapping[str, Any]) -> list[str]:
-        """The texts of a row, as a person reads them."""
+        """Return the texts of a row, as a person reads them."""
 
     @abstractmethod
     def encode(self, task: Task, rows: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
@@ -84,14 +84,14 @@ class Kind(ABC):
 
     @abstractmethod
     def head_config(self) -> dict[str, Any]:
-        """What a model's config says of its head."""
+        """Return the entries of a model's config that describe its head."""
 
     @abstractmethod
     def pad(self, labels: Sequence[Any], length: int) -> np.ndarray:
-        """Make an array of a batch's labels; `length` is that of its tokens."""
+        """Make an array of a batch's labels; `length` is the number of its tokens."""
 
     def no_label(self, tokens: int) -> Any:
-        """In the place of a label, for a row of so many tokens that has none."""
+        """Return a placeholder for a row of `tokens` tokens without a label."""
         return 0
 
     def answers(self, logits: Any, labels: Any) -> Any:
@@ -113,40 +113,42 @@ class Kind(ABC):
     # Figures.
 
     @abstractmethod
-    def score(self, found: Predictions) -> dict[str, Any]:
+    def score(self, predictions: Predictions) -> dict[str, Any]:
         """Return n and the figures; the first figure is the one that stands for the model."""
 
     @abstractmethod
-    def compare(self, found: list[Predictions], baseline: list[Predictions]) -> dict[str, Any]:
+    def compare(
+        self, predictions: list[Predictions], baseline: list[Predictions]
+    ) -> dict[str, Any]:
         """Compare with a baseline on the same rows, run by run."""
 
     @abstractmethod
-    def agrees(self, expected: np.ndarray, found: np.ndarray, exact: bool) -> np.ndarray:
-        """Which answers of an IR are those of its model; `exact` where nothing is rounded."""
+    def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
+        """Return which answers of an IR match its model's; `exact` where nothing is rounded."""
 
     # Predicting, from an exported folder.
 
     def given(self, row: tuple[str, ...], tokenizer: Tokenizer) -> Any:
-        """Return what the tokenizer is given of a row of texts."""
+        """Return a row of texts in the form that the tokenizer takes."""
         return row if len(row) > 1 else row[0]
 
     @abstractmethod
     def answer(
         self, row: tuple[str, ...], encoding: Encoding, logits: np.ndarray
     ) -> dict[str, Any]:
-        """Turn the logits of a row into what the model says."""
+        """Turn the logits of a row into an answer for a user."""
 
     @abstractmethod
     def line(self, answer: dict[str, Any]) -> str:
-        """Show an answer to a person."""
+        """Write an answer as one line."""
 
     def chooser(self, task: Task) -> str:
-        """Name the figure that chooses a checkpoint."""
+        """Name the metric that chooses a checkpoint."""
         return task.metric or self.metrics[0]
 
-    def value(self, found: Predictions) -> float:
+    def value(self, predictions: Predictions) -> float:
         """Return the figure that stands for a model."""
-        value: float = self.score(found)[self.metrics[0]]
+        value: float = self.score(predictions)[self.metrics[0]]
         return value
 
     def facts(self) -> dict[str, Any]:
@@ -158,13 +160,13 @@ def load(use: str) -> type[Kind]:
 
 
 def of_facts(facts: Mapping[str, Any]) -> Kind:
-    """The reverse of `facts`."""
+    """Make a kind from its `facts`."""
     return load(facts["use"])(tuple(facts["names"]), tuple(facts["values"]))
 
 
 def of_columns(task: Task, train: Dataset) -> type[Kind]:
-    """Find the kind by what the columns hold, where the recipe does not say."""
-    use = task.use or next(use for use in _last_the_plainest() if load(use).fits(task, train))
+    """Find the kind that fits the columns, where the recipe does not say."""
+    use = task.use or next(use for use in _plainest_last() if load(use).fits(task, train))
     return load(use)
 
 
@@ -180,8 +182,8 @@ def of_data(task: Task, train: Dataset) -> Kind:
     return kind.find(task, train)
 
 
-def _last_the_plainest() -> list[str]:
-    """Classification takes whatever no other kind recognizes."""
+def _plainest_last() -> list[str]:
+    """List the kinds, with classification last: it fits whatever no other kind recognizes."""
     return sorted(plugins.names(KINDS), key=lambda use: use == _PLAINEST)
 
 
@@ -189,7 +191,7 @@ _PLAINEST = "classification"
 
 
 def of_config(config: Mapping[str, Any]) -> Kind:
-    """The kind of a model, by its config.json."""
+    """Find the kind of a model by its config.json."""
     names = tuple(str(name) for _, name in sorted(_by_number(config).items()))
     architecture = next(iter(config.get("architectures") or ()), "")
     for use in plugins.names(KINDS):

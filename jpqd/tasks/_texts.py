@@ -1,4 +1,4 @@
-"""What kinds with one answer for one or two texts share."""
+"""The common base of kinds with one answer for one or two texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TextKind(Kind):
         return None if cells.is_missing(row[task.label]) else self.number(row[task.label])
 
     def number(self, cell: Any) -> int | float | None:
-        """Turn a cell into a class or a number; None where it says nothing known."""
+        """Turn a cell into a class or a number; None where it is not known."""
         raise NotImplementedError
 
     def texts(self, task: Task, row: Mapping[str, Any]) -> list[str]:
@@ -51,7 +51,7 @@ class TextKind(Kind):
 
 
 def is_plain(feature: Any) -> bool:
-    """Whether a column holds texts, numbers or booleans, and not lists, mixed types or dates."""
+    """Return whether a column holds texts, numbers or booleans, and not lists or dates."""
     from datasets import Value
 
     return isinstance(feature, Value) and feature.dtype.startswith(_PLAIN)
@@ -60,6 +60,6 @@ def is_plain(feature: Any) -> bool:
 _PLAIN = ("string", "large_string", "bool", "int", "uint", "float", "null")
 
 
-def found_in(task: Task, train: Any) -> list[Any]:
-    """List the different labels that are there."""
+def distinct_labels(task: Task, train: Any) -> list[Any]:
+    """List the different labels of train."""
     return [value for value in train.unique(task.label) if not cells.is_missing(value)]

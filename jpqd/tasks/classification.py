@@ -1,4 +1,4 @@
-"""One of several classes for a text, or for two: sentiment, topic, entailment."""
+"""Classification: one of several classes for one or two texts, such as sentiment or topic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from jpqd.core import cells
 from jpqd.core.errors import DataError
 from jpqd.recipe.task import Task
-from jpqd.tasks._texts import TextKind, found_in
+from jpqd.tasks._texts import TextKind, distinct_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ MAX_CLASSES = 1000
 
 
 class Classification(TextKind):
-    """Learns a class."""
+    """A task whose answer is a class."""
 
     use = "classification"
     title = "text classifier"
@@ -29,21 +29,21 @@ class Classification(TextKind):
 
     @classmethod
     def fits(cls, task: Task, train: Dataset) -> bool:
-        """Whatever no other kind recognizes."""
+        """Accept any data: the other kinds are tried first."""
         return True
 
     @classmethod
     def find(cls, task: Task, train: Dataset) -> Self:
-        """Look at train's labels once and decide, unless the recipe or the data has said it."""
+        """Take the classes from the recipe or the data's header; otherwise read train's labels."""
         from datasets import ClassLabel
 
         feature = train.features[task.label]
         if isinstance(feature, ClassLabel):
             return cls._declared(task, tuple(feature.names))
-        found = found_in(task, train)
-        if not found:
+        labels = distinct_labels(task, train)
+        if not labels:
             raise DataError(f"column {task.label!r}: every label of train is missing.")
-        return cls._found(task, found)
+        return cls._from_labels(task, labels)
 
     @classmethod
     def _declared(cls, task: Task, names: tuple[str, ...]) -> Self:
@@ -55,8 +55,8 @@ class Classification(TextKind):
         return cls(task.labels or names, tuple(str(number) for number in range(len(names))))
 
     @classmethod
-    def _found(cls, task: Task, found: list[Any]) -> Self:
-        texts = {cells.as_text(value) for value in found}
+    def _from_labels(cls, task: Task, labels: list[Any]) -> Self:
+        texts = {cells.as_text(value) for value in labels}
         numbers = all(cells.is_whole(text) for text in texts)
         values = tuple(sorted(texts, key=(lambda text: (int(text), text)) if numbers else None))
         if len(values) > MAX_CLASSES:
@@ -65,7 +65,7 @@ class Classification(TextKind):
                 "Is this the label column? Set use: regression where the labels are measures."
             )
         if task.labels:
-            return cls._as_asked(task, values)
+            return cls._with_given_labels(task, values)
         if len(values) == 1:
             raise DataError(
                 f"column {task.label!r}: every row has the label {values[0]!r}. "
@@ -74,8 +74,8 @@ class Classification(TextKind):
         return cls(values, values)
 
     @classmethod
-    def _as_asked(cls, task: Task, values: tuple[str, ...]) -> Self:
-        """`task.labels` are what stands in the data, or names for the numbers 0, 1, ..."""
+    def _with_given_labels(cls, task: Task, values: tuple[str, ...]) -> Self:
+        """Match `task.labels` with the data: they stand there, or name the numbers 0, 1, ..."""
         numbers = tuple(str(number) for number in range(len(task.labels)))
         for meant in (tuple(map(cells.as_text, task.labels)), numbers):
             if set(values) <= set(meant):
@@ -106,20 +106,27 @@ class Classification(TextKind):
 
         return softened(student, teacher, temperature)
 
-    def score(self, found: Predictions) -> dict[str, Any]:
+    def score(self, predictions: Predictions) -> dict[str, Any]:
         from jpqd.scores import metrics
 
-        guess = found.logits.argmax(axis=1)
-        classes = found.logits.shape[1]
-        return {"n": found.count, **metrics.classification(classes, guess, found.labels)}
+        guess = predictions.logits.argmax(axis=1)
+        classes = predictions.logits.shape[1]
+        return {
+            "n": predictions.count,
+            **metrics.classification(classes, guess, predictions.labels),
+        }
 
-    def compare(self, found: list[Predictions], baseline: list[Predictions]) -> dict[str, Any]:
+    def compare(
+        self, predictions: list[Predictions], baseline: list[Predictions]
+    ) -> dict[str, Any]:
         import numpy as np
 
         from jpqd.scores import paired
 
-        logits, others = (np.stack([run.logits for run in runs]) for runs in (found, baseline))
-        mine, theirs, truth = logits.argmax(2), others.argmax(2), found[0].labels
+        logits, others = (
+            np.stack([run.logits for run in runs]) for runs in (predictions, baseline)
+        )
+        mine, theirs, truth = logits.argmax(2), others.argmax(2), predictions[0].labels
         return {
             "difference": paired.accuracy_difference(mine == truth, theirs == truth),
             "mcnemar_p": paired.mcnemar(mine == truth, theirs == truth),
@@ -127,8 +134,8 @@ class Classification(TextKind):
             "divergence": paired.divergence(logits, others),
         }
 
-    def agrees(self, expected: np.ndarray, found: np.ndarray, exact: bool) -> np.ndarray:
-        same: np.ndarray = expected.argmax(axis=1) == found.argmax(axis=1)
+    def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
+        same: np.ndarray = expected.argmax(axis=1) == actual.argmax(axis=1)
         return same
 
     def answer(

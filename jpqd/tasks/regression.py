@@ -1,4 +1,4 @@
-"""A number for a text, or for two: similarity, rating."""
+"""Regression: a number for one or two texts, such as similarity or a rating."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from jpqd.core import cells
 from jpqd.core.errors import DataError
 from jpqd.recipe.task import Task
-from jpqd.tasks._texts import TextKind, found_in, is_plain
+from jpqd.tasks._texts import TextKind, distinct_labels, is_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from jpqd.scores.predictions import Predictions
 
 _NEAR = {True: 1e-3, False: 0.05}
-"""Answers are the same within this share of their standard deviation: where nothing is rounded,
-and where values are."""
+"""The share of their standard deviation within which answers are the same: first for models
+without rounding, then for quantized ones.
+"""
 
 
 class Regression(TextKind):
-    """Learns a number."""
+    """A task whose answer is a number."""
 
     use = "regression"
     title = "text regression model"
@@ -32,23 +33,23 @@ class Regression(TextKind):
 
     @classmethod
     def fits(cls, task: Task, train: Dataset) -> bool:
-        """Numbers of which at least one is not whole."""
+        """Return whether the labels are numbers of which at least one is not whole."""
         if task.labels or not is_plain(train.features[task.label]):
             return False
-        texts = [cells.as_text(value) for value in found_in(task, train)]
+        texts = [cells.as_text(value) for value in distinct_labels(task, train)]
         numbers = all(cells.as_float(text) is not None for text in texts)
         return numbers and not all(map(cells.is_whole, texts))
 
     @classmethod
     def find(cls, task: Task, train: Dataset) -> Self:
-        found = found_in(task, train)
-        if not found:
+        labels = distinct_labels(task, train)
+        if not labels:
             raise DataError(f"column {task.label!r}: every label of train is missing.")
-        wrong = next((value for value in found if cells.as_float(value) is None), None)
+        wrong = next((value for value in labels if cells.as_float(value) is None), None)
         if wrong is not None:
             raise DataError(
-                f"column {task.label!r}: {wrong!r} is not a number, and the task is a regression. "
-                "Mend the data, or leave task.use out."
+                f"column {task.label!r}: {wrong!r} is not a number, but the task is a regression. "
+                "Correct the data, or leave task.use out."
             )
         return cls()
 
@@ -68,25 +69,32 @@ class Regression(TextKind):
 
         return functional.mse_loss(student, teacher)
 
-    def score(self, found: Predictions) -> dict[str, Any]:
+    def score(self, predictions: Predictions) -> dict[str, Any]:
         from jpqd.scores import metrics
 
-        return {"n": found.count, **metrics.regression(found.logits[:, 0], found.labels)}
+        return {
+            "n": predictions.count,
+            **metrics.regression(predictions.logits[:, 0], predictions.labels),
+        }
 
-    def compare(self, found: list[Predictions], baseline: list[Predictions]) -> dict[str, Any]:
+    def compare(
+        self, predictions: list[Predictions], baseline: list[Predictions]
+    ) -> dict[str, Any]:
         import numpy as np
 
         from jpqd.scores import paired
 
-        mine, others = (np.stack([run.logits[:, 0] for run in runs]) for runs in (found, baseline))
+        mine, others = (
+            np.stack([run.logits[:, 0] for run in runs]) for runs in (predictions, baseline)
+        )
         return {
-            "difference": paired.pearson_difference(mine, others, found[0].labels),
+            "difference": paired.pearson_difference(mine, others, predictions[0].labels),
             "agreement": paired.pearson(mine, others),
         }
 
-    def agrees(self, expected: np.ndarray, found: np.ndarray, exact: bool) -> np.ndarray:
+    def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
         near = _NEAR[exact] * max(float(expected.std()), 1e-3)
-        same: np.ndarray = abs(expected - found)[:, 0] <= near
+        same: np.ndarray = abs(expected - actual)[:, 0] <= near
         return same
 
     def answer(

@@ -1,4 +1,4 @@
-"""A tag for each word of a text: names, places, parts of speech."""
+"""Token classification: a tag for each word of a text, such as names or parts of speech."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from jpqd.scores.predictions import Predictions
 
 SILENT = -100
-"""In the place of a label, for a token that answers nothing: only a word's first piece does."""
+"""The label of a token without an answer; only a word's first piece has one."""
 OUTSIDE = "O"
 _WORD = re.compile(r"\w+(?:[-'\u2019.@/&]\w+)*|[@#]\w+|\S")
-"""A word of a plain text: letters and digits, joined by single signs; any other sign by itself."""
+"""A word of a plain text: letters and digits, joined by single signs; or any other sign."""
 
 
 class Tags(Task):
@@ -39,7 +39,7 @@ class Tags(Task):
 
 
 class TokenClassification(Kind):
-    """Learns a tag for each word, such as B-person, I-person or O (IOB2)."""
+    """A task whose answer is a tag for each word, such as B-person, I-person or O (IOB2)."""
 
     use = "token_classification"
     keys = Tags
@@ -66,22 +66,22 @@ class TokenClassification(Kind):
             )
         if names := getattr(inner, "names", None):
             return cls(tuple(names), tuple(str(number) for number in range(len(names))))
-        found = {cells.as_text(tag) for tags in train[task.label] for tag in tags or ()}
+        distinct = {cells.as_text(tag) for tags in train[task.label] for tag in tags or ()}
         if task.labels:
-            return cls._as_asked(task, found)
-        if len(found) < 2:
+            return cls._with_given_labels(task, distinct)
+        if len(distinct) < 2:
             raise DataError(f"column {task.label!r}: train has no two different tags.")
-        ordered = tuple(sorted(found, key=lambda tag: (tag != OUTSIDE, tag)))
+        ordered = tuple(sorted(distinct, key=lambda tag: (tag != OUTSIDE, tag)))
         return cls(ordered, ordered)
 
     @classmethod
-    def _as_asked(cls, task: Task, found: set[str]) -> Self:
+    def _with_given_labels(cls, task: Task, distinct: set[str]) -> Self:
         numbers = tuple(str(number) for number in range(len(task.labels)))
         for meant in (task.labels, numbers):
-            if found <= set(meant):
+            if distinct <= set(meant):
                 return cls(task.labels, meant)
         raise DataError(
-            f"column {task.label!r} holds {cells.some(sorted(found))}, which does not fit "
+            f"column {task.label!r} holds {cells.some(sorted(distinct))}, which does not fit "
             f"task.labels {cells.some(task.labels)}. Write the tags as they stand in the data, or "
             "a name for each of the numbers 0, 1, ..."
         )
@@ -103,7 +103,7 @@ class TokenClassification(Kind):
         return [" ".join(map(str, row[task.text[0]]))]
 
     def encode(self, task: Task, rows: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
-        """Give a word's tag to its first piece; words beyond `max_length` are not asked."""
+        """Give a word's tag to its first piece; ignore words beyond `max_length`."""
         if not tokenizer.is_fast:
             raise DataError("a token classifier needs a tokenizer of the library `tokenizers`.")
         core = tokenizer.backend_tokenizer
@@ -113,8 +113,8 @@ class TokenClassification(Kind):
         )
         tags = [self.label(task, dict(zip(rows, row, strict=True)))
                 for row in zip(*rows.values(), strict=True)]  # fmt: skip
-        labels = [_on_first_pieces(encoded.word_ids(row), found or [])
-                  for row, found in enumerate(tags)]  # fmt: skip
+        labels = [_on_first_pieces(encoded.word_ids(row), numbers or [])
+                  for row, numbers in enumerate(tags)]  # fmt: skip
         return {"input_ids": encoded["input_ids"], "labels": labels}
 
     # The head, the loss, distillation.
@@ -127,8 +127,8 @@ class TokenClassification(Kind):
         import numpy as np
 
         padded = np.full((len(labels), length), SILENT)
-        for row, found in zip(padded, labels, strict=True):
-            row[: len(found)] = found
+        for row, numbers in zip(padded, labels, strict=True):
+            row[: len(numbers)] = numbers
         return padded
 
     def no_label(self, tokens: int) -> list[int]:
@@ -152,50 +152,54 @@ class TokenClassification(Kind):
 
     # Figures: of entities, whose interval is over texts.
 
-    def score(self, found: Predictions) -> dict[str, Any]:
+    def score(self, predictions: Predictions) -> dict[str, Any]:
         from jpqd.scores import paired
 
-        each = self._counts(found)
+        each = self._counts(predictions)
         right, guessed, real = (int(number) for number in each.sum(0))
-        guess = found.logits.argmax(axis=1)
+        guess = predictions.logits.argmax(axis=1)
         return {
-            "n": found.count,
+            "n": predictions.count,
             "f1": 2 * right / max(guessed + real, 1),
             "f1_95": list(paired.f1_interval(each)),
             "precision": right / max(guessed, 1),
             "recall": right / max(real, 1),
             "entities": real,
             "words": len(guess),
-            "word_accuracy": float((guess == found.labels).mean()),
+            "word_accuracy": float((guess == predictions.labels).mean()),
         }
 
-    def _counts(self, found: Predictions) -> np.ndarray:
+    def _counts(self, predictions: Predictions) -> np.ndarray:
         """Count the entities of each row: right, guessed, there."""
         import numpy as np
 
-        guess, places = found.logits.argmax(axis=1), np.arange(1, found.count)
-        cuts = np.searchsorted(found.rows, places)
-        rows = zip(np.split(guess, cuts), np.split(found.labels, cuts), strict=True)
+        guess, places = predictions.logits.argmax(axis=1), np.arange(1, predictions.count)
+        cuts = np.searchsorted(predictions.rows, places)
+        rows = zip(np.split(guess, cuts), np.split(predictions.labels, cuts), strict=True)
         return np.array([counts(self._tags(mine), self._tags(real)) for mine, real in rows])
 
     def _tags(self, numbers: np.ndarray) -> list[str]:
         return [self.names[number] for number in numbers.tolist()]
 
-    def compare(self, found: list[Predictions], baseline: list[Predictions]) -> dict[str, Any]:
+    def compare(
+        self, predictions: list[Predictions], baseline: list[Predictions]
+    ) -> dict[str, Any]:
         import numpy as np
 
         from jpqd.scores import paired
 
-        mine, others = (np.stack([run.logits for run in runs]) for runs in (found, baseline))
-        counted, theirs = (np.stack([self._counts(r) for r in runs]) for runs in (found, baseline))
+        mine, others = (np.stack([run.logits for run in runs]) for runs in (predictions, baseline))
+        counted, theirs = (
+            np.stack([self._counts(r) for r in runs]) for runs in (predictions, baseline)
+        )
         return {
             "difference": paired.f1_difference(counted, theirs),
             "agreement": paired.agreement(mine.argmax(2), others.argmax(2)),
             "divergence": paired.divergence(mine, others),
         }
 
-    def agrees(self, expected: np.ndarray, found: np.ndarray, exact: bool) -> np.ndarray:
-        same: np.ndarray = expected.argmax(axis=1) == found.argmax(axis=1)
+    def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
+        same: np.ndarray = expected.argmax(axis=1) == actual.argmax(axis=1)
         return same
 
     # Predicting.
@@ -206,26 +210,26 @@ class TokenClassification(Kind):
     def answer(
         self, row: tuple[str, ...], encoding: Encoding, logits: np.ndarray
     ) -> dict[str, Any]:
-        """Find the entities, with the places of their letters in the text."""
+        """Find the entities, with their first and last letters in the text."""
         from scipy.special import softmax
 
         first = _first_pieces(encoding.word_ids)
         shares = softmax(logits[list(first.values())], axis=-1)
         spans = [match.span() for match in _WORD.finditer(row[0])]
         places = [spans[word] for word in first]
-        found = []
+        answers = []
         for kind, start, end in entities(self._tags(shares.argmax(-1))):
             letters = places[start][0], places[end][1]
-            found.append({
+            answers.append({
                 "type": kind, "text": row[0][slice(*letters)], "start": letters[0],
                 "end": letters[1], "probability": float(shares[start : end + 1].max(-1).mean()),
             })  # fmt: skip
-        return {"text": row[0], "entities": found}
+        return {"text": row[0], "entities": answers}
 
     def line(self, answer: dict[str, Any]) -> str:
-        found = [f"{e['type']} {e['text']!r} {e['start']}-{e['end']} {e['probability']:.4f}"
+        parts = [f"{e['type']} {e['text']!r} {e['start']}-{e['end']} {e['probability']:.4f}"
                  for e in answer["entities"]]  # fmt: skip
-        return ", ".join(found) or "no entity"
+        return ", ".join(parts) or "no entity"
 
 
 def _spaced(words: list[str], tokenizer: Tokenizer) -> list[str]:
@@ -239,18 +243,18 @@ def _spaced(words: list[str], tokenizer: Tokenizer) -> list[str]:
 
 
 def _inner(feature: Any) -> Any:
-    """What a column of lists holds; None for another column."""
+    """Return the type inside a column of lists; None for another column."""
     inner = getattr(feature, "feature", None)
     return inner if hasattr(inner, "dtype") else None
 
 
 def _first_pieces(words: Sequence[int | None]) -> dict[int, int]:
-    """The place of each word's first piece, word by word."""
-    found: dict[int, int] = {}
+    """Map each word to the place of its first piece."""
+    places: dict[int, int] = {}
     for place, word in enumerate(words):
         if word is not None:
-            found.setdefault(word, place)
-    return found
+            places.setdefault(word, place)
+    return places
 
 
 def _on_first_pieces(words: Sequence[int | None], tags: Sequence[int]) -> list[int]:

@@ -155,7 +155,7 @@ def test_asking_for_a_split_that_is_not_there_says_which_are(tmp_path: Path) -> 
 
 def test_data_without_train_is_refused(tmp_path: Path) -> None:
     place = folder(tmp_path, validation=distinct(10), test=distinct(10))
-    with pytest.raises(DataError, match="no split 'train'; there are test, validation"):
+    with pytest.raises(DataError, match="no split 'train'; the data has test, validation"):
         prepare(place)
 
 

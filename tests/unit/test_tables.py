@@ -131,7 +131,7 @@ def test_an_index_column_without_a_name_does_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize("before", [0, 3, 10_000])
 @pytest.mark.parametrize(
     ("suffix", "separator", "advice"),
-    [(".csv", ",", "in quotes"), (".tsv", "\t", "tabs out")],
+    [(".csv", ",", "in quotes"), (".tsv", "\t", "Remove the tabs")],
 )
 def test_a_row_with_more_cells_than_the_header_is_refused_with_its_line(
     tmp_path: Path, before: int, suffix: str, separator: str, advice: str
