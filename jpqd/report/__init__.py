@@ -1,1 +1,1 @@
-"""Sealed figures as tables and pages. Nothing is computed again."""
+"""Reports of sealed figures as tables and pages. Nothing is computed again."""

@@ -1,4 +1,4 @@
-"""The terminal's tables: the arms, then the speeds of each workload; they fit 80 columns."""
+"""A benchmark's tables for a terminal of 80 columns: the arms, then each workload's speeds."""
 
 from collections.abc import Iterator
 
@@ -13,17 +13,17 @@ _RIGHT = ("accuracy", "MB", "RSS MB", "p50", "p90", "p95", "p99", "rows/s", "spe
 def tables(bench: Bench) -> Iterator[Table]:
     yield _arms(bench)
     for workload in bench.workloads:
-        found = [m for m in bench.measurements if m.workload == workload.name]
-        closed: dict[str, Measurement] = {m.mode: m for m in found if m.mode != "open_loop"}
+        measurements = [m for m in bench.measurements if m.workload == workload.name]
+        closed: dict[str, Measurement] = {m.mode: m for m in measurements if m.mode != "open_loop"}
         if closed:
             title = f"{workload.name}, {bench.asked.threads} threads, {bench.asked.device}"
             yield _closed(f"{title}, padding {workload.padding:.0%}, ms", bench, closed)
-        if served := [m for m in found if m.mode == "open_loop"]:
+        if served := [m for m in measurements if m.mode == "open_loop"]:
             yield _open(f"{workload.name}, open loop, ms", bench, served)
 
 
 def _arms(bench: Bench) -> Table:
-    """What does not change with the workload."""
+    """Make the table of what does not change with the workload."""
     table = _table("Arms", "arm", "backend", "precision", "accuracy", "n", "MB", "RSS MB")
     for arm in bench.arms:
         table.add_row(
@@ -37,11 +37,11 @@ def _arms(bench: Bench) -> Table:
     return table
 
 
-def _closed(title: str, bench: Bench, found: dict[str, Measurement]) -> Table:
-    """Speedups are of latency where that was measured."""
+def _closed(title: str, bench: Bench, measurements: dict[str, Measurement]) -> Table:
+    """Make the table of a workload; speedups are of latency where that was measured."""
     table = _table(title, "arm", "n", "p50", "p90", "p95", "p99", "rows/s", "speedup")
-    first = next(iter(found.values()))
-    most = found.get("throughput", first)
+    first = next(iter(measurements.values()))
+    most = measurements.get("throughput", first)
     for arm in bench.arms:
         figures = first.arms[arm.name]
         rows = _number(most.arms[arm.name].rows_per_second.value)
@@ -49,10 +49,10 @@ def _closed(title: str, bench: Bench, found: dict[str, Measurement]) -> Table:
     return table
 
 
-def _open(title: str, bench: Bench, found: list[Measurement]) -> Table:
+def _open(title: str, bench: Bench, measurements: list[Measurement]) -> Table:
     table = _table(title, "arm", "load", "rows/s", "n", "p50", "p90", "p95", "p99")
     for arm in bench.arms:
-        for measurement in found:
+        for measurement in measurements:
             figures = measurement.arms[arm.name]
             rows = _number(figures.rows_per_second.value)
             table.add_row(arm.name, f"{measurement.rate:.0%}", rows, *_latency(figures))
@@ -60,19 +60,19 @@ def _open(title: str, bench: Bench, found: list[Measurement]) -> Table:
 
 
 def notes(bench: Bench) -> Iterator[str]:
-    """What a reader of the table has to know."""
+    """Yield notes that a reader of the table must know."""
     disturbed = sum(len(measurement.disturbed) for measurement in bench.measurements)
     if disturbed:
         yield (
             f"in {disturbed} of {sum(m.blocks for m in bench.measurements)} blocks other programs "
-            "had the processors; measure again on a quiet machine"
+            "used the processors; measure again on a quiet machine"
         )
     for arm in bench.arms:
         if arm.energy_note:
             yield f"energy: {arm.energy_note}"
             break
     if not bench.complete:
-        yield "interrupted: these are the blocks until then"
+        yield "interrupted: the figures are of the blocks measured before that"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -86,14 +86,17 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _latency(figures: Figures) -> list[str]:
-    found = figures.latency_ms
-    if found is None:
+    latency = figures.latency_ms
+    if latency is None:
         return ["", "", "", "", ""]
-    return [str(found.n), *(_percentile(p) for p in (found.p50, found.p90, found.p95, found.p99))]
+    return [
+        str(latency.n),
+        *(_percentile(p) for p in (latency.p50, latency.p90, latency.p95, latency.p99)),
+    ]
 
 
 def _percentile(estimate: Estimate) -> str:
-    """`n<299`: it takes 299 requests, and there are fewer."""
+    """Write a percentile; `n<299` means that it needs 299 requests and there are fewer."""
     return f"n<{estimate.needs}" if estimate.value is None else _number(estimate.value)
 
 
@@ -104,12 +107,12 @@ def _ratio(estimate: Estimate | None) -> str:
     return f"{ratio}x [{low}, {high}]" if low else f"{ratio}x"
 
 
-def _accuracy(found: Accuracy | None) -> list[str]:
-    return ["", ""] if found is None else [f"{found.value:.4f}", str(found.n)]
+def _accuracy(accuracy: Accuracy | None) -> list[str]:
+    return ["", ""] if accuracy is None else [f"{accuracy.value:.4f}", str(accuracy.n)]
 
 
 def _number(value: float | None) -> str:
-    """Three digits, also where the last is 0."""
+    """Write a number with three digits, trailing zeros included."""
     if value is None:
         return ""
     return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"

@@ -1,4 +1,4 @@
-"""Stages set against a baseline on the same rows: sealed predictions turned into one table."""
+"""The comparison of stages with a baseline on the same rows, from sealed predictions."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from jpqd.tasks import Kind
 
 @dataclass(frozen=True)
 class Row:
-    """A stage over all runs. Shares are fractions, as in manifests."""
+    """One stage over all runs. Shares are fractions, as in manifests."""
 
     stage: str
     n: int
@@ -32,12 +32,12 @@ class Row:
     """The value of every run, in the order of the runs."""
     model: dict[str, Any]
     difference: tuple[float, float, float] | None = None
-    """To the baseline, with its 95% interval; None for the baseline itself."""
+    """The difference to the baseline with its 95% interval; None for the baseline itself."""
     mcnemar_p: float | None = None
     agreement: float | None = None
-    """With the baseline: share of the same classes, or correlation of the predictions."""
+    """The share of classes equal to the baseline's, or the correlation with its predictions."""
     divergence: float | None = None
-    """Of its probabilities from the baseline's. Tells stages apart long before accuracy does."""
+    """The divergence from the baseline's probabilities; more sensitive than accuracy."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Skipped:
     folder: str
     why: str
     expected: bool
-    """Nothing is wrong with it; it only has no predictions of these rows."""
+    """True where nothing is wrong: the stage just has no predictions of these rows."""
 
     def __str__(self) -> str:
         return f"{self.folder}: {self.why}"
@@ -71,7 +71,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Stage:
-    """What the same stage of every run predicted."""
+    """The predictions of one stage in every run."""
 
     manifests: list[Manifest]
     predictions: list[Predictions]
@@ -79,15 +79,17 @@ class _Stage:
 
 def find(root: Path, names: list[str]) -> list[Run]:
     """Find runs by their names below `root`, or by their folders; the newest without names."""
-    found = [finder.find(root, name) for name in names] or [finder.find(root)]
-    folders = [run.folder.resolve() for run in found]
+    runs = [finder.find(root, name) for name in names] or [finder.find(root)]
+    folders = [run.folder.resolve() for run in runs]
     if again := {str(folder) for folder in folders if folders.count(folder) > 1}:
-        raise UserError(f"a run counts once, but was given again: {', '.join(sorted(again))}")
-    return found
+        raise UserError(
+            f"a run was given more than once: {', '.join(sorted(again))}. Name each run once."
+        )
+    return runs
 
 
 def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> Comparison:
-    """Every stage that was measured on the baseline's rows; only those `wanted`, if given."""
+    """Compare every stage measured on the baseline's rows, or only the `wanted` ones."""
     baseline = baseline or runs[0].baseline()
     _refuse([why for run in runs if (why := _unusable(run, baseline, None))])
     split = _split(runs[0].open(baseline).manifest)
@@ -104,7 +106,7 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
 def _choose(
     runs: list[Run], baseline: str, split: str, wanted: list[str] | None
 ) -> tuple[list[str], list[Skipped]]:
-    """The stages to set against the baseline. One that is asked for by name must be there."""
+    """Choose the stages to compare; a stage that is asked for by name must be there."""
     names, skipped = [], []
     for name in dict.fromkeys(wanted or [name for run in runs for name in _names(run)]):
         reasons = [why for run in runs if (why := _unusable(run, name, split))]
@@ -125,15 +127,15 @@ def _names(run: Run) -> list[str]:
 
 
 def _split(manifest: Manifest) -> str:
-    """The split whose predictions lie in the stage; none: ''."""
+    """Return the split whose predictions the stage holds; empty without one."""
     return next(iter(manifest.splits), "")
 
 
 def _unusable(run: Run, name: str, split: str | None) -> Skipped | None:
-    """Why a stage cannot be compared on a split, or on any when none is given."""
+    """Return why a stage cannot be compared on a split; None where it can."""
     folder = run.folder / name
     if name not in _names(run):
-        return Skipped(str(folder), f"no such stage; there are {', '.join(_names(run))}", False)
+        return Skipped(str(folder), f"no such stage; the run has {', '.join(_names(run))}", False)
     if name in run.unsealed:
         return Skipped(str(folder), "not sealed; run its recipe to the end", False)
     sealed = run.open(name)
@@ -153,20 +155,20 @@ def _refuse(reasons: list[Skipped]) -> None:
 
 
 def _read(runs: list[Run], name: str, truth: np.ndarray) -> _Stage:
-    """Rows carry no names: their labels, in the split's order, show that they are the same."""
+    """Read a stage's predictions; refuse labels that differ, which show that rows differ."""
     files = [predictions.load(run.folder / name / PREDICTIONS)[0] for run in runs]
     for run, file in zip(runs, files, strict=True):
         if not np.array_equal(file.labels, truth):
             raise UserError(
-                f"{run.folder / name}: its {len(file.labels)} labels are not the {len(truth)} of "
-                f"the baseline of {runs[0].folder}. Only stages that were measured on "
+                f"{run.folder / name}: its {len(file.labels)} labels differ from the {len(truth)} "
+                f"labels of the baseline of {runs[0].folder}. Only stages that were measured on "
                 "the same split of the same data can be compared; choose with --stages."
             )
     return _Stage([run.open(name).manifest for run in runs], files)
 
 
 def _row(kind: Kind, name: str, stage: _Stage, against: _Stage | None) -> Row:
-    each = [kind.value(found) for found in stage.predictions]
+    each = [kind.value(answers) for answers in stage.predictions]
     figures = kind.compare(stage.predictions, against.predictions) if against else {}
     model = _model([manifest.model for manifest in stage.manifests])
     return Row(name, stage.predictions[0].count, float(np.mean(each)), each, model, **figures)
@@ -174,19 +176,19 @@ def _row(kind: Kind, name: str, stage: _Stage, against: _Stage | None) -> Row:
 
 def _model(facts: list[ModelFacts | None]) -> dict[str, Any]:
     """Summarize the models of all runs: the mean of a number, each precision once."""
-    found: dict[str, Any] = {}
+    means: dict[str, Any] = {}
     for key in ("encoder_share", "nonzero_share", "parameters"):
         values = [value for one in facts if one and (value := getattr(one, key)) is not None]
-        found[key] = float(np.mean(values)) if values and len(values) == len(facts) else None
+        means[key] = float(np.mean(values)) if values and len(values) == len(facts) else None
     precisions = sorted({one.precision for one in facts if one})
-    return {**found, "precision": ", ".join(precisions) or None}
+    return {**means, "precision": ", ".join(precisions) or None}
 
 
-def table(found: Comparison) -> Group:
-    """For the terminal: what the stages say, and below what they are."""
-    cells = _cells(found)
+def table(comparison: Comparison) -> Group:
+    """Return tables for the terminal: the figures of the stages, and below their models."""
+    cells = _cells(comparison)
     middle = cells[0].index("encoder %")
-    says = _table(_title(found), [line[:middle] for line in cells])
+    says = _table(_title(comparison), [line[:middle] for line in cells])
     return Group(says, _table("Models", [[line[0], *line[middle:]] for line in cells]))
 
 
@@ -199,28 +201,28 @@ def _table(title: str, cells: list[list[str]]) -> Table:
     return table
 
 
-def markdown(found: Comparison) -> str:
-    """For a page on GitHub."""
-    head, *rows = _cells(found)
+def markdown(comparison: Comparison) -> str:
+    """Return a table for GitHub."""
+    head, *rows = _cells(comparison)
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join([f"{_title(found)}\n", *(f"| {' | '.join(line)} |" for line in lines)])
+    return "\n".join([f"{_title(comparison)}\n", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
-def _title(found: Comparison) -> str:
-    names = ", ".join(Path(run).name for run in found.runs)
-    n = found.stages[0].n
+def _title(comparison: Comparison) -> str:
+    names = ", ".join(Path(run).name for run in comparison.runs)
+    n = comparison.stages[0].n
     return (
-        f"{names}: {found.split}, n = {n}, against {found.baseline} on the same rows "
+        f"{names}: {comparison.split}, n = {n}, against {comparison.baseline} on the same rows "
         f"(95% intervals over rows, {paired.RESAMPLES:,} resamples)"
     )
 
 
-def _cells(found: Comparison) -> list[list[str]]:
-    """The head and a line for each stage; what no stage has is left out."""
-    lines = [_line(row, found.metric) for row in found.stages]
+def _cells(comparison: Comparison) -> list[list[str]]:
+    """Return the head and a line for each stage, without columns that are empty."""
+    lines = [_line(row, comparison.metric) for row in comparison.stages]
     optional = {"McNemar p": "mcnemar_p", "KL": "divergence"}
     never = [column for column, name in optional.items()
-             if all(getattr(row, name) is None for row in found.stages)]  # fmt: skip
+             if all(getattr(row, name) is None for row in comparison.stages)]  # fmt: skip
     lines = [{k: v for k, v in line.items() if k not in never} for line in lines]
     return [list(lines[0]), *(list(line.values()) for line in lines)]
 

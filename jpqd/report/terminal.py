@@ -1,4 +1,4 @@
-"""Tables for the terminal: what a run holds, and what a plan would do."""
+"""Tables for the terminal: the stages of a run, and the steps of a plan."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _SHOWN = ("accuracy", "f1", "matthews", "pearson", "spearman", "precision", "rec
 
 
 def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = ()) -> Table:
-    """One row for each split that a stage measured, and one for what is not sealed yet."""
+    """Make a table with one row for each split of a stage, and one for each unsealed stage."""
     table = terminal.new_table(title)
     for column in ("stage", "use", "split", "n", "metrics", "size", "took"):
         table.add_column(column, justify="right" if column in ("n", "size", "took") else "left")
@@ -33,12 +33,12 @@ def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = 
 
 
 def _figures(figures: dict[str, Any]) -> str:
-    shown = []
+    parts = []
     for name in (name for name in _SHOWN if name in figures):
         low, high = figures.get(f"{name}_95") or (None, None)
         interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
-        shown.append(f"{name} {figures[name]:.4f}{interval}")
-    return ", ".join(shown)
+        parts.append(f"{name} {figures[name]:.4f}{interval}")
+    return ", ".join(parts)
 
 
 def _megabytes(size: float) -> str:
@@ -46,7 +46,7 @@ def _megabytes(size: float) -> str:
 
 
 def plan_table(title: str, steps: list[Step]) -> Table:
-    """What would run, why, what it reads and the room that it takes."""
+    """Make a table of steps: their state and its reason, their inputs and the disk space."""
     table = terminal.new_table(title)
     for column in ("stage", "use", "state", "why", "reads", "disk"):
         table.add_column(column, overflow="fold")

@@ -1,4 +1,4 @@
-"""Figures in words: each with its interval, its n, or what is missing for one."""
+"""Figures as text: each with its interval and n, or with the reason why it has none."""
 
 from jpqd.core.bench_result import Accuracy, Arm, Estimate
 
@@ -7,33 +7,33 @@ INTERVAL = "[95%]"
 
 
 def number(value: float | None) -> str:
-    """Three digits, and all of what is larger."""
+    """Write a number with three digits, or as a whole number where that is longer."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
-def measured(found: Estimate | None, unit: str = "") -> str:
-    """With its interval, or the number of requests that it takes."""
-    if found is None:
+def measured(estimate: Estimate | None, unit: str = "") -> str:
+    """Write an estimate with its interval, or the number of requests that it needs."""
+    if estimate is None:
         return NONE
-    if found.value is None:
-        return f"needs n >= {found.needs}" if found.needs else NONE
-    text = f"{number(found.value)}{unit}"
-    if found.low is None or found.high is None:
+    if estimate.value is None:
+        return f"needs n >= {estimate.needs}" if estimate.needs else NONE
+    text = f"{number(estimate.value)}{unit}"
+    if estimate.low is None or estimate.high is None:
         return text
-    return f"{text} [{number(found.low)}, {number(found.high)}]"
+    return f"{text} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
-def ratio(found: Estimate | None) -> str:
-    if found is None or found.value is None:
+def ratio(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None:
         return NONE
-    inside = "" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]"
-    return f"{found.value:.2f}x{inside}"
+    inside = "" if estimate.low is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f}x{inside}"
 
 
 def score(metric: str, value: float | None, interval: object = None) -> str:
-    """An accuracy in percent, a correlation as it is."""
+    """Write an accuracy in percent, and a correlation as it is."""
     if value is None:
         return NONE
     scale, places = scale_of(metric)
@@ -44,18 +44,18 @@ def score(metric: str, value: float | None, interval: object = None) -> str:
     return f"{text} [{low}, {high}]"
 
 
-def said(metric: str, value: float, interval: object = None) -> str:
-    """In a sentence."""
+def sentence(metric: str, value: float, interval: object = None) -> str:
+    """Write a metric and its score as part of a sentence."""
     text, percent = score(metric, value, interval), "%" if is_percent(metric) else ""
     first, *rest = text.split(" ", 1)
     return " ".join([metric, f"{first}{percent}", *rest])
 
 
-def difference(metric: str, found: tuple[float, float, float] | None) -> str:
-    if found is None:
+def difference(metric: str, interval: tuple[float, float, float] | None) -> str:
+    if interval is None:
         return NONE
     scale, places = scale_of(metric)
-    middle, low, high = (f"{value * scale:+.{places}f}" for value in found)
+    middle, low, high = (f"{value * scale:+.{places}f}" for value in interval)
     return f"{middle} [{low}, {high}]"
 
 
@@ -64,7 +64,7 @@ def scale_of(metric: str) -> tuple[int, int]:
 
 
 def is_percent(metric: str) -> bool:
-    """Shares are shown in percent, correlations as they are."""
+    """Return whether a metric is a share, which is shown in percent."""
     return metric in ("accuracy", "f1", "precision", "recall")
 
 
@@ -76,11 +76,11 @@ def titled(metric: str) -> str:
     return f"{metric}, %" if is_percent(metric) else metric
 
 
-def accuracy(found: Accuracy | None) -> str:
-    """Of an arm."""
-    if found is None:
+def accuracy(figure: Accuracy | None) -> str:
+    """Write the accuracy of an arm."""
+    if figure is None:
         return NONE
-    return f"{score(found.metric, found.value, found.interval)}, n {found.n}"
+    return f"{score(figure.metric, figure.value, figure.interval)}, n {figure.n}"
 
 
 def share(value: float | None) -> str:
@@ -91,5 +91,5 @@ def megabytes(size: float | None) -> str:
     return NONE if size is None else f"{size / 1e6:.2f}"
 
 
-def arm(found: Arm) -> str:
-    return f"{found.backend} {found.precision}"
+def arm(arm: Arm) -> str:
+    return f"{arm.backend} {arm.precision}"

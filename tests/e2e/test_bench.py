@@ -126,7 +126,7 @@ def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
     assert not made.complete
     assert 0 < made.measurements[0].blocks < 600
     assert made.measurements[0].arms["small_ir"].latency_ms is not None
-    assert "interrupted: these are the blocks until then" in err
+    assert "interrupted: the figures are of the blocks measured before that" in err
     assert nobody_left(process.pid)
 
 

@@ -173,19 +173,19 @@ def test_other_rows_are_refused_with_the_stage_that_has_them(run: Path, tmp_path
     seal(run, "elsewhere", classes(3), 1 - TRUTH)
     done = compare(run)
     assert done.exit_code == 2
-    assert f"{run}/elsewhere: its 40 labels are not the 40 of" in done.stderr
+    assert f"{run}/elsewhere: its 40 labels differ from the 40 labels of" in done.stderr
     seal(tmp_path / "two", "teacher", classes(0)[:30], TRUTH[:30])
     seal(tmp_path / "two", "small", classes(0)[:30], TRUTH[:30])
     done = compare(run, tmp_path / "two", "--stages", "small")
     assert done.exit_code == 2
-    assert f"{tmp_path}/two/teacher: its 30 labels are not the 40 of" in done.stderr
+    assert f"{tmp_path}/two/teacher: its 30 labels differ from the 40 labels of" in done.stderr
 
 
 def test_mistakes_say_what_there_is(run: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (["three", "--runs", tmp_path], "there is no run 'three'"),
-        ([run, run], "given again"),
-        ([run, "--stages", "smal"], "one/smal: no such stage; there are teacher, small"),
+        ([run, run], "given more than once"),
+        ([run, "--stages", "smal"], "one/smal: no such stage; the run has teacher, small"),
         ([run, "--baseline", "best"], "one/best: no such stage"),
         ([run, "--stages", "teacher"], "no other stage to compare with teacher on validation"),
     ):

@@ -193,7 +193,7 @@ def test_the_newest_benchmark_counts(run: Path) -> None:
 def test_a_disturbed_benchmark_says_so(run: Path) -> None:
     made_run.benchmark(run, disturbed=(3, 7))
     text = Reader(written(run)[0]).text
-    assert "in 2 of 30 blocks other programs had the processors" in text
+    assert "in 2 of 30 blocks other programs used the processors" in text
     assert "disturbed by other programs: 3, 7" in text
 
 

@@ -1,4 +1,4 @@
-"""The report's charts, drawn from the figures that stand in its tables."""
+"""The report's charts, drawn from the figures in its tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jpqd.report.page.gather import Page
 
 _STEPS = [1, 2, 5, 10]
 _LETTER, _LINE = 5.2, 12.0
-"""Points that a letter and a line of a name take."""
+"""The width of a letter and the height of a line, in points."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class _Point:
 
 
 def tradeoff(page: Page) -> Chart | None:
-    """Accuracy against latency; the frontier joins arms that no other beats in both."""
+    """Draw accuracy against latency; a line joins the arms that no other arm beats in both."""
     points = list(_points(page))
     if len(points) < 2 or page.latency is None:
         return None
@@ -61,7 +61,7 @@ def tradeoff(page: Page) -> Chart | None:
     title = f"Accuracy against latency: {page.latency.workload}"
     note = (
         f"Whiskers are 95% intervals; n = {points[0].n} rows for accuracy. On the frontier (no "
-        f"other is both faster and more accurate): {named}.{_left_out(page, points)}"
+        f"other is both faster and more accurate): {named}.{_missing_points(page, points)}"
     )
     return Chart(title, svg.text(drawn, "tradeoff", title, note), note)
 
@@ -70,18 +70,18 @@ def _points(page: Page) -> Iterator[_Point]:
     if page.bench is None or page.latency is None:
         return
     for place, arm in enumerate(page.bench.arms):
-        found, latency = arm.accuracy, page.latency.arms[arm.name].latency_ms
-        if found and latency and latency.p50.value is not None:
-            yield _Point(arm, svg.colour(place), latency.p50, found.value, found.interval, found.n)
+        score, latency = arm.accuracy, page.latency.arms[arm.name].latency_ms
+        if score and latency and latency.p50.value is not None:
+            yield _Point(arm, svg.colour(place), latency.p50, score.value, score.interval, score.n)
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Places of those that nothing beats, from the fastest on: lower first, higher second."""
-    found: list[int] = []
+    """Return the places of the points that nothing beats: lower first, higher second value."""
+    best: list[int] = []
     for place in sorted(range(len(points)), key=lambda p: (points[p][0], -points[p][1])):
-        if not found or points[place][1] > points[found[-1]][1]:
-            found.append(place)
-    return found
+        if not best or points[place][1] > points[best[-1]][1]:
+            best.append(place)
+    return best
 
 
 def _frontier(axes: Axes, points: Sequence[_Point], scale: float) -> None:
@@ -101,7 +101,7 @@ def _point(axes: Axes, point: _Point, scale: float) -> None:
 
 
 def _names(axes: Axes, points: Sequence[_Point], scale: float) -> None:
-    """Beside the points; where a name or a point is in the way, further up or down, with a line."""
+    """Write names beside the points; where one is in the way, move it and draw a line."""
     dots = 72 / axes.get_figure().dpi  # type: ignore[union-attr]
     at = {p.arm.name: (p.latency.value or 0.0, p.accuracy * scale) for p in points}
     places = {name: axes.transData.transform(xy) * dots for name, xy in at.items()}
@@ -127,15 +127,15 @@ def _is_free(
 
 
 def _heights() -> Iterator[float]:
-    """Above and below a point, in the order in which they are tried."""
+    """Yield heights above and below a point, in the order in which they are tried."""
     for step in itertools.count():
         yield 6 + _LINE * step
         yield -12 - _LINE * step
 
 
-def _left_out(page: Page, points: Sequence[_Point]) -> str:
-    shown = {point.arm.name for point in points}
-    rest = [arm.name for arm in (page.bench.arms if page.bench else []) if arm.name not in shown]
+def _missing_points(page: Page, points: Sequence[_Point]) -> str:
+    drawn = {point.arm.name for point in points}
+    rest = [arm.name for arm in (page.bench.arms if page.bench else []) if arm.name not in drawn]
     if not rest:
         return ""
     return f" Without a measured accuracy or p50: {', '.join(rest)} (jpqd bench --accuracy)."
@@ -149,7 +149,7 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def distributions(page: Page) -> Chart | None:
-    """A histogram for each arm, on one logarithmic axis."""
+    """Draw a histogram for each arm on one logarithmic axis."""
     times = _times(page)
     if not times or page.latency is None:
         return None
@@ -159,7 +159,7 @@ def distributions(page: Page) -> Chart | None:
     axes = drawn.add_subplot()
     for place, values in enumerate(times.values()):
         _ridge(axes, -place, values, bins, svg.colour(place))
-    axes.set_yticks([0.3 - place for place in range(len(times))], labels=_counted(times))
+    axes.set_yticks([0.3 - place for place in range(len(times))], labels=_names_with_n(times))
     _logarithmic(axes)
     svg.quiet(axes, "x")
     axes.set(xlabel="latency, ms (logarithmic)")
@@ -173,11 +173,11 @@ def distributions(page: Page) -> Chart | None:
 
 
 def _times(page: Page) -> dict[str, np.ndarray]:
-    """The raw times of the measurement that stands for all."""
-    found, bench, samples = page.latency, page.bench, page.samples
-    if found is None or bench is None or samples is None or found.mode != "latency":
+    """Return the raw times of the page's main measurement."""
+    latency, bench, samples = page.latency, page.bench, page.samples
+    if latency is None or bench is None or samples is None or latency.mode != "latency":
         return {}
-    mine = samples["measurement"] == bench.measurements.index(found)
+    mine = samples["measurement"] == bench.measurements.index(latency)
     names = [str(name) for name in samples["arms"]]
     times = {
         name: samples["milliseconds"][mine & (samples["arm"] == place)]
@@ -194,12 +194,12 @@ def _ridge(axes: Axes, floor: float, values: np.ndarray, bins: np.ndarray, colou
     axes.vlines(float(np.median(values)), floor, floor + 0.8, color=svg.INK, linewidth=1.4)
 
 
-def _counted(times: dict[str, np.ndarray]) -> list[str]:
+def _names_with_n(times: dict[str, np.ndarray]) -> list[str]:
     return [f"{name}\nn {len(values)}" for name, values in times.items()]
 
 
 def layers(page: Page) -> Iterator[Chart]:
-    """For each stage that was cut: what is left of every layer, in front of what was there."""
+    """Draw, for each pruned stage, what is left of every layer in front of the whole layer."""
     whole = tables.dense(page)
     if whole is not None:
         yield from (_layers(whole, stage) for stage in tables.cut(page))
@@ -244,7 +244,7 @@ def _bars(axes: Axes, before: Sequence[int], left: Sequence[int], colour: str) -
 
 
 def curves(page: Page) -> Iterator[Chart]:
-    """Of each stage that was trained."""
+    """Draw the training of each trained stage."""
     for stage in page.trained:
         if history := page.histories.get(stage.stage):
             yield _curves(stage, history)
@@ -261,8 +261,8 @@ def _curves(stage: Manifest, history: list[dict[str, Any]]) -> Chart:
     drawn = svg.figure(2.1)
     for place, (key, label, factor) in enumerate(panels):
         axes = drawn.add_subplot(1, len(panels), place + 1)
-        found = [(e["epoch"], e[key] * factor, e.get("step")) for e in history if key in e]
-        _curve(axes, found, svg.colour(place), facts.get("best_step") if key == chooser else None)
+        points = [(e["epoch"], e[key] * factor, e.get("step")) for e in history if key in e]
+        _curve(axes, points, svg.colour(place), facts.get("best_step") if key == chooser else None)
         axes.set(title=label, xlabel="epoch")
     title = f"Training of {stage.stage}"
     n = next((entry["select_n"] for entry in history if "select_n" in entry), None)
@@ -273,11 +273,11 @@ def _curves(stage: Manifest, history: list[dict[str, Any]]) -> Chart:
     return Chart(title, svg.text(drawn, f"training-{stage.stage}", title, note), note)
 
 
-def _curve(axes: Axes, found: Sequence[tuple[float, float, Any]], colour: str, best: Any) -> None:
-    epochs, values, _ = zip(*found, strict=True)
-    few = "o" if len(found) < 12 else ""
+def _curve(axes: Axes, points: Sequence[tuple[float, float, Any]], colour: str, best: Any) -> None:
+    epochs, values, _ = zip(*points, strict=True)
+    few = "o" if len(points) < 12 else ""
     axes.plot(epochs, values, color=colour, linewidth=1.4, marker=few, markersize=3.5)
-    for epoch, value, step in found:
+    for epoch, value, step in points:
         if best is not None and step == best:
             axes.plot(epoch, value, "o", markersize=9, markerfacecolor="none",
                       markeredgecolor=svg.INK)  # fmt: skip

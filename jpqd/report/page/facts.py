@@ -1,4 +1,4 @@
-"""What a run was made on and asked for, as tables of two columns."""
+"""The machine, the versions and the recipe of a run, as tables of two columns."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jpqd.report.page.tables import Table
 
 
 def environment(page: Page) -> Table:
-    """Of the stages; one that was made elsewhere is named."""
-    found: dict[str, list[str]] = {}
+    """Make a table of the stages' environments; it lists every value that differs."""
+    facts: dict[str, list[str]] = {}
     for stage in page.stages:
         for name, value in _flat(stage.environment).items():
-            found.setdefault(name, []).append(value)
-    rows = [[name, ", ".join(dict.fromkeys(values))] for name, values in found.items()]
+            facts.setdefault(name, []).append(value)
+    rows = [[name, ", ".join(dict.fromkeys(values))] for name, values in facts.items()]
     made = sorted(stage.created for stage in page.stages)
     rows += [["stages made", f"{made[0]} to {made[-1]}"]]
     return Table("Stages were made on", ["", " "], rows, texts={" "})
@@ -31,19 +31,19 @@ def _flat(environment: dict[str, Any]) -> dict[str, str]:
 
 
 def host(bench: Bench) -> Table:
-    found = bench.host
-    governor = found.governor or "not known"
+    host = bench.host
+    governor = host.governor or "not known"
     rows = [
-        ["processor", found.processor],
-        ["its flags", ", ".join(found.flags) or words.NONE],
-        ["cores", f"{found.cores}, of which {len(found.affinity)} may be used"],
-        ["control group", f"{found.cgroup_cpus:g} processors" if found.cgroup_cpus else "no limit"],
+        ["processor", host.processor],
+        ["its flags", ", ".join(host.flags) or words.NONE],
+        ["cores", f"{host.cores}, of which {len(host.affinity)} may be used"],
+        ["control group", f"{host.cgroup_cpus:g} processors" if host.cgroup_cpus else "no limit"],
         ["governor", governor],
-        ["memory", f"{found.memory_gb:.1f} GB" if found.memory_gb else words.NONE],
-        ["load before, after", f"{_load(found.before.load_1min)}, {_load(found.after.load_1min)}"],
-        ["asked", _asked(bench)],
+        ["memory", f"{host.memory_gb:.1f} GB" if host.memory_gb else words.NONE],
+        ["load before, after", f"{_load(host.before.load_1min)}, {_load(host.after.load_1min)}"],
+        ["asked", _settings(bench)],
         ["measured", f"{bench.created}, in {bench.seconds:.0f} s"],
-        *([name, value] for name, value in _flat(found.environment).items()),
+        *([name, value] for name, value in _flat(host.environment).items()),
     ]
     return Table("Benchmark ran on", ["", " "], rows, texts={" "})
 
@@ -52,7 +52,7 @@ def _load(value: float | None) -> str:
     return words.NONE if value is None else f"{value:.2f}"
 
 
-def _asked(bench: Bench) -> str:
+def _settings(bench: Bench) -> str:
     asked = bench.asked
     batches = ", ".join(map(str, asked.batches))
     length = asked.length or "real lengths"
@@ -63,9 +63,9 @@ def _asked(bench: Bench) -> str:
 
 
 def recipe(page: Page) -> str:
-    """As YAML, without what was left at nothing."""
+    """Return the recipe as YAML, without keys that are not set."""
     return yaml.safe_dump(
-        _without_nothing(page.recipe),
+        _without_none(page.recipe),
         sort_keys=False,
         allow_unicode=True,
         default_flow_style=None,
@@ -73,9 +73,9 @@ def recipe(page: Page) -> str:
     )
 
 
-def _without_nothing(value: Any) -> Any:
+def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_nothing(v) for k, v in value.items() if v is not None}
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):
-        return [_without_nothing(entry) for entry in value]
+        return [_without_none(entry) for entry in value]
     return value

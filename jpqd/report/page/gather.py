@@ -1,4 +1,4 @@
-"""What a report shows of a run: its manifests, recipe, histories and benchmark, as sealed."""
+"""The contents of a report, as sealed in a run: manifests, recipe, histories and benchmark."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ Samples = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Page:
+    """The contents of one report."""
+
     run: Run
     recipe: dict[str, Any]
     stages: list[Manifest]
-    """From the baseline on in the recipe's order, an IR behind the stage that it was made of."""
+    """The stages in the recipe's order, baseline first, each IR after its own stage."""
     comparison: Comparison | None
     no_comparison: str
-    """Why there is none."""
+    """The reason why there is no comparison."""
     histories: dict[str, list[dict[str, Any]]]
     bench: Bench | None
     samples: Samples | None
@@ -43,7 +45,7 @@ class Page:
 
     @cached_property
     def metric(self) -> str:
-        """What stages are set against each other by."""
+        """The metric that compares the stages."""
         if self.comparison:
             return self.comparison.metric
         measured = [figures for stage in self.stages for figures in stage.splits.values()]
@@ -51,7 +53,7 @@ class Page:
 
     @cached_property
     def baseline(self) -> Manifest:
-        """The comparison's; without one that of the run, or any stage."""
+        """The baseline of the comparison, or else of the run, or else any stage."""
         try:
             wanted = self.comparison.baseline if self.comparison else self.run.baseline()
         except UserError:
@@ -65,7 +67,7 @@ class Page:
 
     @cached_property
     def main(self) -> Manifest:
-        """What the headline speaks of: the smallest trained stage, the later one of equals."""
+        """The stage of the headline: the smallest trained one, and the later one of equals."""
 
         def size(stage: Manifest) -> tuple[float, bool]:
             facts = stage.model
@@ -75,36 +77,37 @@ class Page:
         return min(reversed(self.trained), key=size) if self.trained else self.stages[-1]
 
     def difference(self, stage: str) -> Row | None:
-        """To the baseline on the same rows; None for the baseline itself."""
+        """Return a stage's difference to the baseline on the same rows; None for the baseline."""
         rows = self.comparison.stages if self.comparison else []
         return next((row for row in rows if row.stage == stage and row.difference), None)
 
     @cached_property
     def latency(self) -> Measurement | None:
-        """The measurement that stands for all: the first of latencies, or the first."""
-        found = self.bench.measurements if self.bench else []
-        return next((m for m in found if m.mode == "latency"), next(iter(found), None))
+        """The main measurement: the first one of latencies, or else the first one."""
+        known = self.bench.measurements if self.bench else []
+        return next((m for m in known if m.mode == "latency"), next(iter(known), None))
 
     @cached_property
     def throughput(self) -> Measurement | None:
-        """Of the same requests; where it was not measured, what latencies allow."""
-        found = self.bench.measurements if self.bench else []
-        same = [m for m in found if self.latency and m.workload == self.latency.workload]
+        """The measurement of throughput for the same requests, or else the main measurement."""
+        known = self.bench.measurements if self.bench else []
+        same = [m for m in known if self.latency and m.workload == self.latency.workload]
         return next((m for m in same if m.mode == "throughput"), self.latency)
 
     def arm(self, stage: str) -> Arm | None:
-        """How a stage is run: an IR as it is or as static copies, whichever is faster; anything
-        else by its first arm."""
+        """Return the arm that stands for a stage: the faster of an IR and its static copies, or the
+        stage's first arm.
+        """
         arms = [arm for arm in self.bench.arms if arm.stage == stage] if self.bench else []
         of_ir = [arm for arm in arms if arm.name in (stage, f"{stage}:static")]
         return min(of_ir, key=self._median) if of_ir else next(iter(arms), None)
 
     def _median(self, arm: Arm) -> float:
-        found = self.latency.arms[arm.name].latency_ms if self.latency else None
-        return math.inf if found is None or found.p50.value is None else found.p50.value
+        latency = self.latency.arms[arm.name].latency_ms if self.latency else None
+        return math.inf if latency is None or latency.p50.value is None else latency.p50.value
 
     def deployed(self, stage: Manifest) -> Arm | None:
-        """The arm of the stage's IR, or its own."""
+        """Return the arm of the stage's IR, or its own."""
         irs = [s.stage for s in self.stages if s.kind == "ir" and stage.stage in s.made_of]
         arms = [arm for name in [*irs, stage.stage] if (arm := self.arm(name))]
         return next(iter(arms), None)
@@ -113,20 +116,20 @@ class Page:
 def gather(run: Run) -> Page:
     stages = [stage for stage in run.in_order() if stage.kind != "bench"]
     if not stages:
-        raise UserError(f"{run.folder}: no stage is sealed yet. jpqd run makes them.")
+        raise UserError(f"{run.folder}: no stage is sealed yet. Run its recipe with jpqd run.")
     recipe = _recipe(run)
     comparison, why = _compare(run)
     bench, samples = _bench(run)
-    histories = {stage.stage: found for stage in stages if (found := _history(run, stage))}
+    histories = {stage.stage: past for stage in stages if (past := _history(run, stage))}
     return Page(run, recipe, stages, comparison, why, histories, bench, samples)
 
 
 def _recipe(run: Run) -> dict[str, Any]:
-    found = run.recipe
-    if not {"stages", "task"} <= found.keys():
+    recipe = run.recipe
+    if not {"stages", "task"} <= recipe.keys():
         path = run.folder / RECIPE
-        raise UserError(f"{path} is lost or damaged. jpqd run writes it again.")
-    return found
+        raise UserError(f"{path} is missing or damaged. Run the recipe again: jpqd run writes it.")
+    return recipe
 
 
 def _compare(run: Run) -> tuple[Comparison | None, str]:
@@ -137,10 +140,10 @@ def _compare(run: Run) -> tuple[Comparison | None, str]:
 
 
 def _history(run: Run, stage: Manifest) -> list[dict[str, Any]]:
-    """Read how it was trained; empty where nothing was."""
+    """Read the training history of a stage; empty where nothing was trained."""
     path = run.open(stage.stage).file(HISTORY)
-    found: list[dict[str, Any]] = json.loads(path.read_text()) if path else []
-    return found
+    history: list[dict[str, Any]] = json.loads(path.read_text()) if path else []
+    return history
 
 
 def _bench(run: Run) -> tuple[Bench | None, Samples | None]:
@@ -156,5 +159,5 @@ def _bench(run: Run) -> tuple[Bench | None, Samples | None]:
 
 
 def _load(path: Path) -> Samples:
-    with np.load(path, allow_pickle=False) as found:
-        return dict(found)
+    with np.load(path, allow_pickle=False) as samples:
+        return dict(samples)

@@ -1,4 +1,4 @@
-"""The main result in a sentence, and what has to be known before it is believed."""
+"""The main result in a sentence, and the notes that a reader must know."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main(page: Page) -> str:
 
 
 def others(page: Page) -> list[str]:
-    """What else was made smaller."""
+    """Return a sentence for each of the other smaller stages."""
     small = [stage for stage in page.trained if tables.share(stage) < 1]
     return [_sentence(page, stage) for stage in small if stage is not page.main]
 
@@ -32,15 +32,15 @@ def _sentence(page: Page, stage: Manifest) -> str:
 def _quality(page: Page, stage: Manifest) -> str:
     row = page.difference(stage.stage)
     if row and page.comparison:
-        found = words.difference(page.metric, row.difference)
+        difference = words.difference(page.metric, row.difference)
         unit = " points" if words.is_percent(page.metric) else f" of {page.metric}"
-        middle, interval = found.split(" ", 1)
+        middle, interval = difference.split(" ", 1)
         return f"{middle}{unit} {interval} against {page.comparison.baseline} (n {row.n})"
     for split, figures in stage.splits.items():
         if page.metric in figures:
             bounds = figures.get(f"{page.metric}_95")
-            found = words.said(page.metric, figures[page.metric], bounds)
-            return f"{found} on {split} (n {figures['n']})"
+            score = words.sentence(page.metric, figures[page.metric], bounds)
+            return f"{score} on {split} (n {figures['n']})"
     return ""
 
 
@@ -48,19 +48,19 @@ def _speed(page: Page, stage: Manifest) -> str:
     arm = page.deployed(stage)
     if page.bench is None or page.latency is None or arm is None:
         return ""
-    found = page.latency.arms[arm.name].speedup
-    if found is None or found.value is None:
+    speedup = page.latency.arms[arm.name].speedup
+    if speedup is None or speedup.value is None:
         return ""
     base = page.bench.arm(page.bench.baseline)
-    ratio = f"{words.ratio(found)} as fast as {words.arm(base)}"
+    ratio = f"{words.ratio(speedup)} as fast as {words.arm(base)}"
     return f"{ratio} ({arm.name}, {page.latency.workload})"
 
 
 def notes(page: Page) -> Iterator[str]:
-    """What stands in the way of a plain reading, on top of the page."""
-    yield from _unlike_their_models(page)
+    """Yield the notes on top of the page that qualify its figures."""
+    yield from _different_irs(page)
     if page.run.unsealed:
-        yield f"Not sealed, so not in here: {', '.join(page.run.unsealed)}."
+        yield f"Not sealed, so not in this report: {', '.join(page.run.unsealed)}."
     if page.no_comparison:
         yield f"No differences to a baseline: {page.no_comparison}"
     for entry in page.comparison.skipped if page.comparison else []:
@@ -70,18 +70,18 @@ def notes(page: Page) -> Iterator[str]:
     if page.bench is None:
         yield f"Speed and memory have not been measured. {missing_bench(page)}"
     else:
-        told = [note for note in bench_tables.notes(page.bench) if not note.startswith("energy")]
-        yield from (f"Benchmark: {note}." for note in told)
+        speed = [note for note in bench_tables.notes(page.bench) if not note.startswith("energy")]
+        yield from (f"Benchmark: {note}." for note in speed)
 
 
-def _unlike_their_models(page: Page) -> Iterator[str]:
-    """What runs in the end is the IR: its own accuracy counts where it differs."""
+def _different_irs(page: Page) -> Iterator[str]:
+    """Yield notes on IRs whose figures differ from their models': the IR is what runs."""
     for stage in page.stages:
         for split, figures in stage.splits.items():
             model = figures.get("pytorch", {}).get(page.metric)
             if stage.kind == "ir" and model not in (None, figures.get(page.metric)):
-                mine = words.said(page.metric, figures[page.metric])
-                its = words.said(page.metric, model)
+                mine = words.sentence(page.metric, figures[page.metric])
+                its = words.sentence(page.metric, model)
                 yield f"{stage.stage}: {mine} on {split}, its model {its} (n {figures['n']})."
 
 

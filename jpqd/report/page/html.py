@@ -1,4 +1,4 @@
-"""The page: one file with its style and charts in it, that asks nothing of a network."""
+"""The HTML page: one file with its style and charts, which needs no network."""
 
 from __future__ import annotations
 

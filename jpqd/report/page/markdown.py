@@ -21,17 +21,17 @@ def _parts(page: Page) -> Iterator[str]:
     if notes := [*headline.others(page), *headline.notes(page)]:
         yield "\n".join(f"- {plain(note)}" for note in notes)
     yield from _table(tables.stages(page))
-    shown = [tables.differences(page)]
+    parts = [tables.differences(page)]
     if page.bench:
-        shown += [*speed.measurements(page.bench), speed.arms(page.bench)]
-    for table in [*shown, tables.layers(page), tables.checks(page)]:
+        parts += [*speed.measurements(page.bench), speed.arms(page.bench)]
+    for table in [*parts, tables.layers(page), tables.checks(page)]:
         if table:
             yield from _table(table)
     yield "Brackets hold 95% intervals. Charts, environment and recipe are in `report.html`."
 
 
 def _table(table: Table) -> Iterator[str]:
-    """Title and note around it; a cell never breaks the row."""
+    """Yield a table with its title and note; a cell never breaks its row."""
     yield f"### {plain(table.title)}"
     rule = ["---:" if table.is_number(column) else "---" for column in range(len(table.head))]
     body = [[plain(cell) for cell in row] for row in [table.head, *table.rows]]
@@ -42,6 +42,6 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Shown as it is: no tag, no link, no cell of its own."""
+    """Escape a text so that it shows as it is: no tag, no link, no extra cell."""
     text = html.escape(" ".join(text.split()), quote=False)
     return re.sub(r"([\\`*|]|(?<=\])\()", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""The benchmark's tables: every arm in every measurement, and what it takes beside time."""
+"""The benchmark's tables: every arm in every measurement, and the other costs of each arm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jpqd.report.words import INTERVAL, NONE
 
 
 def measurements(bench: Bench) -> Iterator[Table]:
-    """One for each measurement, every arm in it."""
+    """Yield one table for each measurement, with every arm in it."""
     for measurement in bench.measurements:
         head = ["arm", "backend", "precision"]
         if measurement.mode != "throughput":
@@ -20,7 +20,7 @@ def measurements(bench: Bench) -> Iterator[Table]:
         if measurement.mode != "open_loop":
             head += [f"speed ratio {INTERVAL}"]
         rows = [_arm(bench, measurement, name) for name in measurement.arms]
-        yield Table(_measurement(measurement), head, rows, _measurement_note(bench, measurement))
+        yield Table(_title(measurement), head, rows, _measurement_note(bench, measurement))
 
 
 _PERCENTILES = ("p50", "p90", "p95", "p99")
@@ -40,32 +40,32 @@ def _arm(bench: Bench, measurement: Measurement, name: str) -> list[str]:
 
 
 def _latency(figures: Figures) -> list[str]:
-    found = figures.latency_ms
-    if found is None:
+    latency = figures.latency_ms
+    if latency is None:
         return [NONE] * (1 + len(_PERCENTILES))
-    return [str(found.n), *(words.measured(getattr(found, name)) for name in _PERCENTILES)]
+    return [str(latency.n), *(words.measured(getattr(latency, name)) for name in _PERCENTILES)]
 
 
-def _measurement(found: Measurement) -> str:
+def _title(measurement: Measurement) -> str:
     mode = {"latency": "Latency", "throughput": "Throughput", "open_loop": "Random arrivals"}
-    rate = f" at {found.rate:.0%} of capacity" if found.rate else ""
-    return f"{mode[found.mode]}{rate}, {found.workload}"
+    rate = f" at {measurement.rate:.0%} of capacity" if measurement.rate else ""
+    return f"{mode[measurement.mode]}{rate}, {measurement.workload}"
 
 
-def _measurement_note(bench: Bench, found: Measurement) -> str:
-    workload = next(w for w in bench.workloads if w.name == found.workload)
-    disturbed = ", ".join(map(str, found.disturbed)) or "none"
-    if len(found.disturbed) == found.blocks:
+def _measurement_note(bench: Bench, run: Measurement) -> str:
+    workload = next(w for w in bench.workloads if w.name == run.workload)
+    disturbed = ", ".join(map(str, run.disturbed)) or "none"
+    if len(run.disturbed) == run.blocks:
         disturbed = "all"
     return (
-        f"{bench.asked.device}, threads: {bench.asked.threads}; {found.blocks} blocks of "
-        f"{found.requests_per_block} requests, disturbed by other programs: {disturbed}; rows of "
+        f"{bench.asked.device}, threads: {bench.asked.threads}; {run.blocks} blocks of "
+        f"{run.requests_per_block} requests, disturbed by other programs: {disturbed}; rows of "
         f"{workload.source}, padding {workload.padding:.0%}."
     )
 
 
 def arms(bench: Bench) -> Table:
-    """What each arm takes beside time for a request."""
+    """Make the table of accuracy, size, memory and start of each arm."""
     head = ["arm", f"accuracy {INTERVAL}, n", "file, MB", "parameters", "memory, MB", "load, s",
             "compile, s", "from cache, s", "energy, J"]  # fmt: skip
     rows = [

@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG that belongs to the page: its colours, its font, the same each time."""
+"""Matplotlib figures as SVG in the page's own colours and font, the same each time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VARIABLES = {
     INK: "var(--ink)", SOFT: "var(--soft)", FAINT: "var(--faint)",
     **{colour: f"var(--series-{place})" for place, colour in enumerate(SERIES)},
 }  # fmt: skip
-"""Colours that no chart has; the style sheet says what they are in each theme."""
+"""Colours that no chart uses; the style sheet defines their values in each theme."""
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -46,7 +46,7 @@ _STYLE: dict[Any, Any] = {
     "savefig.transparent": True,
 }
 WIDTH = 6.8
-"""Inches; the page scales charts to its own width."""
+"""The width in inches; the page scales charts to its own width."""
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def style() -> Iterator[None]:
 
 
 def figure(height: float) -> Figure:
-    """Without pyplot: no window system, nothing that stays open."""
+    """Return a figure without pyplot: it needs no window system and nothing stays open."""
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
@@ -67,13 +67,13 @@ def colour(place: int) -> str:
 
 
 def quiet(axes: Axes, grid: str) -> None:
-    """Lines along one axis only."""
+    """Draw grid lines along one axis only."""
     axes.grid(False, axis="y" if grid == "x" else "x")
     axes.tick_params(length=0)
 
 
 def text(drawn: Figure, name: str, title: str, words: str) -> str:
-    """For inclusion in HTML. `words` tell what is seen to those who do not see it."""
+    """Return a figure as SVG for HTML; `words` describe it to readers who cannot see it."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     drawn.savefig(out, format="svg", metadata=nothing)

@@ -17,7 +17,7 @@ _WORDS = {"measured on", "precision", "backend", "arm", "file", "chosen by", "ma
 
 @dataclass(frozen=True)
 class Table:
-    """The first cell of a row names it."""
+    """A table whose first column names the rows."""
 
     title: str
     head: list[str]
@@ -30,7 +30,7 @@ class Table:
 
 
 def stages(page: Page) -> Table:
-    """From the baseline to what the run was for."""
+    """Make the main table: the stages from the baseline on."""
     head = [
         "stage", "measured on", "n", f"{words.titled(page.metric)} {INTERVAL}",
         f"{words.points(page.metric)} {INTERVAL}", "file, MB", "parameters", "encoder kept",
@@ -44,7 +44,7 @@ def stages(page: Page) -> Table:
 
 
 def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
-    """A line for each split that was measured."""
+    """Yield a row for each split that was measured."""
     facts = stage.model
     for split, figures in list(stage.splits.items()) or [(NONE, {})]:
         yield [
@@ -64,18 +64,18 @@ def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
 def _difference(page: Page, stage: Manifest) -> str:
     if stage is page.baseline:
         return "baseline"
-    found = page.difference(stage.stage)
-    return words.difference(page.metric, found.difference if found else None)
+    row = page.difference(stage.stage)
+    return words.difference(page.metric, row.difference if row else None)
 
 
 def _model_bytes(stage: Manifest) -> int | None:
-    """Weights and graph, without tokenizer, history and predictions."""
-    found = [
+    """Return the size of weights and graph, without tokenizer, history and predictions."""
+    known = [
         entry.bytes
         for name, entry in stage.files.items()
         if PurePosixPath(name).name.startswith(("model", "openvino_model"))
     ]
-    return sum(found) if found else None
+    return sum(known) if known else None
 
 
 def _speed(page: Page, stage: str) -> list[str]:
@@ -83,10 +83,10 @@ def _speed(page: Page, stage: str) -> list[str]:
     if arm is None or page.latency is None or page.throughput is None:
         return [NONE] * 6
     figures = page.latency.arms[arm.name]
-    found = figures.latency_ms
+    latency = figures.latency_ms
     return [
         words.ratio(figures.speedup) if figures.speedup else "baseline",
-        *(words.measured(getattr(found, name, None)) for name in ("p50", "p95", "p99")),
+        *(words.measured(getattr(latency, name, None)) for name in ("p50", "p95", "p99")),
         words.measured(page.throughput.arms[arm.name].rows_per_second),
         f"{arm.peak_rss_mb:.0f}",
     ]
@@ -110,10 +110,10 @@ def _stages_note(page: Page) -> str:
 
 
 def differences(page: Page) -> Table | None:
-    found = page.comparison
-    if found is None:
+    result = page.comparison
+    if result is None:
         return None
-    metric, order = found.metric, [stage.stage for stage in page.stages]
+    metric, order = result.metric, [stage.stage for stage in page.stages]
     rows = [
         [
             row.stage,
@@ -123,31 +123,31 @@ def differences(page: Page) -> Table | None:
             NONE if row.mcnemar_p is None else f"{row.mcnemar_p:.3g}",
             words.score(metric, row.agreement),
         ]
-        for row in sorted(found.stages, key=lambda row: order.index(row.stage))
+        for row in sorted(result.stages, key=lambda row: order.index(row.stage))
     ]
     agreement = "same answer, %" if words.is_percent(metric) else "correlation with it"
     head = ["stage", "n", words.titled(metric), f"{words.points(metric)} {INTERVAL}",
             "McNemar p", agreement]  # fmt: skip
-    note = f"On {found.split}, the same rows as {found.baseline}; intervals over rows, bootstrap."
-    return Table(f"Differences to {found.baseline}", head, rows, note)
+    note = f"On {result.split}, the same rows as {result.baseline}; intervals over rows, bootstrap."
+    return Table(f"Differences to {result.baseline}", head, rows, note)
 
 
 def layers(page: Page) -> Table | None:
-    """Heads and neurons of every layer, for each size that occurs."""
-    found, whole = cut(page), dense(page)
-    if not found or whole is None:
+    """Make the table of heads and neurons of every layer; None where nothing was pruned."""
+    smaller, whole = cut(page), dense(page)
+    if not smaller or whole is None:
         return None
-    shown = [whole, *found]
-    head = ["layer", "whole", *(stage.stage for stage in found)]
+    columns = [whole, *smaller]
+    head = ["layer", "whole", *(stage.stage for stage in smaller)]
     rows = [
-        [str(layer + 1), *(_size(sizes(stage), layer) for stage in shown)]
-        for layer in range(max(len(sizes(stage)) for stage in shown))
+        [str(layer + 1), *(_size(sizes(stage), layer) for stage in columns)]
+        for layer in range(max(len(sizes(stage)) for stage in columns))
     ]
     return Table("Heads / neurons of every layer", head, rows)
 
 
 def cut(page: Page) -> list[Manifest]:
-    """The trained stages whose layers are not those of the whole model."""
+    """Return the trained stages with smaller layers than the whole model's."""
     whole = dense(page)
     if whole is None:
         return []
@@ -155,13 +155,13 @@ def cut(page: Page) -> list[Manifest]:
 
 
 def share(stage: Manifest) -> float:
-    """Of the encoder's weights; a manifest that does not tell is of a whole model."""
-    found = stage.model.encoder_share if stage.model else None
-    return 1.0 if found is None else found
+    """Return the share of the encoder's weights that is left; 1 where a manifest has none."""
+    share = stage.model.encoder_share if stage.model else None
+    return 1.0 if share is None else share
 
 
 def dense(page: Page) -> Manifest | None:
-    """A stage with every head and neuron: the baseline, where its manifest tells."""
+    """Return a stage with every head and neuron: the baseline where its size is known."""
     for stage in (page.baseline, *page.trained):
         if sizes(stage) and share(stage) == 1:
             return stage
@@ -172,8 +172,8 @@ def sizes(stage: Manifest) -> list[tuple[int, int]]:
     return stage.model.layers if stage.model else []
 
 
-def _size(found: list[tuple[int, int]], layer: int) -> str:
-    return " / ".join(map(str, found[layer])) if layer < len(found) else NONE
+def _size(layers: list[tuple[int, int]], layer: int) -> str:
+    return " / ".join(map(str, layers[layer])) if layer < len(layers) else NONE
 
 
 def training(page: Page) -> Table | None:
@@ -201,12 +201,12 @@ def _trained(page: Page, stage: Manifest) -> list[str]:
 
 
 def checks(page: Page) -> Table | None:
-    """How far each IR is from the model that it was made of, row by row."""
+    """Make the table of differences between each IR and its model, row by row."""
     rows = [
-        _check(stage, name, found)
+        _check(stage, name, facts)
         for stage in page.stages
         if stage.kind == "ir"
-        for name, found in stage.checks.items()
+        for name, facts in stage.checks.items()
     ]
     head = ["IR", "file", "n", "same prediction, %", "asked for, %", "largest difference",
             "mean difference", "matrix products"]  # fmt: skip
@@ -214,15 +214,15 @@ def checks(page: Page) -> Table | None:
     return Table("Exports against their models", head, rows, note) if rows else None
 
 
-def _check(stage: Manifest, name: str, found: dict[str, Any]) -> list[str]:
-    products = ", ".join(f"{kind} {count}" for kind, count in found.get("matmuls", {}).items())
+def _check(stage: Manifest, name: str, facts: dict[str, Any]) -> list[str]:
+    products = ", ".join(f"{kind} {count}" for kind, count in facts.get("matmuls", {}).items())
     return [
         stage.stage,
         name,
-        str(found.get("rows", NONE)),
-        words.score("accuracy", found.get("same")),
-        words.score("accuracy", found.get("same_asked")),
-        words.number(found.get("largest_difference")),
-        words.number(found.get("mean_difference")),
+        str(facts.get("rows", NONE)),
+        words.score("accuracy", facts.get("same")),
+        words.score("accuracy", facts.get("same_asked")),
+        words.number(facts.get("largest_difference")),
+        words.number(facts.get("mean_difference")),
         products or NONE,
     ]

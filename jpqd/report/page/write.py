@@ -1,4 +1,4 @@
-"""What `jpqd report` does: a run in, two files out, each whole or not there."""
+"""The files of `jpqd report`, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ PAGE, MARKDOWN = "report.html", "report.md"
 
 
 def write(run: Run, out: Path | None) -> list[Path]:
-    """Into the run's folder, beside its stages, or into another."""
+    """Write the report into the run's folder, or into `out`."""
     page = gather(run)
     folder = out or run.folder
     if artifact.read(folder) is not None:
-        raise UserError(f"{folder} is sealed, and a file more would break it. Name another: --out.")
+        raise UserError(
+            f"{folder} is sealed, and an extra file would break it. Give another folder: --out."
+        )
     texts = {PAGE: html.render(page), MARKDOWN: markdown.render(page)}
     try:
         with artifact.disk_full_is_clear(_there(folder), "The run is as it was."):
             return [_replace(folder / name, text) for name, text in texts.items()]
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written: {error.strerror}. Choose with --out."
+            f"{folder} cannot be written: {error.strerror}. Give another folder: --out."
         ) from error
 
 
@@ -35,7 +37,7 @@ def _there(folder: Path) -> Path:
 
 
 def _replace(path: Path, text: str) -> Path:
-    """Written beside and renamed, so that nobody opens half a page."""
+    """Write a file beside its place and rename it, so that nobody reads half a page."""
     partial = path.with_name(path.name + artifact.PARTIAL)
     partial.write_text(text, encoding="utf-8")
     artifact.sync(partial)
