@@ -1,1 +1,1 @@
-"""From a trained stage to OpenVINO IR."""
+"""The export of a trained stage to OpenVINO IR."""

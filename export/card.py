@@ -1,4 +1,4 @@
-"""The model card: README.md and `.eval_results`, as model hubs read them."""
+"""The model card: README.md and `.eval_results`, in the form that model hubs read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACKAGES = ("jpqd", "openvino", "optimum-intel", "nncf", "torch", "transformers
 
 
 def write(out: Path, origin: Origin, kind: Kind, spec: Options, metrics: dict[str, Any]) -> None:
-    """Everything in it was measured; what was not is not in it."""
+    """Write the card, which holds only figures that were measured."""
     split, figures = _measured(origin, metrics)
     card = ModelCard(f"---\n{_header(origin, kind, split, figures).to_yaml()}\n---\n\n" + _text(
         origin, kind, spec, metrics, split, figures
@@ -73,7 +73,7 @@ def _header(origin: Origin, kind: Kind, split: str, figures: dict[str, Any]) -> 
 
 
 def _dataset(task: Task) -> str:
-    """A hub's id, or the task's name where the rows are files of one's own."""
+    """Return a hub's id, or the task's name where the rows come from files."""
     hub = isinstance(task.dataset, str) and not looks_local(task.dataset)
     return (
         str(task.dataset).partition("@")[0] if hub and ":" not in str(task.dataset) else task.name
@@ -192,7 +192,7 @@ print(classify({asked}))
 
 
 def _public(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Without the folders of the machine that made it: their last names only."""
+    """Return the recipe with the last names of local folders only, not their full paths."""
     task = {**recipe["task"], "dataset": _last_names(recipe["task"]["dataset"])}
     return {**recipe, "model": _last_names(recipe["model"]), "task": task}
 
@@ -204,7 +204,7 @@ def _last_names(source: Any) -> Any:
 
 
 def _fenced(text: str, kind: str) -> str:
-    """A fence that nothing inside can close."""
+    """Put a text into a fence that nothing inside can close."""
     fence = "`" * max(3, 1 + max(len(run) for run in ["", *_ticks(text)]))
     return f"{fence}{kind}\n{text.rstrip()}\n{fence}"
 
@@ -214,5 +214,5 @@ def _ticks(text: str) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Names of stages and splits hold nothing that Markdown reads but underscores."""
+    """Escape the underscores of a name, the only Markdown that it can hold."""
     return name.replace("_", "\\_")

@@ -1,4 +1,4 @@
-"""The PyTorch model and its IR, row by row: the same predictions, or no export."""
+"""The comparison of a PyTorch model with its IR, row by row: the same predictions, or no export."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from jpqd.tasks import Kind
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 """The hint alone would leave dynamic quantization on."""
 EXACT, ROUNDED = 1.0, 0.995
-"""The share of rows that must get the same prediction: of f32, and where values are rounded."""
+"""The share of rows that need the same prediction: in f32, and where values are rounded."""
 _MATMULS = ("FullyConnected", "MatMul", "Gemm")
 _WORST = 3
 
 Ask = Callable[[np.ndarray], np.ndarray]
-"""Logits of the rows with these numbers."""
+"""A function from row numbers to the logits of these rows."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """The answers of both, in the order of the rows."""
+    """The answers of both models, in the order of the rows."""
 
     expected: Predictions
-    found: Predictions
+    actual: Predictions
     asked: float
     kind: Kind
 
     @cached_property
     def same(self) -> np.ndarray:
         exact = self.asked == EXACT
-        return self.kind.agrees(self.expected.logits, self.found.logits, exact)
+        return self.kind.agrees(self.expected.logits, self.actual.logits, exact)
 
     def facts(self) -> dict[str, Any]:
-        gap = np.abs(self.expected.logits - self.found.logits)
+        gap = np.abs(self.expected.logits - self.actual.logits)
         return {
-            "rows": self.found.count,
+            "rows": self.actual.count,
             "answers": len(self.same),
             "same": float(self.same.mean()),
             "same_asked": self.asked,
@@ -67,39 +67,39 @@ class Parity:
         )
 
     def refuse_other(self, rows: Rows, what: str) -> None:
-        finite = bool(np.isfinite(self.found.logits).all())
+        finite = bool(np.isfinite(self.actual.logits).all())
         if finite and self.same.mean() >= self.asked:
             return
-        gap = np.abs(self.expected.logits - self.found.logits).max(axis=1)
+        gap = np.abs(self.expected.logits - self.actual.logits).max(axis=1)
         worst = [one for one in np.argsort(-np.where(self.same, -1.0, gap)) if not self.same[one]]
         raise RunError(
-            f"{what} is not the same model: {self.summary()} ({self.asked:.1%} asked for).\n"
+            f"{what} differs from its model: {self.summary()} (required: {self.asked:.1%}).\n"
             + "\n".join(self._answer(rows, int(one)) for one in worst[:_WORST])
-            + "\nNothing was written. To export it all the same, switch the check off: --no-check, "
+            + "\nNothing was written. To export it anyway, switch the check off: --no-check, "
             "or `check: false` in a recipe."
         )
 
     def _answer(self, rows: Rows, one: int) -> str:
-        row = int(self.found.rows[one])
+        row = int(self.actual.rows[one])
         text = " / ".join(column[row] for column in rows.texts)
-        expected, found = (
+        expected, actual = (
             [round(float(value), 4) for value in side.logits[one]]
-            for side in (self.expected, self.found)
+            for side in (self.expected, self.actual)
         )
         return (
             f"    row {rows.numbers[row]} of {rows.split} ({text[:60]!r}): "
-            f"PyTorch {expected}, IR {found}"
+            f"PyTorch {expected}, IR {actual}"
         )
 
 
 def answers(ask: Ask, rows: Rows, shape: Shape) -> Predictions:
-    """Answer every row, whatever was in the request beside it."""
+    """Answer every row, whatever other rows are in its request."""
     logits: dict[int, np.ndarray] = {}
     labels: dict[int, np.ndarray] = {}
     for numbers, request in rows.requests(shape):
-        for number, found in zip(numbers.tolist(), ask(request), strict=False):
-            truth = rows.kind.pad([rows.labels[number]], found.shape[0])
-            logits[number] = rows.kind.answers(found[None], truth)
+        for number, answer in zip(numbers.tolist(), ask(request), strict=False):
+            truth = rows.kind.pad([rows.labels[number]], answer.shape[0])
+            logits[number] = rows.kind.answers(answer[None], truth)
             labels[number] = rows.kind.targets(truth)
     order = range(len(rows.tokens))
     return predictions.joined([logits[row] for row in order], [labels[row] for row in order])
@@ -138,15 +138,15 @@ def on_texts(model: ov.CompiledModel, rows: Rows) -> Ask:
 
 
 def scores(rows: Rows, parity: Parity) -> dict[str, Any]:
-    """Figures of the IR under the split's name, with PyTorch's, where there are labels."""
+    """Return the figures of the IR and of PyTorch under the split's name, where labels exist."""
     if not rows.labelled:
         return {}
-    found, expected = (rows.kind.score(side) for side in (parity.found, parity.expected))
-    return {rows.split: {**found, "of": rows.of, "pytorch": expected}}
+    actual, expected = (rows.kind.score(side) for side in (parity.actual, parity.expected))
+    return {rows.split: {**actual, "of": rows.of, "pytorch": expected}}
 
 
 def compiled(path: Path) -> ov.CompiledModel:
-    """For the CPU, in f32 where it is not quantized."""
+    """Compile an IR for the CPU, in f32 where it is not quantized."""
     try:
         return ov.Core().compile_model(path, "CPU", F32)
     except RuntimeError as error:
@@ -155,10 +155,10 @@ def compiled(path: Path) -> ov.CompiledModel:
 
 
 def matmuls(model: ov.CompiledModel) -> dict[str, int]:
-    """Matrix products of the compiled model by the precision in which they run."""
-    found: Counter[str] = Counter()
+    """Count the matrix products of the compiled model by the precision in which they run."""
+    products: Counter[str] = Counter()
     for operation in model.get_runtime_model().get_ops():
         facts = operation.get_rt_info()
         if str(facts["layerType"].value).startswith(_MATMULS):
-            found[str(facts["runtimePrecision"].value)] += 1
-    return dict(found)
+            products[str(facts["runtimePrecision"].value)] += 1
+    return dict(products)

@@ -1,4 +1,4 @@
-"""`jpqd export` and `jpqd predict`: arguments in, the library called, results printed."""
+"""`jpqd export` and `jpqd predict`: read arguments, call the library, print results."""
 
 import json
 import sys
@@ -15,26 +15,28 @@ def export(
         str | None,
         typer.Argument(
             metavar="[STAGE|DIR]",
-            help="A stage of the run, or a model folder; the newest run's last trained stage.",
+            help="A stage of the run, or a model folder; by default the last trained stage.",
             show_default=False,
         ),
     ] = None,
-    ir: Annotated[bool, typer.Option("--ir", help="OpenVINO IR: the one format.")] = True,
-    run: Annotated[str | None, typer.Option("--run", help="Another run than the newest.")] = None,
+    ir: Annotated[bool, typer.Option("--ir", help="Write OpenVINO IR, the only format.")] = True,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The run; by default the newest.")
+    ] = None,
     shape: Annotated[
         str, typer.Option(help="dynamic, bounded, bounded:LENGTH or static:BATCH,LENGTH")
     ] = "bounded",
     precision: Annotated[
-        Literal["f32", "f16"], typer.Option(help="Of the weights that are not quantized.")
+        Literal["f32", "f16"], typer.Option(help="The precision of weights that are not quantized.")
     ] = "f32",
     fuse_tokenizer: Annotated[
-        bool, typer.Option("--fuse-tokenizer", help="Write an IR that takes texts, too.")
+        bool, typer.Option("--fuse-tokenizer", help="Also write an IR that takes texts.")
     ] = False,
     layout: Annotated[
-        Literal["folder", "ovms"], typer.Option(help="ovms: for OpenVINO Model Server.")
+        Literal["folder", "ovms"], typer.Option(help="Use ovms for OpenVINO Model Server.")
     ] = "folder",
     out: Annotated[
-        Path | None, typer.Option(help="Where to; beside the stage if not given.")
+        Path | None, typer.Option(help="The folder to write; by default beside the stage.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     check: Annotated[
@@ -52,17 +54,17 @@ def export(
         from jpqd.report import terminal
 
         prepare(offline)
-        found = origin.find(runs, name, run)
-        asked = command.spec(found, shape=shape, precision=precision, layout=layout,
+        chosen = origin.find(runs, name, run)
+        spec = command.spec(chosen, shape=shape, precision=precision, layout=layout,
                              fuse_tokenizer=fuse_tokenizer, check=check)  # fmt: skip
         progress = Progress()
-        sealed, place = command.export(found, asked, out, force, progress)
+        sealed, place = command.export(chosen, spec, out, force, progress)
         show(as_json, {"folder": str(place), **sealed.model_dump(mode="json")},
              terminal.stage_table(str(place), [sealed]))  # fmt: skip
 
 
 def predict(
-    folder: Annotated[Path, typer.Argument(help="What `jpqd export --ir` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that `jpqd export --ir` wrote.")],
     texts: Annotated[
         list[str] | None,
         typer.Argument(metavar="[TEXT]...", help="Lines of standard input when not given."),
@@ -70,7 +72,10 @@ def predict(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Label and probability of texts, from an exported folder. Two texts at a time for pairs."""
+    """Predict the label and its probability for texts, with an exported folder.
+
+    A model of text pairs takes two texts at a time.
+    """
     with errors(debug, as_json):
         from export.predict import Predictor
 

@@ -1,4 +1,4 @@
-"""What `jpqd export --ir` does around an export: where it goes, whole or not at all."""
+"""`jpqd export --ir`: choose the folder, export, and seal it whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jpqd.run import plan
 
 
 def spec(origin: Origin, **options: Any) -> OvIr:
-    """The stage that these options would be in a recipe."""
+    """Return the stage that these options describe in a recipe."""
     stage = origin.folder.name if origin.task else "model"
     try:
         return OvIr(use="ov_ir", needs=(stage,), **options)
@@ -31,24 +31,24 @@ def spec(origin: Origin, **options: Any) -> OvIr:
 
 
 def export(
-    origin: Origin, asked: OvIr, out: Path | None, force: bool, progress: Progress
+    origin: Origin, spec: OvIr, out: Path | None, force: bool, progress: Progress
 ) -> tuple[Manifest, Path]:
-    """Make it beside its place and rename it into it."""
+    """Export into a folder beside its final place, and rename it."""
     final = (out or origin.folder.with_name(origin.folder.name + "_ir")).resolve()
     _refuse_to_replace(final, force)
     with (
-        lock.sealing(final, "Choose with --out.") as partial,
+        lock.sealing(final, "Choose another folder with --out.") as partial,
         artifact.disk_full_is_clear(partial, "Nothing was exported."),
     ):
         from export import ir  # seconds, which a mistake in the options need not wait for
 
         started = time.monotonic()
-        metrics = ir.write(asked, origin, partial, progress)
-        inputs = {"stage": asked.plain(), "parents": _parent(origin), "versions": plan.versions()}
+        metrics = ir.write(spec, origin, partial, progress)
+        inputs = {"stage": spec.plain(), "parents": _parent(origin), "versions": plan.versions()}
         manifest = Manifest.of(
             final.name,
-            asked.use,
-            asked.makes,
+            spec.use,
+            spec.makes,
             time.monotonic() - started,
             fingerprint=artifact.digest(inputs),
             inputs=inputs,
@@ -59,7 +59,7 @@ def export(
 
 
 def _parent(origin: Origin) -> dict[str, str]:
-    """By its fingerprint, or by its content where no recipe made it."""
+    """Return the origin's fingerprint, or the hash of its content where no recipe made it."""
     if origin.manifest:
         return {origin.folder.name: origin.manifest.fingerprint}
     files = artifact.hash_folder(origin.folder)
@@ -69,8 +69,8 @@ def _parent(origin: Origin) -> dict[str, str]:
 def _refuse_to_replace(final: Path, force: bool) -> None:
     if not final.exists():
         return
-    found = artifact.read(final) if final.is_dir() else None
-    if found is None or found.kind != "ir":
-        raise UserError(f"{final} exists and is no export of jpqd. Choose a place with --out.")
+    manifest = artifact.read(final) if final.is_dir() else None
+    if manifest is None or manifest.kind != "ir":
+        raise UserError(f"{final} exists and was not exported by jpqd. Choose a folder with --out.")
     if not force:
-        raise UserError(f"{final} exists. Replace it with --force, or choose a place with --out.")
+        raise UserError(f"{final} exists. Replace it with --force, or choose a folder with --out.")

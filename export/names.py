@@ -1,4 +1,4 @@
-"""How the files of an exported folder are called."""
+"""Names of the files in an exported folder."""
 
 MODEL, FUSED, TOKENIZER = "openvino_model.xml", "openvino_fused.xml", "openvino_tokenizer.xml"
 OPENVINO_CONFIG = "openvino_config.json"

@@ -22,13 +22,13 @@ class Options(Stage):
     shape: ShapeText = "bounded"
     """dynamic, bounded (by `task.max_length`), bounded:LENGTH or static:BATCH,LENGTH."""
     precision: Literal["f32", "f16"] = "f32"
-    """In which the weights that are not quantized are stored."""
+    """The precision of the weights that are not quantized."""
     fuse_tokenizer: bool = False
-    """Write one more IR that takes texts."""
+    """Also write an IR that takes texts."""
     layout: Literal["folder", "ovms"] = "folder"
-    """ovms: a repository that OpenVINO Model Server reads."""
+    """ovms: a repository for OpenVINO Model Server."""
     check: bool = True
-    """Compare with the PyTorch model on real rows, and write nothing that differs."""
+    """Compare with the PyTorch model on real rows; write nothing where it differs."""
 
     def disk_bytes(self, weights_bytes: int) -> int:
         return weights_bytes * (2 if self.fuse_tokenizer else 1)

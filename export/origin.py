@@ -1,4 +1,4 @@
-"""What is exported: a stage's folder, or any model folder, with what is known of it."""
+"""The model to export: a stage's folder, or any model folder."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from jpqd.run import finder
 
 @dataclass(frozen=True)
 class Origin:
-    """Without a task there are no rows to measure on."""
+    """A model folder. Without a task there are no rows to compare on."""
 
     folder: Path
     task: Task | None
@@ -24,7 +24,7 @@ class Origin:
 
     @cached_property
     def manifest(self) -> Manifest | None:
-        """None for a model folder that no run made."""
+        """The stage's manifest; None for a model folder that no run made."""
         if not (self.folder / MANIFEST).exists():
             return None
         return artifact.open_sealed(self.folder).manifest
@@ -38,19 +38,19 @@ class Origin:
         return self.manifest.model if self.manifest else None
 
     def refuse_unusable(self) -> None:
-        """Refuse a stage that left no model, or whose files are not what was sealed."""
+        """Refuse a stage without a model, or with files that changed since it was sealed."""
         if self.manifest is None:
             return
         if self.manifest.kind != "model":
             raise UserError(
                 f"{self.folder} is a stage of `use: {self.manifest.use}`, which makes no model to "
-                "export. Name a trained one."
+                "export. Name a trained stage."
             )
         if broken := list(artifact.damage(self.folder, self.manifest.files, thorough=True)):
             raise UserError(f"{self.folder} is damaged: {'; '.join(broken[:3])}; {_AGAIN}")
 
 
-_AGAIN = "run its recipe again, which makes it anew."
+_AGAIN = "run its recipe again to make it."
 
 
 def find(root: Path, name: str | None, run: str | None) -> Origin:
@@ -58,7 +58,7 @@ def find(root: Path, name: str | None, run: str | None) -> Origin:
     if name and run is None and not _names_a_stage(root, name) and Path(name).exists():
         folder = Path(name).resolve()
         if not (folder / "config.json").is_file():
-            raise UserError(f"{name}: there is no config.json, so it is no model. {_GIVE}")
+            raise UserError(f"{name}: there is no config.json, so it holds no model. {_GIVE}")
         return _of_folder(folder, root)
     chosen = finder.find(root, run)
     trained = chosen.of_kind("model")
@@ -67,13 +67,13 @@ def find(root: Path, name: str | None, run: str | None) -> Origin:
     if name is not None and name not in chosen.names:
         raise UserError(
             f"{name!r} is neither a model folder nor a stage of {chosen.folder}; "
-            f"{plugins.unknown(name, trained)}. Another run's: --run NAME."
+            f"{plugins.unknown(name, trained)}. For a stage of another run, add --run NAME."
         )
     return _of_folder(chosen.folder / (name or trained[-1]), root)
 
 
 def _names_a_stage(root: Path, name: str) -> bool:
-    """Whether the newest run has it: then a folder that happens to be called so is not meant."""
+    """Return whether the newest run has this stage, which comes before a folder of that name."""
     return any(name in run.names for run in finder.runs(root)[:1])
 
 

@@ -17,11 +17,11 @@ from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
 
 SMALL, SAMPLE, RANDOM = 1_000, 512, 400
-"""All rows of a split up to this size, so many of a larger one, or of random tokens."""
+"""All rows of a split up to SMALL are used, else SAMPLE of them; without data, RANDOM rows."""
 LONGEST = 128
-"""Tokens of a random text, at the most."""
+"""The most tokens of a random text."""
 SIZES = (1, 8, 3, 32)
-"""Rows of the requests, in turn, where the IR takes any number."""
+"""The sizes of requests, in turn, where the IR takes any number of rows."""
 
 Batch = dict[str, np.ndarray]
 
@@ -36,15 +36,15 @@ class Rows:
     kind: Kind
     labels: list[Any]
     labelled: bool = False
-    """Whether the labels are real ones."""
+    """True where the labels are real."""
     split: str = "random tokens"
     of: int = RANDOM
-    """Rows of the split, of which these may be a sample."""
+    """The number of rows of the split, of which these may be a sample."""
     numbers: tuple[int, ...] = tuple(range(RANDOM))
-    """Which rows of the data they are, counted from 0."""
+    """The places of these rows in the data, counted from 0."""
 
     def requests(self, shape: Shape) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows that are asked for together, and the same filled up to a batch that is static."""
+        """Yield the rows of each request, and the same rows repeated up to a static batch."""
         order = np.random.default_rng(0).permutation(len(self.tokens))
         start, turn = 0, 0
         while start < len(order):
@@ -63,7 +63,7 @@ class Rows:
 def of_task(
     origin: Origin, task: Task, tokenizer: PreTrainedTokenizerBase, shape: Shape, progress: Progress
 ) -> Rows:
-    """Of the split that is reported, cut to the length that the IR takes."""
+    """Take rows of the reported split, cut to the length that the IR takes."""
     longest = min(task.max_length, shape.length or shape.most or task.max_length)
     short = task.model_copy(update={"max_length": longest})
     data = splits.prepare(short, tokenizer, origin.cache, progress)
@@ -89,14 +89,13 @@ def of_task(
 def _texts(origin: Origin, task: Task, kind: Kind, numbers: tuple[int, ...]) -> list[list[str]]:
     raw = tables.load(task, origin.cache)
     split = tables.canonical(task.report_on)
-    part = raw[split if split in raw else "train"].select(
-        numbers
-    )  # from train: what was cut off it
+    rows = raw[split if split in raw else "train"]  # a split that was cut is part of train
+    part = rows.select(numbers)
     return [list(column) for column in zip(*(kind.texts(task, row) for row in part), strict=True)]
 
 
 def at_random(tokenizer: PreTrainedTokenizerBase, kind: Kind, longest: int, shape: Shape) -> Rows:
-    """For a model without a task: words of its vocabulary, in texts of many lengths."""
+    """Make rows for a model without a task: random words, in texts of many lengths."""
     chance = np.random.default_rng(0)
     usable = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
     most = min(longest, shape.length or shape.most or longest, LONGEST)

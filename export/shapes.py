@@ -1,4 +1,4 @@
-"""The shapes that an IR takes: any, any up to a length, or one."""
+"""The shapes that an IR takes: any, any up to a length, or a fixed one."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Shape:
-    """Rows and tokens of a request; None is any number of them."""
+    """Rows and tokens of a request; None allows any number."""
 
     batch: int | None = None
     length: int | None = None
@@ -22,20 +22,20 @@ class Shape:
 
 
 def parse(text: str, longest: int) -> Shape:
-    """`bounded` alone is bounded by the longest text that the model was trained for."""
-    found = _FORM.fullmatch(text.replace(" ", ""))
-    if found is None:
-        raise mistake("is no shape", f"Write {FORMS}.")
-    if found["batch"]:
-        return Shape(batch=int(found["batch"]), length=int(found["length"]))
-    if found["most"]:
-        return Shape(most=int(found["most"]))
-    return Shape(most=longest if found["kind"] == "bounded" else None)
+    """Parse a shape; `bounded` without a number is bounded by `longest`."""
+    match = _FORM.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise mistake("is not a shape", f"Write {FORMS}.")
+    if match["batch"]:
+        return Shape(batch=int(match["batch"]), length=int(match["length"]))
+    if match["most"]:
+        return Shape(most=int(match["most"]))
+    return Shape(most=longest if match["kind"] == "bounded" else None)
 
 
 def checked(text: str) -> str:
-    """For a field: the text of a shape, as it was written."""
+    """Validate the text of a shape and return it unchanged."""
     shape = parse(text, 1)
     if 0 in (shape.batch, shape.length, shape.most):
-        raise mistake("has a zero", f"Write {FORMS}.")
+        raise mistake("must not contain a zero", f"Write {FORMS}.")
     return text

@@ -58,11 +58,11 @@ def test_a_damaged_stage_is_refused(
         (["ir"], "a stage of `use: ov_ir`, which makes no model"),
         (["techer"], "neither a model folder nor a stage"),
         (["techer"], "did you mean 'teacher'?"),
-        ([".."], "there is no config.json, so it is no model"),
-        (["--shape", "static"], "--shape is no shape (got 'static')"),
-        (["--shape", "static:0,8"], "--shape has a zero"),
+        ([".."], "there is no config.json, so it holds no model"),
+        (["--shape", "static"], "--shape is not a shape (got 'static')"),
+        (["--shape", "static:0,8"], "--shape must not contain a zero"),
         (["--shape", "bounded:4096"], "the model takes at most 512 tokens"),
-        (["--out", Path(__file__).parent, "--force"], "exists and is no export of jpqd"),
+        (["--out", Path(__file__).parent, "--force"], "exists and was not exported by jpqd"),
         (["--run", "other"], "there is no run 'other'"),
     ],
 )
@@ -103,7 +103,7 @@ def wrong(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_ir_that_is_another_model_is_not_written(runs: Path) -> None:
     done = jpqd("export", "teacher", "--runs", runs)
     assert done.exit_code == 1
-    assert "is not the same model: 0 of 64 rows get the same prediction" in done.stderr
+    assert "differs from its model: 0 of 64 rows get the same prediction" in done.stderr
     assert (
         len(re.findall(r"row \d+ of validation \('.+'\): PyTorch \[.*\], IR \[", done.stderr)) == 3
     )
