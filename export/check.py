@@ -66,7 +66,7 @@ class Parity:
             f"by {facts['largest_difference']:.1e} at the most"
         )
 
-    def refuse_other(self, rows: Rows, what: str) -> None:
+    def require_same(self, rows: Rows, what: str) -> None:
         finite = bool(np.isfinite(self.actual.logits).all())
         if finite and self.same.mean() >= self.asked:
             return

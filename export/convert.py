@@ -1,4 +1,4 @@
-"""From a PyTorch model to OpenVINO IR: the only code that converts."""
+"""The conversion of a PyTorch model to OpenVINO IR, all in this file."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from jpqd.tasks import Kind
 def convert(
     network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, kind: Kind, shape: Shape
 ) -> ov.Model:
-    """Quantizers become FakeQuantize operations, which the plugins turn into INT8."""
+    """Convert a model. Its quantizers become FakeQuantize operations, which plugins run in INT8."""
     config = _export_config(network, kind)
     example = _example(tokenizer, list(config.inputs))
     quantizers.settle(network, example)
     with torch.no_grad(), warnings.catch_warnings(), config.patch_model_for_export(network):
         warnings.simplefilter("ignore")
-        found = ov.convert_model(network, example_input=example)
-    for port in found.inputs:  # a tensor that passes through unchanged has two names: MPNet's mask
+        model = ov.convert_model(network, example_input=example)
+    for port in model.inputs:  # a tensor that passes through unchanged has two names: MPNet's mask
         port.set_names(port.names & example.keys())
     rows = -1 if shape.batch is None else shape.batch
     tokens = ov.Dimension(1, shape.most or -1) if shape.length is None else shape.length
-    found.reshape({port: ov.PartialShape([rows, tokens]) for port in found.inputs})
-    found.set_rt_info(__version__, ["jpqd", "version"])
-    return found
+    model.reshape({port: ov.PartialShape([rows, tokens]) for port in model.inputs})
+    model.set_rt_info(__version__, ["jpqd", "version"])
+    return model
 
 
 def _export_config(network: PreTrainedModel, kind: Kind) -> Any:
@@ -59,14 +59,14 @@ def _export_config(network: PreTrainedModel, kind: Kind) -> Any:
 
 
 def _example(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> dict[str, torch.Tensor]:
-    found = tokenizer(["an example", "one of another length"], return_tensors="pt", padding=True)
-    zeros = torch.zeros_like(found["input_ids"])
-    return {name: found.get(name, zeros) for name in names}
+    tokens = tokenizer(["an example", "one of another length"], return_tensors="pt", padding=True)
+    zeros = torch.zeros_like(tokens["input_ids"])
+    return {name: tokens.get(name, zeros) for name in names}
 
 
-def save(found: ov.Model, path: Path, *, f16: bool = False) -> None:
-    """Weights behind a FakeQuantize are stored as INT8 by this."""
-    ov.save_model(found, path, compress_to_fp16=f16)
+def save(model: ov.Model, path: Path, *, f16: bool = False) -> None:
+    """Save a model; weights behind a FakeQuantize are stored as INT8."""
+    ov.save_model(model, path, compress_to_fp16=f16)
 
 
 def read(path: Path) -> ov.Model:
@@ -80,24 +80,25 @@ def read(path: Path) -> ov.Model:
 def tokenizer_ir(
     tokenizer: PreTrainedTokenizerBase, texts: int, shape: Shape, longest: int
 ) -> ov.Model:
-    """Cuts at the longest text that the model takes; pads to the longest of a request, or to the
-    one length that there is."""
+    """Convert a tokenizer: it truncates at the model's longest text, and pads to the longest of
+    a request, or to the fixed length.
+    """
     from openvino_tokenizers import convert_tokenizer
 
-    found = convert_tokenizer(
+    model = convert_tokenizer(
         tokenizer,
         number_of_inputs=texts,
         truncation=True,
         max_length=shape.length or shape.most or longest,
         use_max_padding=shape.length is not None,
     )
-    for port, name in zip(found.inputs, TEXTS, strict=False):
+    for port, name in zip(model.inputs, TEXTS, strict=False):
         port.set_names({name})
-    return found
+    return model
 
 
 def fuse(tokens: ov.Model, network: ov.Model) -> ov.Model:
-    """Texts in, logits out. `connect_models` loses the tokenizer's sinks, which it needs."""
+    """Join tokenizer and model. `connect_models` loses the tokenizer's sinks, so add them again."""
     from openvino_tokenizers import connect_models
 
     sinks = tokens.get_sinks()
@@ -110,7 +111,7 @@ def fuse(tokens: ov.Model, network: ov.Model) -> ov.Model:
 
 
 def _with_zeros_for_others(network: ov.Model, given: list[str]) -> ov.Model:
-    """Inputs that this tokenizer does not fill, such as token types, read zeros."""
+    """Feed zeros to inputs that this tokenizer does not fill, such as token types."""
     kept = [port.get_node() for port in network.inputs if port.get_any_name() in given]
     for port in network.inputs:
         if port.get_any_name() not in given:

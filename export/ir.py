@@ -1,4 +1,4 @@
-"""Writes the folder of an IR: convert, package, read back, compare. What differs is not kept."""
+"""The folder of an IR: convert, package, read back, compare; a model that differs is not kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_TEXTS = "its tokenizer cannot be converted to OpenVINO"
 
 @dataclass(frozen=True)
 class _Export:
-    """One export while it is made."""
+    """The state of one export."""
 
     spec: Options
     origin: Origin
@@ -41,11 +41,11 @@ class _Export:
     tokenizer: PreTrainedTokenizerBase
     shape: Shape
     facts: ModelFacts
-    """Of the PyTorch model."""
+    """The size of the PyTorch model."""
 
     @property
     def place(self) -> Path:
-        """Where the IRs go."""
+        """The folder of the IRs."""
         if self.spec.layout == "folder":
             return self.out
         return self.out / "models" / self.name / "1"
@@ -56,7 +56,7 @@ class _Export:
 
     @cached_property
     def kind(self) -> Kind:
-        """The kind of task, by the model's head."""
+        """The kind of task, from the model's head."""
         architecture = {"architectures": [type(self.network).__name__]}
         return tasks.of_config({**self.network.config.to_dict(), **architecture})
 
@@ -67,7 +67,7 @@ class _Export:
 
     @property
     def texts(self) -> int:
-        """How many the model reads for a row."""
+        """The number of texts in a row."""
         return len(self.origin.task.text) if self.origin.task else 1
 
     @property
@@ -76,7 +76,7 @@ class _Export:
 
 
 def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[str, Any]:
-    """The metrics of what lies in `out` afterwards."""
+    """Write an export to `out` and return its metrics."""
     origin.refuse_unusable()
     loading.quiet()
     network = loading.load(origin.folder)
@@ -103,7 +103,9 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
 
 def _refuse_too_long(text: str, shape: Shape, longest: int) -> None:
     if (shape.length or shape.most or 0) > longest:
-        raise UserError(f"shape {text!r}: the model takes at most {longest} tokens.")
+        raise UserError(
+            f"shape {text!r}: the model takes at most {longest} tokens. Give a shorter one."
+        )
 
 
 def _refuse_fusing(export: _Export) -> None:
@@ -122,7 +124,7 @@ def _write_files(export: _Export) -> None:
     convert.save(network_ir, export.place / names.MODEL, f16=f16)
     tokens = _tokenizer_ir(export)
     if export.spec.layout == "folder":
-        _beside(export)
+        _write_configs(export)
         if tokens:
             convert.save(tokens, export.place / names.TOKENIZER)
     if tokens and export.spec.fuse_tokenizer:
@@ -133,18 +135,18 @@ def _write_files(export: _Export) -> None:
 
 
 def _tokenizer_ir(export: _Export) -> Any:
-    """None where OpenVINO does not know this kind, which matters only if it was asked for."""
+    """Convert the tokenizer; None where OpenVINO cannot, an error where it must be fused."""
     try:
         return convert.tokenizer_ir(export.tokenizer, export.texts, export.shape, export.longest)
     except Exception as error:
         if export.spec.fuse_tokenizer:
             raise UserError(f"{export.origin.folder}: {_NO_TEXTS}: {error}") from error
-        export.progress.warn(f"{_NO_TEXTS}, so there is no {names.TOKENIZER}: {error}")
+        export.progress.warn(f"{_NO_TEXTS}, so {names.TOKENIZER} is not written: {error}")
         return None
 
 
-def _beside(export: _Export) -> None:
-    """What `from_pretrained` of optimum-intel and of transformers read."""
+def _write_configs(export: _Export) -> None:
+    """Write the files that `from_pretrained` of optimum-intel and transformers reads."""
     export.network.config.save_pretrained(export.out)
     export.tokenizer.save_pretrained(export.out)
     uneven = export.origin.folder / structure.STRUCTURE
@@ -158,7 +160,7 @@ def _beside(export: _Export) -> None:
 
 
 def _server(export: _Export) -> None:
-    """A server reads one model from a version's folder: the one that takes texts, if asked for."""
+    """Write the server's config; it serves one IR, the fused one if there is one."""
     if export.spec.fuse_tokenizer:
         for path in (export.place / names.MODEL, _bin(export.place / names.MODEL)):
             path.unlink()
@@ -171,44 +173,44 @@ def _bin(xml: Path) -> Path:
 
 
 def _sizes(place: Path) -> dict[str, int]:
-    """Bytes on disk of each IR with its weights."""
+    """Return the bytes on disk of each IR with its weights."""
     return {xml.stem: xml.stat().st_size + _bin(xml).stat().st_size for xml in place.glob("*.xml")}
 
 
 def _checked(export: _Export) -> dict[str, Any]:
-    """What is compared is what was written, read back from disk."""
+    """Compare the written files, read back from disk, with the PyTorch model."""
     if not export.spec.check:
         export.progress.warn("the IR was not compared with the PyTorch model")
         return {"check": None}
-    found = _rows(export)
+    compared = _rows(export)
     exact = not export.quantized and export.spec.precision == "f32"
     asked = check.EXACT if exact else check.ROUNDED
-    ask = check.pytorch(export.network, found, export.shape)
-    expected = check.answers(ask, found, export.shape)
+    ask = check.pytorch(export.network, compared, export.shape)
+    expected = check.answers(ask, compared, export.shape)
     facts: dict[str, Any] = {}
     measured: dict[str, Any] = {}
     for path in sorted(export.place.glob("*.xml")):
         if path.name != names.TOKENIZER:
-            parity, products = _compared(export, path, found, expected, asked)
+            parity, products = _compared(export, path, compared, expected, asked)
             facts[path.name] = {**parity.facts(), "matmuls": products}
-            measured = check.scores(found, parity)
+            measured = check.scores(compared, parity)
     return {"check": facts, **measured}
 
 
 def _compared(
-    export: _Export, path: Path, found: Rows, expected: Predictions, asked: float
+    export: _Export, path: Path, rows: Rows, expected: Predictions, asked: float
 ) -> tuple[Parity, dict[str, int]]:
     compiled = check.compiled(path)
     products = check.matmuls(compiled)
     if export.quantized and not any("8" in precision for precision in products):
         raise RunError(f"{path.name}: the stage is INT8, but its IR multiplies in {products}.")
     if path.name == names.FUSED:
-        ask = check.on_texts(compiled, found)
+        ask = check.on_texts(compiled, rows)
     else:
-        ask = check.on_tokens(compiled, found, export.shape)
-    answers = check.answers(ask, found, export.shape)
+        ask = check.on_tokens(compiled, rows, export.shape)
+    answers = check.answers(ask, rows, export.shape)
     parity = Parity(expected, answers, asked, export.kind)
-    parity.refuse_other(found, path.name)
+    parity.require_same(rows, path.name)
     export.progress.say(f"    {path.name}: {parity.summary()}")
     return parity, products
 
@@ -217,5 +219,5 @@ def _rows(export: _Export) -> Rows:
     origin, tokenizer = export.origin, export.tokenizer
     if origin.task is not None:
         return rows.of_task(origin, origin.task, tokenizer, export.shape, export.progress)
-    export.progress.say("    no recipe beside it: compared on random words, without accuracy")
+    export.progress.say("    the model has no recipe: compared on random words, without accuracy")
     return rows.at_random(tokenizer, export.kind, export.longest, export.shape)

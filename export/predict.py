@@ -1,4 +1,4 @@
-"""Label and probability of texts, from an exported folder: no PyTorch, no transformers."""
+"""Label and probability of texts from an exported folder, without PyTorch or transformers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jpqd import tasks
 from jpqd.core.errors import UserError
 
 _ROWS = 32
-"""Texts in a request, where the IR takes any number."""
+"""The number of texts in a request, where the IR takes any number."""
 
 Row = tuple[str, ...]
 """One text, or two."""
@@ -43,7 +43,7 @@ class Predictor:
         self._set_length(tokens, _json(folder / "tokenizer_config.json"))
 
     def _set_length(self, tokens: ov.Dimension, settings: dict[str, Any]) -> None:
-        """Cut where the IR ends, and padded with what the tokenizer pads with."""
+        """Truncate at the IR's length, and pad with the tokenizer's own token."""
         pad = settings.get("pad_token", "[PAD]")
         pad = pad["content"] if isinstance(pad, dict) else pad
         fixed = tokens.get_length() if tokens.is_static else None
@@ -59,7 +59,7 @@ class Predictor:
         return int(self.config.get("max_position_embeddings", 512))
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-        """Answers in the order of the rows, as soon as a request is full."""
+        """Yield an answer for each row, in order, as soon as its request is full."""
         left = iter(rows)
         while request := list(islice(left, self.rows or _ROWS)):
             encoded = self._encoded(request)
@@ -67,30 +67,32 @@ class Predictor:
                 yield self.kind.answer(row, encoding, logits)
 
     def arguments(self, texts: Sequence[str]) -> list[Row]:
-        """One by one; for a model of two texts, two by two."""
+        """Return a row for each text, or for each pair of texts."""
         if not self.pairs:
             return [(text,) for text in texts]
         if len(texts) % 2:
-            raise UserError(f"this model reads two texts at a time, and {len(texts)} were given.")
+            raise UserError(f"this model reads two texts at a time, but {len(texts)} were given.")
         return list(zip(texts[::2], texts[1::2], strict=True))
 
     def lines(self, given: Iterable[str]) -> Iterator[Row]:
-        """For a model of two texts with a tab between them."""
+        """Yield a row for each line; a tab separates the texts of a pair."""
         for line in given:
             row = tuple(line.rstrip("\n").split("\t")) if self.pairs else (line.rstrip("\n"),)
             if self.pairs and len(row) != 2:
-                raise UserError(f"this model reads two texts with a tab between, not {line!r}.")
+                raise UserError(
+                    f"this model reads two texts with a tab between them, not {line!r}."
+                )
             if any(row):
                 yield row
 
     def _encoded(self, rows: Sequence[Row]) -> list[Encoding]:
-        """Tokens of the rows, filled up where the IR takes a number of its own."""
+        """Tokenize rows; repeat them where the IR takes a fixed number."""
         filled = [rows[index % len(rows)] for index in range(self.rows or len(rows))]
         given = [self.kind.given(row, self.tokenizer) for row in filled]
-        found: list[Encoding] = self.tokenizer.encode_batch(
+        encodings: list[Encoding] = self.tokenizer.encode_batch(
             given, is_pretokenized=not self.kind.one_answer
         )
-        return found
+        return encodings
 
     def _logits(self, encoded: Sequence[Encoding]) -> np.ndarray:
         given = {
@@ -99,11 +101,11 @@ class Predictor:
             "token_type_ids": [one.type_ids for one in encoded],
         }
         logits = self.model({name: np.array(given[name], dtype=np.int64) for name in self.names})
-        found: np.ndarray = logits["logits"].copy()
-        return found
+        copy: np.ndarray = logits["logits"].copy()
+        return copy
 
     def line(self, answer: dict[str, Any]) -> str:
-        """For a person: what the model says, then the text."""
+        """Write an answer for a person, followed by the text."""
         text = answer["text"] if isinstance(answer["text"], str) else " / ".join(answer["text"])
         return f"{self.kind.line(answer)}\t{text}"
 
@@ -119,7 +121,7 @@ def _refuse_other(folder: Path) -> None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        value: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-    return found
+    return value
