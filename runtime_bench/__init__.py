@@ -1,1 +1,1 @@
-"""Latency, throughput and accuracy of every arm, measured side by side."""
+"""Benchmarks of latency, throughput and accuracy, with all arms side by side."""

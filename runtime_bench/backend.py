@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     Request = Mapping[str, np.ndarray]
-    """What a model may be fed by the name of the input; int64, rows by tokens."""
+    """The arrays of a request by the name of the input: int64, rows by tokens."""
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-"""All that a request holds."""
+"""The names of a request's arrays."""
 _SLEEP_NS = 200_000
-"""Nearer to a request's time it is not worth going to sleep for."""
+"""Waits shorter than this are not worth a sleep."""
 
 
 class Backend(Spec):
-    """How one arm runs. It travels to the arm's worker; the session is opened there."""
+    """The settings of one arm, sent to the arm's worker, which opens the session."""
 
     path: Text
     threads: Count
@@ -33,11 +33,11 @@ class Backend(Spec):
     @property
     @abstractmethod
     def title(self) -> str:
-        """For the table."""
+        """The name of the backend in tables."""
 
     @abstractmethod
     def open(self) -> "Session":
-        """Inside the worker: nothing is loaded yet."""
+        """Open a session inside the worker, without loading the model."""
 
 
 class Session:
@@ -48,54 +48,54 @@ class Session:
         """Read the files."""
 
     def compile(self) -> bool:
-        """Make it ready to run; False where the backend has no such step."""
+        """Prepare the model to run; return False where the backend has no such step."""
         return False
 
     def compile_cached(self) -> float | None:
-        """Seconds to compile from a cache that holds the model, where there is one."""
+        """Return the seconds to compile from a filled cache; None without a cache."""
         return None
 
     @abstractmethod
     def prepare(self, requests: "Sequence[Request]") -> None:
-        """Make inputs of what comes, so that `call` builds nothing."""
+        """Turn requests into inputs, so that `call` builds nothing."""
 
     @abstractmethod
     def call(self, index: int) -> Any:
-        """Answer one of the prepared requests. This alone is timed."""
+        """Answer one of the prepared requests. Only this is timed."""
 
     @abstractmethod
     def logits(self, index: int) -> "np.ndarray":
-        """The answer itself."""
+        """Return the answer to a prepared request."""
 
     @abstractmethod
     def matmuls(self) -> dict[str, int]:
-        """Matrix products by the precision that they really run in."""
+        """Count the matrix products by the precision in which they really run."""
 
     @abstractmethod
     def compiled(self) -> Compiled:
-        """For one request in flight."""
+        """Return the properties of the model for one request in flight."""
 
-    def crowded(self) -> Compiled:
-        """For as many requests in flight as the runtime likes; after `open_queue`."""
+    def throughput_properties(self) -> Compiled:
+        """Return the properties for many requests in flight; call `open_queue` first."""
         return self.compiled()
 
     @abstractmethod
     def bytes(self) -> int:
-        """Of the weights' and the graph's files."""
+        """Return the size of the files of the weights and the graph."""
 
     def parameters(self) -> int | None:
         return None
 
     def open_queue(self) -> None:
-        """Before `burst` and `serve`: room for more than one request in flight."""
+        """Make room for more than one request in flight, before `burst` and `serve`."""
 
     def burst(self, indices: Sequence[int]) -> None:
-        """Answer all of these as fast as possible."""
+        """Answer all these requests as fast as possible."""
         for index in indices:
             self.call(index)
 
     def serve(self, indices: Sequence[int], due: Sequence[int], done: list[int]) -> None:
-        """Answer each one when it is due, or as soon after as can be; note when it was done."""
+        """Answer each request when it is due or soon after; note when it was done."""
         for slot, index in enumerate(indices):
             wait_until(due[slot])
             self.call(index)
@@ -103,14 +103,14 @@ class Session:
 
 
 def wait_until(moment: int) -> None:
-    """Asleep, since a waiting loop would take a processor from the model."""
+    """Sleep until a moment: a waiting loop would take a processor from the model."""
     left = moment - time.perf_counter_ns()
     if left > _SLEEP_NS:
         time.sleep((left - _SLEEP_NS // 2) / 1e9)
 
 
 def effective(matmuls: Mapping[str, int]) -> str:
-    """`int8 + bf16`: the most common first."""
+    """Name the precisions, the most common first, such as `int8 + bf16`."""
     counts: dict[str, int] = {}
     for name, count in matmuls.items():
         name = "int8" if name in ("i8", "u8") else name
@@ -119,12 +119,12 @@ def effective(matmuls: Mapping[str, int]) -> str:
 
 
 def kind_of(folder: Path) -> Kind:
-    """The kind of task of a model, by its config."""
+    """Return the kind of task of a model, from its config."""
     return tasks.of_config(json.loads((folder / "config.json").read_text()))
 
 
 def model_class(folder: Path) -> Any:
-    """The class of transformers that reads a model of this kind."""
+    """Return the class of transformers that reads a model of this kind."""
     import transformers
 
     return getattr(transformers, f"AutoModel{kind_of(folder).head}")

@@ -1,4 +1,4 @@
-"""`jpqd bench` and `jpqd report`: arguments in, the library called, results printed."""
+"""`jpqd bench`: read arguments, call the library, print results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,39 +19,51 @@ from jpqd.core.console import (
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN|DIR...]", help="A run (the newest one), or folders."),
+        typer.Argument(metavar="[RUN|DIR...]", help="A run or folders; by default the newest run."),
     ] = None,
     device: Annotated[
         str, typer.Option(help="CPU, GPU, GPU.0, NPU, AUTO, HETERO:GPU,CPU.")
     ] = "CPU",
     arms: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Names, `default` or `all`.")
+        str | None, typer.Option(metavar="A,B", help="Names of arms, `default` or `all`.")
     ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="A stage or an arm; `teacher`, or the first trained stage.")
     ] = None,
-    length: Annotated[int | None, typer.Option(help="Tokens of every row; else real ones.")] = None,
+    length: Annotated[
+        int | None, typer.Option(help="Tokens of every row; else real lengths.")
+    ] = None,
     batch: Annotated[str | None, typer.Option(metavar="1,8", help="Rows of a request.")] = None,
     policy: Annotated[str | None, typer.Option(help="exact, multiple8 or buckets.")] = None,
-    texts: Annotated[Path | None, typer.Option(help="Rows for folders: a text a line.")] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="A file of rows, one text in each line.")
+    ] = None,
     mode: Annotated[str | None, typer.Option(help="latency,throughput")] = None,
     rate: Annotated[
-        bool, typer.Option("--rate", help="Also random arrivals: 50, 70, 90%.")
+        bool, typer.Option("--rate", help="Also random arrivals, at 50, 70, 90% load.")
     ] = False,
-    seconds: Annotated[float | None, typer.Option(help="Time to measure in: 120.")] = None,
-    blocks: Annotated[int | None, typer.Option(help="Of interleaved requests: 30.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Of every arm; all that are there.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the order of rows and arms.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="The time to measure; 120.")] = None,
+    blocks: Annotated[int | None, typer.Option(help="Blocks of interleaved requests; 30.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of every arm; all by default.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The seed of the order of rows and arms.")
+    ] = None,
     accuracy: Annotated[
-        bool, typer.Option("--accuracy", help="Measure it, arm by arm, on the reported split.")
+        bool,
+        typer.Option("--accuracy", help="Measure the accuracy of each arm on the reported split."),
     ] = False,
     gate: Annotated[
         list[str] | None, typer.Option(help="speedup>=4, jpqd_ir.p95_ms<=10; exit 1 if not.")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="OLD.json", help="Name what became slower.")
+        Path | None,
+        typer.Option(metavar="OLD.json", help="An earlier bench.json: name slower arms."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of RUN/bench.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder to write; else RUN/bench.")
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     offline: Offline = False,

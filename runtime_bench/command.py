@@ -1,4 +1,4 @@
-"""What `jpqd bench` and `use: bench` do."""
+"""The work of `jpqd bench` and `use: bench`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from runtime_bench.options import Settings
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options of the command that are no settings of the benchmark itself."""
+    """The options of the command that are not settings of the benchmark itself."""
 
     names: Sequence[str]
     runs: Path
@@ -43,18 +43,18 @@ class Wanted:
 class Done:
     bench: Bench
     folder: Path
-    unlike: list[str]
-    """Why an earlier result may not be comparable."""
+    setup_differences: list[str]
+    """Differences in setup that make an earlier result less comparable."""
     slower: list[str]
     failed: list[str]
 
 
 def bench(wanted: Wanted, settings: Settings, progress: Progress) -> Done:
-    """What can be refused is refused before anything is measured."""
+    """Measure, seal the result and check gates. Refuse mistakes before anything is measured."""
     parsed = [gates.parse(text) for text in wanted.gates]
     old = bench_result.read(wanted.against) if wanted.against else None
     if old is None and any(gate.metric == "slower" for gate in parsed):
-        raise UserError("--gate slower: slower than what? Give --against OLD/bench.json.")
+        raise UserError("--gate slower needs an earlier result. Give --against OLD/bench.json.")
     source = sources.find(wanted.names, wanted.runs, wanted.baseline)
     folder = _folder(wanted, source)
     store.check(folder)
@@ -63,18 +63,20 @@ def bench(wanted: Wanted, settings: Settings, progress: Progress) -> Done:
     cache = (source.run.parent if source.run else wanted.runs) / ".cache"
     with (
         lock.hold(source.run) if source.whole and source.run else nullcontext(),
-        lock.sealing(folder.resolve(), "Choose with --out.") as partial,
+        lock.sealing(folder.resolve(), "Choose another folder with --out.") as partial,
     ):
         job = prepare.job(settings, source, arms, wanted.texts, cache, progress)
-        found, samples = session.run(job, progress)
-        store.seal(found, samples, partial, folder)
-    slower = list(gates.slower(found, old)) if old else []
-    unlike = list(gates.unlike(found, old)) if old else []
-    return Done(found, folder, unlike, slower, gates.failures(found, parsed, len(slower)))
+        result, samples = session.run(job, progress)
+        store.seal(result, samples, partial, folder)
+    slower = list(gates.slower(result, old)) if old else []
+    setup_differences = list(gates.setup_differences(result, old)) if old else []
+    return Done(
+        result, folder, setup_differences, slower, gates.failures(result, parsed, len(slower))
+    )
 
 
 def _folder(wanted: Wanted, source: Source) -> Path:
-    """In the run when one was measured as a whole, unless its recipe has a stage called so."""
+    """Choose the result's folder: in the run where a whole run was measured, under a free name."""
     if wanted.out is not None:
         return wanted.out
     if not source.whole or source.run is None:
@@ -84,7 +86,7 @@ def _folder(wanted: Wanted, source: Source) -> Path:
 
 
 def show(done: Done, progress: Progress, as_json: bool) -> None:
-    """The tables on standard output, what has to be known of them on standard error."""
+    """Print the tables to standard output, and notes on them to standard error."""
     from jpqd.core import console
 
     if as_json:
@@ -93,7 +95,7 @@ def show(done: Done, progress: Progress, as_json: bool) -> None:
         console.print_table(table)
     for note in tables.notes(done.bench):
         progress.say(note)
-    for line in done.unlike:
+    for line in done.setup_differences:
         progress.warn(f"--against: {line}")
     for line in done.slower:
         progress.say(f"slower: {line}")
@@ -102,12 +104,12 @@ def show(done: Done, progress: Progress, as_json: bool) -> None:
 
 
 def conclude(done: Done) -> None:
-    """The exit code: interrupted, or a gate that failed."""
+    """Raise an error where the benchmark was interrupted or a gate failed."""
     if not done.bench.complete:
         signum = interrupts.pending() or signal.SIGINT
-        raise Interrupted(f"interrupted; {done.folder} holds what was measured until then", signum)
+        raise Interrupted(f"interrupted; {done.folder} holds what was measured before", signum)
     if done.failed:
-        raise RunError("gates that failed:\n" + "\n".join(done.failed))
+        raise RunError("these gates failed:\n" + "\n".join(done.failed))
 
 
 def as_stage(settings: Settings, needs: Sequence[str], ctx: Context) -> dict[str, Any]:
@@ -118,17 +120,20 @@ def as_stage(settings: Settings, needs: Sequence[str], ctx: Context) -> dict[str
     source = Source(folders, needs[0], ctx.out.parent, whole=True)
     arms = prepare.chosen(settings, source)
     job = prepare.job(settings, source, arms, None, ctx.cache, ctx.progress)
-    found, samples = session.run(job, ctx.progress)
-    if not found.complete:
-        raise Interrupted("interrupted; a benchmark starts again", interrupts.pending())
-    store.write(found, samples, ctx.out)
-    for note in tables.notes(found):
+    result, samples = session.run(job, ctx.progress)
+    if not result.complete:
+        raise Interrupted(
+            "interrupted; run the recipe again, which starts this benchmark anew",
+            interrupts.pending(),
+        )
+    store.write(result, samples, ctx.out)
+    for note in tables.notes(result):
         ctx.progress.say(f"    {note}")
-    return store.summary(found)
+    return store.summary(result)
 
 
 def settings(**options: Any) -> Settings:
-    """From the command line's words; `1,8,32` is a list."""
+    """Read settings from options of the command line; `1,8,32` is a list."""
     given = {name: value for name, value in options.items() if value is not None}
     for name, kind in (("arms", str), ("modes", str), ("batch", int)):
         if name in given:

@@ -1,4 +1,4 @@
-"""`--gate "speedup>=4"`: what must hold, and `--against`: what became slower than it was."""
+"""Gates such as `--gate "speedup>=4"`, and the comparison of `--against` with an earlier result."""
 
 import re
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from runtime_bench.measure import statistics
 _GATE = re.compile(r"(?:(?P<arm>[\w:/-]+)\.)?(?P<metric>\w+)\s*(?P<sign><=|>=)\s*(?P<limit>[\d.]+)")
 METRICS = ("speedup", "accuracy_drop", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "rows_per_second",
            "size_mb", "rss_mb", "slower")  # fmt: skip
-_EXAMPLE = 'Such as "speedup>=4", "accuracy_drop<=1.0" or "jpqd_ir.p95_ms<=10".'
+_EXAMPLE = 'Write, for example, "speedup>=4", "accuracy_drop<=1.0" or "jpqd_ir.p95_ms<=10".'
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Of the last arm when none is named: a run's last IR, or the last folder."""
+    """A limit for an arm, or for the last arm: a run's last IR, or the last folder."""
 
     text: str
     arm: str | None
@@ -27,20 +27,20 @@ class Gate:
 
 
 def parse(text: str) -> Gate:
-    found = _GATE.fullmatch(text.strip())
+    match = _GATE.fullmatch(text.strip())
     try:
-        limit = float(found["limit"]) if found else 0.0
+        limit = float(match["limit"]) if match else 0.0
     except ValueError:
-        found = None
-    if found is None:
-        raise UserError(f"--gate {text!r} is no comparison. {_EXAMPLE}")
-    if found["metric"] not in METRICS:
-        raise UserError(f"--gate {text!r}: {plugins.unknown(found['metric'], METRICS)}. {_EXAMPLE}")
-    return Gate(text, found["arm"], found["metric"], found["sign"] == ">=", limit)
+        match = None
+    if match is None:
+        raise UserError(f"--gate {text!r} is not a comparison. {_EXAMPLE}")
+    if match["metric"] not in METRICS:
+        raise UserError(f"--gate {text!r}: {plugins.unknown(match['metric'], METRICS)}. {_EXAMPLE}")
+    return Gate(text, match["arm"], match["metric"], match["sign"] == ">=", limit)
 
 
 def check_arms(gates: list[Gate], names: list[str]) -> None:
-    """Before anything is measured."""
+    """Refuse gates on unknown arms before anything is measured."""
     for gate in gates:
         if gate.arm is not None and gate.arm not in names:
             raise UserError(
@@ -49,22 +49,22 @@ def check_arms(gates: list[Gate], names: list[str]) -> None:
 
 
 def failures(bench: Bench, gates: list[Gate], slower: int) -> list[str]:
-    """A figure that is not known fails too: a gate that cannot be checked is not passed."""
+    """Name the gates that fail. An unknown figure fails too: it cannot be checked."""
     failed = []
     for gate in gates:
         arm = gate.arm or bench.arms[-1].name
-        found = Estimate(value=slower) if gate.metric == "slower" else _figure(bench, arm, gate)
-        value = found.value
+        figure = Estimate(value=slower) if gate.metric == "slower" else _figure(bench, arm, gate)
+        value = figure.value
         if value is None:
-            why = f"needs n {found.needs}" if found.needs else "not measured"
+            why = f"needs n >= {figure.needs}" if figure.needs else "not measured"
             failed.append(f"{gate.text}: {arm}: not known ({why})")
         elif not (value >= gate.limit if gate.at_least else value <= gate.limit):
-            failed.append(f"{gate.text}: {arm}: {value:.4g}{_interval(found)}")
+            failed.append(f"{gate.text}: {arm}: {value:.4g}{_interval(figure)}")
     return failed
 
 
 def _figure(bench: Bench, name: str, gate: Gate) -> Estimate:
-    """Of the first measurement that knows it: latency comes before throughput."""
+    """Return the figure of a gate, from latency mode where it can."""
     arm, metric = bench.arm(name), gate.metric
     if metric == "size_mb":
         return Estimate(value=arm.bytes / 1e6)
@@ -75,23 +75,27 @@ def _figure(bench: Bench, name: str, gate: Gate) -> Estimate:
         return Estimate(value=100 * (base.value - own.value) if base and own else None)
     if metric == "rows_per_second":
         return figures(bench, name, "throughput").rows_per_second
-    found = figures(bench, name, "latency")
+    latency = figures(bench, name, "latency")
     if metric == "speedup":
-        return found.speedup or Estimate(value=1.0)
-    return getattr(found.latency_ms, metric.removesuffix("_ms")) if found.latency_ms else Estimate()
+        return latency.speedup or Estimate(value=1.0)
+    return (
+        getattr(latency.latency_ms, metric.removesuffix("_ms"))
+        if latency.latency_ms
+        else Estimate()
+    )
 
 
 def figures(bench: Bench, name: str, mode: str) -> Figures:
-    """Of that mode, or of the first there is."""
+    """Return an arm's figures in a mode, or in the first mode that was measured."""
     ordered = sorted(bench.measurements, key=lambda m: m.mode != mode)
     return ordered[0].arms[name]
 
 
 def slower(new: Bench, old: Bench) -> Iterator[str]:
-    """Arms whose speed fell beyond what the intervals and two runs of one model allow.
+    """Name arms whose speed fell by more than the intervals and the usual variation.
 
-    Held against the baseline of its own run where there is one, so that another machine, or
-    another day, is no difference; the baseline itself by its p50.
+    Speedups over each run's own baseline are compared, so that another machine or day makes no
+    difference; the baseline itself is compared by its p50.
     """
     before: dict[tuple[str, str], Measurement] = {
         (m.mode, m.workload): m for m in old.measurements if m.mode != "open_loop"
@@ -104,8 +108,8 @@ def slower(new: Bench, old: Bench) -> Iterator[str]:
                                    earlier.arms[name], now)  # fmt: skip
 
 
-def unlike(new: Bench, old: Bench) -> Iterator[str]:
-    """What was not the same when the earlier result was measured."""
+def setup_differences(new: Bench, old: Bench) -> Iterator[str]:
+    """Name what was different when the earlier result was measured."""
     pairs = {
         "processor": (old.host.processor, new.host.processor),
         "device": (old.asked.device, new.asked.device),
@@ -114,28 +118,28 @@ def unlike(new: Bench, old: Bench) -> Iterator[str]:
     }
     for what, (then, now) in pairs.items():
         if then != now:
-            yield f"{what} was {then}, and is {now}"
+            yield f"{what}: {then} in the earlier result, {now} in this one"
     both = {w.name for w in old.workloads} & {w.name for w in new.workloads}
     if not both or not {arm.name for arm in old.arms} & {arm.name for arm in new.arms}:
-        yield "the two have no workload or no arm in common: nothing was compared"
+        yield "the two results share no workload or no arm: nothing was compared"
 
 
 def _slower(what: str, old: Figures, new: Figures) -> Iterator[str]:
     margin = 1 + statistics.MARGIN
     if old.speedup and new.speedup:
         if _below(new.speedup, old.speedup, margin):
-            yield f"{what}: {_told(old.speedup, 'x')} -> {_told(new.speedup, 'x')} of the baseline"
+            yield f"{what}: {_text(old.speedup, 'x')} -> {_text(new.speedup, 'x')} of the baseline"
     elif old.latency_ms and new.latency_ms:
         then, now = old.latency_ms.p50, new.latency_ms.p50
         if _below(then, now, margin):
-            yield f"{what}: p50 {_told(then, ' ms')} -> {_told(now, ' ms')}"
+            yield f"{what}: p50 {_text(then, ' ms')} -> {_text(now, ' ms')}"
 
 
 def _below(small: Estimate, large: Estimate, margin: float) -> bool:
     return small.high is not None and large.low is not None and small.high * margin < large.low
 
 
-def _told(estimate: Estimate, unit: str) -> str:
+def _text(estimate: Estimate, unit: str) -> str:
     return f"{estimate.value:.3g}{unit}{_interval(estimate)}"
 
 

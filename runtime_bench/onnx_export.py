@@ -1,6 +1,7 @@
-"""Writes model.onnx of an even model, in a process of its own: python -m runtime_bench.onnx_export.
+"""The export of an even model to model.onnx: python -m runtime_bench.onnx_export.
 
 Arguments: the model's folder, the folder to write to, f32 or int8 (dynamic quantization).
+It runs in a process of its own.
 """
 
 import sys
@@ -40,7 +41,7 @@ def export(folder: Path, out: Path, precision: str) -> None:
 
 
 def _patches(model: Any, task: str) -> Any:
-    """Optimum's: transformers builds its masks in a way that cannot be traced."""
+    """Return optimum's patches: transformers builds its masks in a way that cannot be traced."""
     import optimum.exporters.openvino  # noqa: F401 (registers its exporters)
     from optimum.exporters.tasks import TasksManager
 
@@ -57,7 +58,7 @@ def _taken(model: Any) -> list[str]:
 
 
 def _quantize(path: Path) -> None:
-    """As ONNX Runtime's own guide for transformers does it: weights of 8 bits, by channel."""
+    """Quantize weights to 8 bits by channel, as ONNX Runtime's guide for transformers says."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     dense = path.rename(path.with_name("dense.onnx"))

@@ -1,4 +1,4 @@
-"""What a benchmark is asked for: the options of `jpqd bench` and the keys of `use: bench`."""
+"""The settings of a benchmark: options of `jpqd bench` and keys of `use: bench`."""
 
 from typing import Annotated, Literal
 
@@ -14,45 +14,45 @@ Modes = Annotated[tuple[Literal["latency", "throughput"], ...], Field(min_length
 
 
 class Settings(Spec):
-    """Fields that `use: bench` and `jpqd bench` share."""
+    """The settings that `use: bench` and `jpqd bench` share."""
 
     device: Text = "CPU"
-    """Any device of OpenVINO's: CPU, GPU, GPU.0, NPU, AUTO, HETERO:GPU,CPU."""
+    """Any device of OpenVINO: CPU, GPU, GPU.0, NPU, AUTO, HETERO:GPU,CPU."""
     arms: tuple[Text, ...] = ("default",)
     """Names of arms, or `default`, or `all`."""
     length: Count | None = None
-    """Tokens of every row; their own lengths when not given."""
+    """Tokens of every row; by default the rows' own lengths."""
     batch: Batches = (1,)
     policy: Literal["exact", "multiple8", "buckets"] = "exact"
-    """The length to which a batch is padded: its longest row's, or that rounded up."""
+    """The length to which a batch is padded: that of its longest row, exact or rounded up."""
     modes: Modes = ("latency", "throughput")
     rate: bool = False
-    """Also in an open loop: random arrivals at 50, 70 and 90% of each arm's capacity."""
+    """Also measure an open loop: random arrivals at 50, 70 and 90% of each arm's capacity."""
     seconds: Positive = 120.0
     """The time that measuring may take, without loading."""
     blocks: Annotated[Count, Field(ge=2)] = 30
     threads: Count | None = None
-    """Of every arm; what this process may use when not given."""
+    """The threads of every arm; by default all that this process may use."""
     accuracy: bool = False
-    """Measure it for every arm, instead of taking what the stages measured."""
+    """Measure the accuracy of every arm, instead of taking the stages' figures."""
     seed: Seed = 0
 
     def measures_accuracy(self) -> bool:
-        """Another device computes differently, so the stages' figures say nothing about it."""
+        """Return whether to measure accuracy; the stages' figures hold on CPUs only."""
         return self.accuracy or self.device != "CPU"
 
     def rates(self) -> tuple[float, ...]:
         return RATES if self.rate else ()
 
     def all_modes(self) -> list[Mode]:
-        """The open loop has to know the capacity first."""
+        """Return the modes in order: the open loop needs the capacity of throughput."""
         latency: list[Mode] = ["latency"] if "latency" in self.modes else []
         throughput: list[Mode] = ["throughput"] if "throughput" in self.modes or self.rate else []
         open_loop: list[Mode] = ["open_loop"] if self.rate else []
         return latency + throughput + open_loop
 
     def share(self) -> float:
-        """The seconds of one measurement."""
+        """Return the seconds for one measurement."""
         closed = len([mode for mode in self.all_modes() if mode != "open_loop"])
         return self.seconds / (closed + len(self.rates())) / len(self.batch)
 

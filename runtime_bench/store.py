@@ -1,4 +1,4 @@
-"""A benchmark on disk: sealed like a stage, so whole or not there."""
+"""Benchmarks on disk: sealed like a stage, so whole or not there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BESIDE = "bench_manual"
-"""The folder of a benchmark by hand, where the recipe has a stage called `bench`."""
+"""The folder of `jpqd bench` where the recipe has a stage called `bench`."""
 
 
 def write(bench: Bench, samples: Mapping[str, np.ndarray], folder: Path) -> None:
@@ -27,21 +27,21 @@ def write(bench: Bench, samples: Mapping[str, np.ndarray], folder: Path) -> None
 
 
 def seal(bench: Bench, samples: Mapping[str, np.ndarray], partial: Path, folder: Path) -> None:
-    """Fill the folder beside the benchmark's place, and rename it into it."""
+    """Write a benchmark beside its place, and rename it."""
     with artifact.disk_full_is_clear(folder.parent, "What was there before is intact."):
         write(bench, samples, partial)
         artifact.seal(partial, folder, _manifest(bench, folder))
 
 
 def check(folder: Path) -> None:
-    """Refuse, before anything is measured, to replace what is no benchmark."""
-    found = artifact.read(folder)
-    if folder.exists() and (found is None or found.kind != "bench"):
-        raise UserError(f"{folder} is there and is no benchmark. Name another folder: --out.")
+    """Refuse to replace a folder that is not a benchmark, before anything is measured."""
+    manifest = artifact.read(folder)
+    if folder.exists() and (manifest is None or manifest.kind != "bench"):
+        raise UserError(f"{folder} exists and is not a benchmark. Give another folder: --out.")
 
 
 def summary(bench: Bench) -> dict[str, Any]:
-    """For the manifest: the middle of each arm."""
+    """Return the medians of each arm, for the manifest."""
     return {
         f"{measurement.mode}, {measurement.workload}"
         + (f", {measurement.rate:.0%}" if measurement.rate else ""): {

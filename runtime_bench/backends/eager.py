@@ -19,11 +19,11 @@ _NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 class Eager(Backend):
-    """bf16 holds weights and activations in it: faster than autocast, which converts each time."""
+    """PyTorch. bf16 converts the model once, which is faster than autocast."""
 
     precision: Literal["f32", "bf16"] = "f32"
     compiled: bool = False
-    """With torch.compile, which takes a C++ compiler."""
+    """Use torch.compile, which needs a C++ compiler."""
 
     @property
     def title(self) -> str:
@@ -48,7 +48,7 @@ class EagerSession(Session):
         self.run: Any = self.model
 
     def _read(self) -> Any:
-        """An even model as any user reads it: our own libraries would count as its memory."""
+        """Load an even model with transformers only: our own libraries would add to its memory."""
         folder = self.backend.path
         if (Path(folder) / "structure.json").is_file():
             from jpqd.model import loading
@@ -59,10 +59,10 @@ class EagerSession(Session):
                 folder, dtype=self.torch.float32, use_safetensors=True, local_files_only=True
             )
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{folder}: no model that can be loaded ({error})") from error
+            raise UserError(f"{folder}: the model cannot be loaded ({error})") from error
 
     def compile(self) -> bool:
-        """Dynamic shapes: one compilation serves all lengths. The work is done at first calls."""
+        """Compile for dynamic shapes, which serves all lengths; the first calls do the work."""
         if self.backend.compiled:
             self.run = self.torch.compile(self.model, dynamic=True)
         return False
@@ -81,17 +81,17 @@ class EagerSession(Session):
             return self.run(**self.inputs[index])
 
     def logits(self, index: int) -> np.ndarray:
-        found: np.ndarray = self.call(index).logits.float().numpy()
-        return found
+        logits: np.ndarray = self.call(index).logits.float().numpy()
+        return logits
 
     def matmuls(self) -> dict[str, int]:
-        """Of the layers' weights; a quantized model computes in f32 what it only simulates."""
-        found: dict[str, int] = {}
+        """Count the layers' products; PyTorch computes a quantized model in f32."""
+        products: dict[str, int] = {}
         for module in self.model.modules():
             if isinstance(module, self.torch.nn.Linear):
                 name = str(module.weight.dtype).removeprefix("torch.")
-                found[_NAMES.get(name, name)] = found.get(_NAMES.get(name, name), 0) + 1
-        return found
+                products[_NAMES.get(name, name)] = products.get(_NAMES.get(name, name), 0) + 1
+        return products
 
     def compiled(self) -> Compiled:
         threads = self.torch.get_num_threads()

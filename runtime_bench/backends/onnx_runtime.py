@@ -1,4 +1,4 @@
-"""ONNX Runtime in f32 or with dynamic INT8: what a user would pick instead. Extra `[onnx]`."""
+"""ONNX Runtime in f32 or with dynamic INT8, a common alternative. It needs the extra `[onnx]`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PRODUCTS = {
 
 
 class OnnxRuntime(Backend):
-    """A dense model, exported anew; `int8` quantizes weights now and activations while it runs."""
+    """A dense model exported to ONNX; `int8` quantizes activations while it runs."""
 
     precision: Literal["f32", "int8"] = "f32"
 
@@ -62,7 +62,7 @@ class OnnxSession(Session):
             raise RunError(f"{backend.path} cannot be exported to ONNX: {reason[0]}")
 
     def load(self) -> None:
-        """Reading and optimizing the graph is one step here."""
+        """Read and optimize the graph, which is one step here."""
         self.model = self._open(self._options())
         self.names = [given.name for given in self.model.get_inputs()]
 
@@ -83,14 +83,14 @@ class OnnxSession(Session):
         return self.model.run(None, self.inputs[index])
 
     def logits(self, index: int) -> np.ndarray:
-        found: np.ndarray = self.call(index)[0]
-        return found
+        logits: np.ndarray = self.call(index)[0]
+        return logits
 
     def bytes(self) -> int:
         return self.file.stat().st_size
 
     def matmuls(self) -> dict[str, int]:
-        """Of the graph as the runtime has optimized it."""
+        """Count the products of the graph that the runtime has optimized."""
         import onnx
 
         options, path = self._options(), self.file.with_name("optimized.onnx")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runtime_bench.backend import Request
 
 XML, BIN = "openvino_model.xml", "openvino_model.bin"
-_SHOWN = (
+_PROPERTIES = (
     "INFERENCE_PRECISION_HINT", "EXECUTION_MODE_HINT", "PERFORMANCE_HINT",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE", "NUM_STREAMS", "INFERENCE_NUM_THREADS",
     "OPTIMAL_NUMBER_OF_INFER_REQUESTS", "ENABLE_CPU_PINNING", "EXECUTION_DEVICES",
@@ -31,7 +31,7 @@ _PRODUCTS = ("FullyConnected", "MatMul")
 
 
 class OpenvinoIr(Backend):
-    """`default` leaves the precision to the device; `f32` holds it to what PyTorch computes."""
+    """An IR. `default` leaves the precision to the device; `f32` computes like PyTorch."""
 
     device: Text = "CPU"
     precision: Literal["default", "f32"] = "default"
@@ -44,16 +44,16 @@ class OpenvinoIr(Backend):
         return IrSession(self)
 
     def properties(self, hint: str) -> dict[str, Any]:
-        """Threads are the processor's business; what the device does not know is not set."""
-        found: dict[str, Any] = {"PERFORMANCE_HINT": hint}
+        """Return the properties to set, and none that the device does not know."""
+        properties: dict[str, Any] = {"PERFORMANCE_HINT": hint}
         if self.device == "CPU":
-            found["INFERENCE_NUM_THREADS"] = self.threads
+            properties["INFERENCE_NUM_THREADS"] = self.threads
         if self.precision == "f32":
-            found["INFERENCE_PRECISION_HINT"] = "f32"
+            properties["INFERENCE_PRECISION_HINT"] = "f32"
             if self.device == "CPU":
                 # f32 alone leaves weights of 8 bits multiplied with activations of 8 bits
-                found["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
-        return found
+                properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
+        return properties
 
 
 class IrSession(Session):
@@ -82,7 +82,7 @@ class IrSession(Session):
         if not {*self.inputs} <= {*INPUTS} or "input_ids" not in self.inputs or types - {"i64"}:
             wanted = ", ".join(f"{p.any_name} ({p.element_type})" for p in self.model.inputs)
             raise UserError(
-                f"{Path(self.backend.path) / XML}: its inputs are {wanted}, and the benchmark "
+                f"{Path(self.backend.path) / XML}: its inputs are {wanted}, but the benchmark "
                 f"feeds {', '.join(INPUTS)} (int64). Export the model without its tokenizer, or "
                 "leave it out with --arms."
             )
@@ -123,8 +123,8 @@ class IrSession(Session):
             if not port.partial_shape.compatible(ov.PartialShape(list(given))):
                 raise UserError(
                     f"{Path(self.backend.path) / XML}: its {port.any_name} is "
-                    f"{port.partial_shape}, and the requests are {list(given)}. "
-                    "Give --length and --batch that fit, or export it with dynamic shapes."
+                    f"{port.partial_shape}, but the requests are {list(given)}. "
+                    "Give a --length and a --batch that fit, or export it with dynamic shapes."
                 )
 
     def call(self, index: int) -> None:
@@ -135,44 +135,46 @@ class IrSession(Session):
 
     def logits(self, index: int) -> np.ndarray:
         self.call(index)
-        found: np.ndarray = self.request.get_output_tensor(0).data.copy()
-        return found
+        logits: np.ndarray = self.request.get_output_tensor(0).data.copy()
+        return logits
 
     def matmuls(self) -> dict[str, int]:
-        found: Counter[str] = Counter()
+        products: Counter[str] = Counter()
         for node in self.latency.get_runtime_model().get_ops():
             facts = node.get_rt_info()
             if _text(facts, "layerType") in _PRODUCTS:
-                found[_text(facts, "runtimePrecision")] += 1
-        return dict(found)
+                products[_text(facts, "runtimePrecision")] += 1
+        return dict(products)
 
     def compiled(self) -> Compiled:
         return self._described(self.latency, 1)
 
-    def crowded(self) -> Compiled:
+    def throughput_properties(self) -> Compiled:
         assert self.queue is not None
         return self._described(self.throughput, len(self.queue))
 
     def _described(self, compiled: ov.CompiledModel, requests: int) -> Compiled:
         known = compiled.get_property("SUPPORTED_PROPERTIES")
-        shown = {name: _plain(compiled.get_property(name)) for name in _SHOWN if name in known}
-        streams = shown.get("NUM_STREAMS", "")
+        properties = {
+            name: _plain(compiled.get_property(name)) for name in _PROPERTIES if name in known
+        }
+        streams = properties.get("NUM_STREAMS", "")
         return Compiled(
             streams=int(streams) if streams.isdigit() else None,
             requests=requests,
-            threads=int(shown.get("INFERENCE_NUM_THREADS", self.backend.threads)),
-            properties=shown,
+            threads=int(properties.get("INFERENCE_NUM_THREADS", self.backend.threads)),
+            properties=properties,
         )
 
     def bytes(self) -> int:
         return sum((Path(self.backend.path) / name).stat().st_size for name in (XML, BIN))
 
     def parameters(self) -> int:
-        """Elements of the constants that are not just a shape or an axis."""
+        """Count the elements of constants that are weights, and no shape or axis."""
         constants = (op for op in self.model.get_ops() if op.get_type_name() == "Constant")
-        found = [op.output(0) for op in constants]
+        ports = [op.output(0) for op in constants]
         return sum(
-            math.prod(port.get_shape()) for port in found if port.get_element_type() in _weights()
+            math.prod(port.get_shape()) for port in ports if port.get_element_type() in _weights()
         )
 
     def open_queue(self) -> None:
@@ -221,6 +223,6 @@ def _plain(value: Any) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The last line of OpenVINO's: those before it are places in its own source."""
+    """Return the last line of OpenVINO's error: the others are places in its own source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rstrip(".!") if lines else type(error).__name__

@@ -1,8 +1,7 @@
 """An IR as static copies, one for each length that is a multiple of 8.
 
-Whenever a request has another shape than the one before, a dynamic model is prepared anew,
-operation by operation; for a small model this takes longer than the request itself. A static copy
-never is.
+A dynamic model prepares every operation again when a request's shape changes; for a small model
+this takes longer than the request itself. A static copy never does.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Shape = tuple[int, int]
 
 
 class OpenvinoStatic(OpenvinoIr):
-    """Each request is padded to the next copy's length, which its time includes."""
+    """An IR as static copies. The time of a request includes padding it to a copy's length."""
 
     @property
     def title(self) -> str:
@@ -38,7 +37,7 @@ class OpenvinoStatic(OpenvinoIr):
 
 class StaticSession(IrSession):
     def compile(self) -> bool:
-        """The shapes are known with the first requests."""
+        """Compile nothing yet: the first requests bring the shapes."""
         self.copies: dict[Shape, ov.CompiledModel] = {}
         self.queues: dict[Shape, ov.AsyncInferQueue] = {}
         return False
@@ -67,7 +66,7 @@ class StaticSession(IrSession):
         return self.core.compile_model(model, self.backend.device, self.backend.properties(hint))
 
     def _padded(self, request: Request) -> Request:
-        """As far as the IR allows; the token of padding matters where positions count from it."""
+        """Pad a request as far as the IR allows, with the padding token that positions need."""
         import numpy as np
 
         length = request["input_ids"].shape[1]
@@ -95,8 +94,8 @@ class StaticSession(IrSession):
 
     def logits(self, index: int) -> np.ndarray:
         self.call(index)
-        found: np.ndarray = self.calls[index][0].get_output_tensor(0).data.copy()
-        return found
+        logits: np.ndarray = self.calls[index][0].get_output_tensor(0).data.copy()
+        return logits
 
     def open_queue(self) -> None:
         import openvino as ov
@@ -107,7 +106,7 @@ class StaticSession(IrSession):
             self.queue = self.queues[shape] = ov.AsyncInferQueue(self.throughput, many)
 
     def burst(self, indices: Sequence[int]) -> None:
-        """Shape by shape, as a service does that gathers requests before it answers."""
+        """Answer shape by shape, like a service that gathers requests before it answers."""
         groups: dict[Shape, list[int]] = defaultdict(list)
         for index in indices:
             groups[self.shapes[index]].append(index)
@@ -117,5 +116,5 @@ class StaticSession(IrSession):
             self.queues[shape].wait_all()
 
     def serve(self, indices: Sequence[int], due: Sequence[int], done: list[int]) -> Any:
-        """One after the other, as they come."""
+        """Answer requests one after the other, as they come."""
         return super(IrSession, self).serve(indices, due, done)

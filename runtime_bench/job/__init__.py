@@ -1,1 +1,1 @@
-"""What is measured: folders, arms, rows."""
+"""The object of a benchmark: folders, arms and rows."""

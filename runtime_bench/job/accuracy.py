@@ -12,7 +12,7 @@ from runtime_bench.job.workload import Truth
 
 
 def of_manifest(arm: Arm, split: str | None) -> Accuracy | None:
-    """Of the task's reported split, or whatever split the stage measured."""
+    """Return the accuracy on the task's reported split, or on any split the stage measured."""
     if arm.manifest is None:
         return None
     measured = arm.manifest.splits
@@ -22,17 +22,17 @@ def of_manifest(arm: Arm, split: str | None) -> Accuracy | None:
 
 
 def of_logits(truth: Truth, logits: list[np.ndarray], split: str) -> Accuracy:
-    """Score what an arm answered, row by row."""
+    """Score an arm's answers, row by row."""
     kind = truth.kind
     labels = [
         kind.pad([label], answer.shape[1] if answer.ndim > 1 else 1)
         for label, answer in zip(truth.labels, logits, strict=True)
     ]
-    found = predictions.joined(
+    answers = predictions.joined(
         [kind.answers(a, one) for a, one in zip(logits, labels, strict=True)],
         [kind.targets(one) for one in labels],
     )
-    return _accuracy(kind.score(found), split, "measured")
+    return _accuracy(kind.score(answers), split, "measured")
 
 
 def _accuracy(figures: dict[str, Any], split: str, source: Any) -> Accuracy:

@@ -1,4 +1,4 @@
-"""Which arms a run or some folders have. An arm is a stage, and how it is run: `teacher:bf16`."""
+"""The arms of a run or of folders. An arm is a stage and the way it runs: `teacher:bf16`."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from runtime_bench.backends.openvino_static import OpenvinoStatic
 from runtime_bench.machine import host
 
 _COPIED = 100_000_000
-"""Bytes of weights up to which static copies are measured unasked."""
+"""The most bytes of weights for which static copies are measured by default."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +28,28 @@ class Arm:
     stage: str
     backend: Backend
     usual: bool = True
-    """Whether it is measured when nobody chooses."""
+    """True where it is measured by default."""
     manifest: Manifest | None = None
-    """Of the stage, when its figures are of a model that runs like this."""
+    """The stage's manifest, where its figures hold for a model that runs this way."""
 
 
 @dataclass(frozen=True)
-class Where:
-    """What all arms of a benchmark share."""
+class Setup:
+    """The settings that all arms of a benchmark share."""
 
     device: str
     threads: int
     mixed: bool
-    """Whether lengths differ."""
+    """True where lengths differ."""
 
 
-def of_folders(folders: Mapping[str, Path], baseline: str, where: Where) -> list[Arm]:
-    """Every way to run these; the baseline's own come first."""
+def of_folders(folders: Mapping[str, Path], baseline: str, where: Setup) -> list[Arm]:
+    """Return every way to run these folders, the baseline's first."""
     ordered = [baseline, *(name for name in folders if name != baseline)]
     return [arm for name in ordered for arm in _ways(name, folders[name], baseline, where)]
 
 
-def _ways(name: str, folder: Path, baseline: str, where: Where) -> Iterator[Arm]:
+def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]:
     folder = folder.resolve()
     manifest = artifact.read(folder)
     if is_ir(folder):
@@ -60,12 +60,12 @@ def _ways(name: str, folder: Path, baseline: str, where: Where) -> Iterator[Arm]
     else:
         raise UserError(
             f"{folder}: neither an IR ({XML}) nor a model of transformers (config.json). "
-            "Name a run, a stage's folder, or a folder with one of these."
+            "Give a run, a stage's folder, or a folder with one of these."
         )
 
 
 def is_ir(folder: Path) -> bool:
-    """Also one whose file is lost, so that what is missing can be named."""
+    """Return whether a folder is an IR, even one with a lost file, which is then named."""
     manifest = artifact.read(folder)
     made = manifest is not None and manifest.kind == "ir"
     return made or any((folder / XML).with_suffix(end).is_file() for end in (".xml", ".bin"))
@@ -76,12 +76,13 @@ def _made_of(manifest: Manifest | None, stage: str) -> bool:
 
 
 def _ir(
-    name: str, folder: Path, manifest: Manifest | None, dense: bool, where: Where
+    name: str, folder: Path, manifest: Manifest | None, dense: bool, where: Setup
 ) -> Iterator[Arm]:
-    """In f32 as well where it is the baseline's: bf16 is what the device would make of it.
+    """Yield the arms of an IR.
 
-    As static copies where lengths differ, since a dynamic model pays for every change; a large one
-    only when asked, as each copy holds its own weights and the change is little of its time.
+    f32 is usual for the baseline's IR only, because devices may prefer bf16. Static copies are
+    usual where lengths differ, which costs a dynamic model time, and where the model is small:
+    each copy holds its own weights.
     """
     path, threads, device = str(folder), where.threads, where.device
     default = OpenvinoIr(path=path, threads=threads, device=device)
@@ -99,7 +100,7 @@ def _weights_bytes(folder: Path) -> int:
 
 
 def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> Iterator[Arm]:
-    """A pruned or quantized model is for an IR: PyTorch would only simulate its arithmetic."""
+    """Yield the arms of a model. PyTorch would only simulate a pruned or quantized one."""
     f32 = Eager(path=str(folder), threads=threads)
     yield Arm(f"{name}:f32", name, f32, manifest=manifest)
     if (folder / "structure.json").is_file():
@@ -115,7 +116,7 @@ def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> 
 
 
 def check_room(arms: Sequence[Arm], longest: int) -> None:
-    """OpenVINO reads past the table of positions without a word."""
+    """Refuse requests longer than a model takes: OpenVINO would read past its positions."""
     for arm in arms:
         try:
             config = json.loads((Path(arm.backend.path) / "config.json").read_text())
@@ -124,13 +125,13 @@ def check_room(arms: Sequence[Arm], longest: int) -> None:
             continue
         if longest > room:
             raise UserError(
-                f"{arm.backend.path}: the model takes {room} tokens, and the requests have "
+                f"{arm.backend.path}: the model takes {room} tokens, but the requests have "
                 f"{longest}. Give a smaller --length, or --policy exact."
             )
 
 
 def choose(arms: Sequence[Arm], wanted: Sequence[str], baseline: str) -> list[Arm]:
-    """Those that were named, in the order in which they are there, and always the baseline."""
+    """Return the named arms in their order, and always the baseline."""
     names = {arm.name for arm in arms}
     for name in wanted:
         if name not in {*names, "all", "default"}:
@@ -147,11 +148,11 @@ def choose(arms: Sequence[Arm], wanted: Sequence[str], baseline: str) -> list[Ar
 
 
 def first_of(arms: Sequence[Arm], baseline: str) -> Arm:
-    """The baseline is a stage, in f32, or an arm."""
+    """Return the first arm of the baseline, which names a stage or an arm."""
     for arm in arms:
         if baseline in (arm.name, arm.stage):
             return arm
     stages = {arm.stage for arm in arms}
     raise UserError(
-        f"--baseline {baseline}: not among the arms; {plugins.unknown(baseline, stages)}."
+        f"--baseline {baseline}: not one of the arms; {plugins.unknown(baseline, stages)}."
     )

@@ -1,4 +1,4 @@
-"""From what was pointed at to a job: devices, arms and rows, each checked before it costs time."""
+"""The preparation of a job: devices, arms and rows, each checked before it costs time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime_bench.options import Settings
 
 @dataclass(frozen=True)
 class Job:
-    """What is measured; the first arm is the baseline."""
+    """The arms and rows to measure; the first arm is the baseline."""
 
     settings: Settings
     threads: int
@@ -29,18 +29,18 @@ class Job:
 
 
 def chosen(settings: Settings, source: Source) -> list[arms.Arm]:
-    """The baseline first."""
+    """Return the chosen arms, the baseline first."""
     threads = settings.threads or host.threads()
     first = (
         source.baseline if source.baseline in source.folders else source.baseline.partition(":")[0]
     )
     if first not in source.folders:
         known = ", ".join(source.folders)
-        raise UserError(f"--baseline {source.baseline}: not among what is measured: {known}.")
-    where = arms.Where(settings.device, threads, mixed=settings.length is None)
-    found = arms.of_folders(source.folders, first, where)
-    base = arms.first_of(found, source.baseline)
-    wanted = arms.choose(found, settings.arms, base.name)
+        raise UserError(f"--baseline {source.baseline}: not one of the measured folders: {known}.")
+    where = arms.Setup(settings.device, threads, mixed=settings.length is None)
+    candidates = arms.of_folders(source.folders, first, where)
+    base = arms.first_of(candidates, source.baseline)
+    wanted = arms.choose(candidates, settings.arms, base.name)
     if any(isinstance(arm.backend, OpenvinoIr) for arm in wanted):
         devices.check(settings.device, devices.available())
     return [base, *(arm for arm in wanted if arm is not base)]

@@ -1,4 +1,4 @@
-"""Where a benchmark's rows come from: the run's task, a file of texts, or random tokens."""
+"""The rows of a benchmark: the run's task, a file of texts, or random tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST = 512
 
 
 def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
-    """The rows of the reported split, as the model of this folder was trained to read them."""
+    """Return the rows of the reported split, tokenized as the model was trained to read them."""
     from jpqd.data import splits
     from jpqd.model import loading
 
@@ -35,7 +35,7 @@ def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
 
 
 def of_texts(texts: Path, folder: Path) -> Rows:
-    """A file with one text in each line."""
+    """Read rows from a file with one text in each line."""
     from transformers import AutoTokenizer
 
     try:
@@ -47,21 +47,23 @@ def of_texts(texts: Path, folder: Path) -> Rows:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise SourceError(f"{folder}: no tokenizer that can be loaded for --texts") from error
+        raise SourceError(
+            f"{folder}: --texts needs a tokenizer, and none can be loaded here: {error}"
+        ) from error
     longest = min(tokenizer.model_max_length, _LONGEST)
-    found = tokenizer(lines, truncation=True, max_length=longest)["input_ids"]
-    ids = [np.asarray(row, np.int64) for row in found]
+    tokens = tokenizer(lines, truncation=True, max_length=longest)["input_ids"]
+    ids = [np.asarray(row, np.int64) for row in tokens]
     return Rows(ids, _zeros(ids), int(tokenizer.pad_token_id or 0), str(texts))
 
 
 def random(folder: Path, length: int, seed: int) -> Rows:
-    """Tokens drawn from the vocabulary: speed of a fixed length depends on nothing else."""
+    """Draw tokens from the vocabulary; the speed of a fixed length depends on nothing else."""
     try:
         words = int(json.loads((folder / "config.json").read_text())["vocab_size"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{folder}: without a config.json that holds vocab_size the benchmark knows no "
-            "tokens. Put the model's beside it, or name a folder that has one."
+            f"{folder}: random tokens need vocab_size from a config.json, and there is none. "
+            "Copy the model's config.json into it, or give a folder that has one."
         ) from error
     drawn = np.random.default_rng(seed).integers(0, words, (RANDOM_ROWS, length))
     ids = list(drawn.astype(np.int64))

@@ -1,4 +1,4 @@
-"""What `jpqd bench` was pointed at: a run, or folders; and the rows that go with it."""
+"""The source of a benchmark: a run, or folders, and the run that they belong to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Source:
     baseline: str
     run: Path | None
     whole: bool = False
-    """Whether the run itself was named, and not just folders in it."""
+    """True where the run itself was named, and not just folders in it."""
 
 
 def find(names: Sequence[str], runs: Path, baseline: str | None) -> Source:
-    """Find the newest run when nothing is named; one run; or any folders."""
+    """Find the newest run where nothing is named, or one run, or any folders."""
     if len(names) <= 1 and (not names or _is_run(names[0], runs)):
         return _of_run(finder.find(runs, names[0] if names else None), baseline)
     folders: dict[str, Path] = {}
@@ -29,8 +29,8 @@ def find(names: Sequence[str], runs: Path, baseline: str | None) -> Source:
         folder = Path(name)
         if not folder.is_dir():
             raise UserError(
-                f"{name}: no run in {runs} and no folder. Name one run, or folders of stages, IRs "
-                "or models."
+                f"{name}: neither a run in {runs} nor a folder. Give one run, or folders of "
+                "stages, IRs or models."
             )
         folders[_short(folder, folders)] = folder
     first = next(iter(folders))
@@ -42,13 +42,15 @@ def _is_run(name: str, runs: Path) -> bool:
 
 
 def _of_run(run: Run, baseline: str | None) -> Source:
-    """The baseline is `teacher`, or the first that was trained; with it every IR."""
+    """Return the baseline (`teacher`, or the first trained stage) and every IR."""
     if not run.of_kind("model") and baseline is None:
-        raise UserError(f"{run.folder}: no trained stage is sealed yet. jpqd run makes one.")
+        raise UserError(
+            f"{run.folder}: no trained stage is sealed yet. Run its recipe with jpqd run."
+        )
     chosen = (baseline or _trained(run)).partition(":")[0]
     if chosen not in run.names:
         raise UserError(
-            f"--baseline {chosen}: {run.folder} has no such stage: {', '.join(run.names)}."
+            f"--baseline {chosen}: {run.folder} has no such stage. Stages: {', '.join(run.names)}."
         )
     irs = [stage.stage for stage in run.in_order() if stage.kind == "ir"]
     names = dict.fromkeys([chosen, *irs])
@@ -56,7 +58,7 @@ def _of_run(run: Run, baseline: str | None) -> Source:
 
 
 def _trained(run: Run) -> str:
-    """The run's baseline, if it is sealed: a model can be measured beside another one too."""
+    """Return the run's baseline if it is sealed, or else any trained stage."""
     wanted = run.baseline()
     return wanted if wanted in run.names else run.of_kind("model")[0]
 

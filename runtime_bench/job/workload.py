@@ -1,4 +1,4 @@
-"""Requests: the task's own rows, or rows of one length, in batches that are padded by a policy."""
+"""Requests: the task's own rows or rows of one length, in batches that a policy pads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 @dataclass(frozen=True)
 class Truth:
-    """What the rows' answers are held against."""
+    """The labels to which answers are compared."""
 
     kind: Kind
     labels: list[Any]
-    """Row by row; a row's may be several."""
+    """The label of each row; a row may have several."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Rows:
 
     ids: list[np.ndarray]
     types: list[np.ndarray]
-    """Which of two texts a token belongs to."""
+    """The number of the text (0 or 1) that each token belongs to."""
     padding: int
     source: str
     truth: Truth | None = None
 
 
 def padded(length: int, policy: Policy) -> int:
-    """The length to which the longest row of a batch is brought."""
+    """Return the length to which a batch with this longest row is padded."""
     if policy == "multiple8":
         return -(-length // 8) * 8
     if policy == "buckets":
@@ -48,7 +48,7 @@ def padded(length: int, policy: Policy) -> int:
 
 
 def of_length(rows: Rows, length: int) -> Rows:
-    """Real tokens, cut or repeated."""
+    """Cut or repeat real tokens to one length."""
     ids, types = ([np.resize(row, length) for row in part] for part in (rows.ids, rows.types))
     return Rows(ids, types, rows.padding, rows.source, rows.truth)
 
@@ -56,14 +56,14 @@ def of_length(rows: Rows, length: int) -> Rows:
 def build(
     rows: Rows, batch: int, length: int | None, policy: Policy, seed: int
 ) -> tuple[Workload, list[Request]]:
-    """Batches of rows as they would arrive: in random order, not sorted by length."""
+    """Build batches in random order, as they would arrive, not sorted by length."""
     rows = rows if length is None else of_length(rows, length)
     order = np.random.default_rng(seed).permutation(len(rows.ids))
     order = np.resize(order, max(1, len(order) // batch) * batch)
     batches = order.reshape(-1, batch)
     requests = [request(rows, chosen.tolist(), policy) for chosen in batches]
     useful = sum(len(rows.ids[index]) for index in order)
-    processed = sum(found["input_ids"].size for found in requests)
+    processed = sum(one["input_ids"].size for one in requests)
     what = "real lengths" if length is None else f"length {length}"
     described = Workload(
         name=f"{what}, batch {batch}",
@@ -81,7 +81,7 @@ def build(
 
 
 def one_by_one(rows: Rows) -> list[Request]:
-    """Every row in its order and unpadded: for accuracy."""
+    """Return every row in order and without padding, for accuracy."""
     return [request(rows, [index], "exact") for index in range(len(rows.ids))]
 
 

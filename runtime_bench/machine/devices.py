@@ -1,4 +1,4 @@
-"""Devices by OpenVINO's names: is it there, and if not, what would be."""
+"""OpenVINO's devices: whether one is there, and what to install where it is not."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def available() -> list[str]:
 
 
 def check(device: str, there: Sequence[str]) -> None:
-    """`GPU` stands for the first of several, `HETERO:GPU,CPU` for both."""
+    """Refuse a missing device; `GPU` stands for the first of several, `HETERO:GPU,CPU` for both."""
     first, _, rest = device.partition(":")
     wanted = rest.split(",") if first in _VIRTUAL else [device]
     known = {*there, *(name.partition(".")[0] for name in there)}
@@ -33,7 +33,7 @@ def check(device: str, there: Sequence[str]) -> None:
 
 
 def _remedy(name: str, there: Sequence[str]) -> str:
-    """A driver helps only a kind of device of which there is none."""
+    """Suggest a driver where no device of this kind is there."""
     kind = name.partition(".")[0]
     absent = not any(device.partition(".")[0] == kind for device in there)
-    return _DRIVERS[kind] if absent and kind in _DRIVERS else "Choose one of these."
+    return _DRIVERS[kind] if absent and kind in _DRIVERS else "Choose one of these devices."

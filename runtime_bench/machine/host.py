@@ -1,4 +1,4 @@
-"""The machine: what decides its speed, and how busy it is with other things."""
+"""The machine: the facts that decide its speed, and its load from other programs."""
 
 import multiprocessing
 import os
@@ -17,17 +17,17 @@ WAITING, STOLEN = 0.10, 0.02
 """A block is disturbed when for more than this share of it something waited for a processor while
 other programs used that much of one, or when the hypervisor gave this share of them to others."""
 _BUSY = (1, 2, 3, 6, 7)
-"""What counts in a processor's line of /proc/stat: user, nice, system, irq, softirq."""
+"""The columns of a processor's line in /proc/stat that count: user, nice, system, irq, softirq."""
 PACKAGES = ("onnxruntime",)
 
 
 def describe(before: Load) -> Host:
-    """What it was, from before the first measurement until now."""
+    """Describe the machine, with its load before the first measurement and now."""
     info = _lines("proc/cpuinfo")
     flags = _field(info, "flags").split()
     versions = {name: environment.installed(name) for name in PACKAGES}
-    found = environment.environment()
-    found["packages"] |= {name: version for name, version in versions.items() if version}
+    facts = environment.environment()
+    facts["packages"] |= {name: version for name, version in versions.items() if version}
     return Host(
         processor=_field(info, "model name") or "unknown",
         flags=[flag for flag in _FLAGS if flag in flags],
@@ -38,7 +38,7 @@ def describe(before: Load) -> Host:
         memory_gb=_memory_gb(),
         before=before,
         after=load(),
-        environment=found,
+        environment=facts,
     )
 
 
@@ -52,14 +52,14 @@ def load() -> Load:
 
 
 def threads() -> int:
-    """What this process may use: OpenVINO itself does not see a control group's limit."""
+    """Return the threads that this process may use; OpenVINO ignores a control group's limit."""
     allowed = len(os.sched_getaffinity(0))
     limit = cgroup_cpus()
     return allowed if limit is None else max(1, min(allowed, int(limit)))
 
 
 def cgroup_cpus() -> float | None:
-    """Version 2 of control groups, then version 1."""
+    """Return the limit of control groups, version 2 or 1; None without a limit."""
     words = _text("sys/fs/cgroup/cpu.max").split() or [
         _text("sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
         _text("sys/fs/cgroup/cpu/cpu.cfs_period_us"),
@@ -75,7 +75,7 @@ def computes_bf16() -> bool:
 
 
 class Watch:
-    """Compares the kernel's own sums before and after a block."""
+    """A watch on the kernel's counters before and after a block."""
 
     def begin(self) -> None:
         self.before = time.monotonic(), _waited(), _steal(), _others()
@@ -92,7 +92,7 @@ class Watch:
 
 
 def joules() -> float | None:
-    """What the processor packages have used; None without counters that can be read."""
+    """Return the energy that the processor packages used; None without readable counters."""
     try:
         packages = sorted((ROOT / "sys/class/powercap").glob("intel-rapl:?"))
         return sum(int((p / "energy_uj").read_text()) for p in packages) / 1e6 if packages else None
@@ -101,7 +101,7 @@ def joules() -> float | None:
 
 
 def _waited() -> float | None:
-    """Seconds since boot in which something waited for a processor."""
+    """Return the seconds since boot in which something waited for a processor."""
     for line in _lines("proc/pressure/cpu"):
         if line.startswith("some"):
             return int(line.rpartition("total=")[2]) / 1e6
@@ -114,7 +114,7 @@ def _steal() -> float | None:
 
 
 def _others() -> float | None:
-    """Seconds that programs besides ours have used of the processors that we may use."""
+    """Return the seconds that other programs used of the processors that we may use."""
     ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     lines = [words for line in _lines("proc/stat") if (words := line.split())[0] in ours]
     if not lines:
@@ -125,7 +125,7 @@ def _others() -> float | None:
 
 
 def _used(pid: int) -> int:
-    """Ticks of a process with all its threads; its name may hold spaces and brackets."""
+    """Return the ticks of a process with its threads; its name may hold spaces and brackets."""
     words = _text(f"proc/{pid}/stat").rpartition(")")[2].split()
     return int(words[11]) + int(words[12]) if words else 0
 
@@ -136,8 +136,10 @@ def _memory_gb() -> float | None:
 
 
 def _field(lines: list[str], name: str) -> str:
-    found = [line.partition(":")[2].strip() for line in lines if line.split(":")[0].strip() == name]
-    return found[0] if found else ""
+    values = [
+        line.partition(":")[2].strip() for line in lines if line.split(":")[0].strip() == name
+    ]
+    return values[0] if values else ""
 
 
 def _lines(path: str) -> list[str]:

@@ -1,1 +1,1 @@
-"""How it is measured: workers, blocks, statistics."""
+"""Measuring: workers, blocks and statistics."""

@@ -1,6 +1,6 @@
 """Short blocks: every arm answers the same requests, twice in each block, in mirrored order.
 
-A B C C B A: what drifts steadily while a block runs hits every arm alike. The order is drawn anew
+With A B C C B A, a steady drift during a block affects every arm alike. The order is drawn anew
 for each block. Nothing here knows what an arm is; tests bring arms and clocks of their own.
 """
 
@@ -14,28 +14,28 @@ import numpy as np
 from runtime_bench.measure.statistics import FEWEST_BLOCKS
 
 Run = Callable[[str, list[int]], np.ndarray]
-"""An arm's name and its requests: the time of each, or of all, in milliseconds."""
+"""A function from an arm and its requests to milliseconds: of each, or of all together."""
 
 
 class Watch(Protocol):
     def begin(self) -> None: ...
     def disturbed(self) -> bool:
-        """Whether something else had the processors since `begin`."""
+        """Return whether other programs used the processors since `begin`."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many blocks, and how many requests an arm answers in each."""
+    """The number of blocks, and of requests that an arm answers in each."""
 
     blocks: int
     requests: int
     seconds: float
-    """What it will take."""
+    """The expected time."""
 
 
 @dataclass
 class Measured:
-    """By arm one array for each block; blocks that were cut short are left out for all."""
+    """The times of each arm, one array for each block; unfinished blocks are left out."""
 
     blocks: dict[str, list[np.ndarray]]
     started: list[float] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Measured:
 
 
 def plan(milliseconds: Sequence[float], seconds: float, blocks: int, least: int = 2) -> Plan:
-    """As many requests as fit the time: an even number for each arm in a block, `least` at least.
+    """Fit the requests into the time: an even number for each arm in a block, at least `least`.
 
     Where not even that fits there are fewer blocks, but enough for an interval. Each of an arm's
     two turns in a block begins with a request that is not counted.
@@ -69,8 +69,8 @@ def measure(
     stop: Callable[[], object],
     clock: Callable[[], float] = time.monotonic,
 ) -> Measured:
-    """Run the plan, or as much of it as there is time for; `requests` is how many there are."""
-    found = Measured({arm: [] for arm in arms})
+    """Run the plan, or as much of it as the time allows; `requests` is the number of requests."""
+    measured = Measured({arm: [] for arm in arms})
     begun = clock()
     for number, turns in enumerate(schedule(arms, requests, plan, seed)):
         started, parts = clock() - begun, {arm: list[np.ndarray]() for arm in arms}
@@ -79,21 +79,21 @@ def measure(
         watch.begin()
         for arm, indices in turns:
             if stop():
-                found.complete = False
-                return found
+                measured.complete = False
+                return measured
             parts[arm].append(run(arm, indices))
         if watch.disturbed():
-            found.disturbed.append(number)
-        found.started.append(started)
+            measured.disturbed.append(number)
+        measured.started.append(started)
         for arm in arms:
-            found.blocks[arm].append(np.concatenate(parts[arm]))
-    return found
+            measured.blocks[arm].append(np.concatenate(parts[arm]))
+    return measured
 
 
 def schedule(
     arms: Sequence[str], requests: int, plan: Plan, seed: int
 ) -> Iterator[list[tuple[str, list[int]]]]:
-    """For each block the turns: an arm and the requests that it answers."""
+    """Yield the turns of each block: an arm and the requests that it answers."""
     random = np.random.default_rng(seed)
     for block in range(plan.blocks):
         first = block * plan.requests

@@ -32,7 +32,7 @@ class Crew:
             worker.close()
 
     def start(self, arm: Arm, requests: list[Request]) -> float:
-        """Milliseconds for a request."""
+        """Start an arm's worker; return its milliseconds for a request."""
         worker = self.workers[arm.name] = Worker(arm.name, arm.backend)
         loaded = worker.ask("load")
         pace: float = worker.ask("prepare", requests)
@@ -40,7 +40,7 @@ class Crew:
         return pace
 
     def prepare(self, requests: list[Request]) -> dict[str, float]:
-        """Milliseconds for a request of every arm."""
+        """Prepare the requests in every worker; return each arm's milliseconds for a request."""
         return {name: worker.ask("prepare", requests) for name, worker in self.workers.items()}
 
     def open_queues(self) -> None:
@@ -48,7 +48,7 @@ class Crew:
             self.facts[name]["compiled"]["throughput"] = worker.ask("open_queue")
 
     def run(self, arm: str, indices: list[int]) -> np.ndarray:
-        """One after the other; notes what it cost beside the answers."""
+        """Answer requests one after the other; note the overhead and the energy."""
         before = host.joules()
         times, overhead = self.workers[arm].ask("run", indices)
         self.overheads[arm].append(overhead)
@@ -60,7 +60,7 @@ class Crew:
         return self._array(self.workers[arm].ask("burst", indices)[0])
 
     def serve(self, per_second: dict[str, float], seed: int) -> Run:
-        """The same arrivals for every arm, each on its own scale of time."""
+        """Return a run in which every arm gets the same arrivals on its own scale of time."""
         turns: Counter[str] = Counter()
 
         def run(arm: str, indices: list[int]) -> np.ndarray:
@@ -71,10 +71,10 @@ class Crew:
         return run
 
     def overhead(self) -> dict[str, float]:
-        """Microseconds for a request, of the last measurement."""
-        return {name: sum(found) / len(found) for name, found in self.overheads.items()}
+        """Return the microseconds of overhead for a request in the last measurement."""
+        return {name: sum(each) / len(each) for name, each in self.overheads.items()}
 
     @staticmethod
     def _array(times: Any) -> np.ndarray:
-        found: np.ndarray = times
-        return found
+        array: np.ndarray = times
+        return array

@@ -1,4 +1,4 @@
-"""From blocks of times to the figures of one measurement."""
+"""The figures of one measurement, from its blocks of times."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ def of(
     overheads: Mapping[str, float],
     offered: Mapping[str, float],
 ) -> dict[str, Figures]:
-    """`overheads` in microseconds for a request; `offered` in requests for a second."""
+    """Return each arm's figures; `overheads` are microseconds, `offered` requests per second."""
     return {
         arm: Figures(
             latency_ms=None if mode == "throughput" else statistics.latency(blocks),
@@ -36,14 +36,14 @@ def of(
 
 
 def _rows(mode: Mode, blocks: list[np.ndarray], batch: int, offered: float | None) -> Estimate:
-    """In the open loop as many as were asked for."""
+    """Return rows per second; in the open loop they are those that were offered."""
     if mode == "open_loop":
         return Estimate(value=None if offered is None else offered * batch)
     return statistics.middle(np.array([batch * 1e3 / block.mean() for block in blocks]))
 
 
 def _speedup(mode: Mode, measured: Measured, arm: str, other: str) -> Estimate | None:
-    """In the open loop each arm had its own load: no ratio."""
+    """Return the ratio of two arms; None in the open loop, where each had its own load."""
     if mode == "open_loop" or arm == other:
         return None
     return statistics.paired_ratio(measured.blocks[other], measured.blocks[arm])

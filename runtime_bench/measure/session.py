@@ -1,4 +1,4 @@
-"""The whole benchmark: start the arms, measure in blocks, put the figures together."""
+"""The whole benchmark: start the arms, measure in blocks, and collect the figures."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 Samples = dict[str, np.ndarray]
 
 _START_SECONDS = 6
-"""About what an arm takes to load, compile and warm up."""
+"""The rough time of an arm to load, compile and warm up."""
 _LEAST = {"latency": 2, "throughput": 8, "open_loop": 40}
-"""Requests of an arm in a block, however slow it is: a queue has to fill."""
+"""The least requests of an arm in a block, however slow it is: a queue has to fill."""
 _SERVE_BLOCKS = 6
 NO_COUNTERS = "not measurable here: no energy counters"
 
 
 def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
-    """After Ctrl-C, what was measured until then; before there is anything, `Interrupted`."""
+    """Measure a job; after Ctrl-C return what was measured, or raise `Interrupted` without any."""
     before, begun, asked = host.load(), time.monotonic(), job.settings
     built = [
         workload.build(job.rows, batch, asked.length, asked.policy, asked.seed)
@@ -69,7 +69,7 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
 
 
 class Session:
-    """What is known so far, so that Ctrl-C loses nothing."""
+    """The results so far, so that Ctrl-C loses nothing."""
 
     def __init__(self, job: Job, crew: Crew, progress: Progress) -> None:
         self.job, self.crew, self.progress = job, crew, progress
@@ -92,13 +92,15 @@ class Session:
         if self.job.rows.truth is None or self.job.split is None:
             if not self.job.settings.accuracy:
                 return None
-            raise UserError("--accuracy takes rows with labels: name a run, or a stage inside one.")
+            raise UserError(
+                "--accuracy needs rows with labels. Give a run, or a stage's folder inside a run."
+            )
         requests = workload.one_by_one(self.job.rows)
         logits = self.crew.workers[arm.name].ask("logits", requests)
         return accuracy.of_logits(self.job.rows.truth, logits, self.job.split)
 
     def measure(self, described: Workload, requests: list[Request]) -> None:
-        """One batch size in every mode that was asked for."""
+        """Measure one batch size in every mode."""
         if self.stopped:
             return
         paces = self.crew.prepare(requests)
@@ -113,9 +115,9 @@ class Session:
                 self._open_loop(described, rate)
 
     def _open_loop(self, described: Workload, rate: float) -> None:
-        """Against the capacity that throughput mode has just found for the same requests."""
-        found = next(m for m in reversed(self.measurements) if m.mode == "throughput")
-        capacities = {name: f.rows_per_second.value or 0 for name, f in found.arms.items()}
+        """Offer a share of the capacity that throughput mode measured for these requests."""
+        closed = next(m for m in reversed(self.measurements) if m.mode == "throughput")
+        capacities = {name: f.rows_per_second.value or 0 for name, f in closed.arms.items()}
         offered = {name: rate * rows / described.batch for name, rows in capacities.items()}
         paces = {name: 1e3 / per_second for name, per_second in offered.items()}
         run = self.crew.serve(offered, self.job.settings.seed)
@@ -136,7 +138,7 @@ class Session:
             f"requests for each arm, about {plan.seconds:.0f} s"
         )
         self.crew.overheads.clear()
-        found = blocks.measure(
+        measured = blocks.measure(
             self.names,
             described.requests,
             plan,
@@ -145,20 +147,20 @@ class Session:
             watch=host.Watch(),
             stop=interrupts.pending,
         )
-        self.stopped = 0 if found.complete else interrupts.pending()
-        if not found.started:
+        self.stopped = 0 if measured.complete else interrupts.pending()
+        if not measured.started:
             return
         batch, overhead = described.batch, self.crew.overhead()
-        self.measured.append(found)
+        self.measured.append(measured)
         self.measurements.append(
             Measurement(
                 mode=mode,
                 workload=described.name,
                 rate=rate,
-                blocks=len(found.started),
+                blocks=len(measured.started),
                 requests_per_block=plan.requests,
-                disturbed=found.disturbed,
-                arms=figures.of(mode, found, self.names[0], batch, overhead, offered or {}),
+                disturbed=measured.disturbed,
+                arms=figures.of(mode, measured, self.names[0], batch, overhead, offered or {}),
             )
         )
 
@@ -181,13 +183,13 @@ class Session:
         )
 
     def samples(self) -> Samples:
-        """One row for each time: which measurement, arm and block, when, and how long."""
+        """Return one row for each time: its measurement, arm, block, start and length."""
         table: list[tuple[int, int, int, float, np.ndarray]] = [
             (number, arm, block, started, times)
-            for number, found in enumerate(self.measured)
+            for number, measured in enumerate(self.measured)
             for arm, name in enumerate(self.names)
             for block, (started, times) in enumerate(
-                zip(found.started, found.blocks[name], strict=True)
+                zip(measured.started, measured.blocks[name], strict=True)
             )
         ]
         lengths = [len(row[-1]) for row in table]

@@ -22,16 +22,16 @@ from jpqd.core.bench_result import Estimate, Latency
 RESAMPLES, SEED = 2_000, 0
 FEWEST_BLOCKS = 5
 MARGIN = 0.02
-"""Processes that run the same model differ by a percent or so, by where their memory lies."""
+"""Processes with the same model differ by about a percent, depending on their memory."""
 
 
 def needed(share: float) -> int:
-    """The samples below which a percentile has no upper bound that holds with 95%."""
+    """Return the fewest samples for which a percentile has an upper bound that holds with 95%."""
     return math.ceil(math.log(0.05) / math.log(share))
 
 
 def percentile(samples: np.ndarray, share: float) -> Estimate:
-    """With its distribution-free 95% interval; without a value where `samples` are too few."""
+    """Return a percentile and its 95% interval; no value where `samples` are too few."""
     n = len(samples)
     if n < needed(share):
         return Estimate(needs=needed(share))
@@ -46,7 +46,7 @@ def percentile(samples: np.ndarray, share: float) -> Estimate:
 
 
 def latency(blocks: list[np.ndarray]) -> Latency:
-    """Of the latencies in milliseconds, one array for each block."""
+    """Summarize latencies in milliseconds, one array for each block."""
     samples = np.concatenate(blocks)
     return Latency(
         n=len(samples),
@@ -59,34 +59,34 @@ def latency(blocks: list[np.ndarray]) -> Latency:
 
 
 def mean(blocks: list[np.ndarray]) -> Estimate:
-    """Over blocks of like length, its interval from drawing the blocks again."""
+    """Return the mean over blocks of similar length; resampled blocks give the interval."""
     return _bootstrap(np.array([block.mean() for block in blocks]), np.mean)
 
 
 def middle(values: np.ndarray) -> Estimate:
-    """The median over blocks of one figure for each block."""
+    """Return the median over blocks of one figure for each block."""
     return _bootstrap(values, np.median)
 
 
 def paired_ratio(over: list[np.ndarray], under: list[np.ndarray]) -> Estimate:
-    """How many times as large `over` is: blocks side by side, and in them the same requests.
+    """Return how many times larger `over` is than `under`, block by block, on the same requests.
 
     A block's ratio is the median of its requests' ratios: one that was interrupted counts little.
     """
     logs = [np.median(np.log(a / b)) for a, b in zip(over, under, strict=True)]
-    found = middle(np.array(logs))
-    return Estimate(value=_exp(found.value), low=_exp(found.low), high=_exp(found.high))
+    ratio = middle(np.array(logs))
+    return Estimate(value=_exp(ratio.value), low=_exp(ratio.low), high=_exp(ratio.high))
 
 
 def differs(ratio: Estimate, margin: float = MARGIN) -> bool:
-    """Whether the whole interval is farther from 1 than two processes of one model may be."""
+    """Return whether the whole interval is farther from 1 than two processes of one model."""
     if ratio.low is None or ratio.high is None:
         return False
     return ratio.low > 1 + margin or ratio.high < 1 / (1 + margin)
 
 
 def _bootstrap(values: np.ndarray, measure: Callable[..., Any]) -> Estimate:
-    """The measure of the blocks' values; an interval takes at least five blocks."""
+    """Return the measure of the blocks' values, with an interval from five blocks on."""
     value = float(measure(values))
     if len(values) < FEWEST_BLOCKS:
         return Estimate(value=value)

@@ -1,4 +1,4 @@
-"""One process for each arm, which does nothing while another one is measured."""
+"""One process for each arm, which does nothing while another arm is measured."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from runtime_bench.backend import Request
 
 _PILOT, _PILOT_SECONDS = 16, 1.0
-"""Requests by which the time for all of them is estimated, and the time for them."""
+"""The number of requests that estimate the time of all, and the most seconds for them."""
 
 
 class Inside:
-    """What the parent asks for by name. Times are taken here, beside the model."""
+    """The worker's functions, which the parent calls by name. Times are taken here."""
 
     def __init__(self, backend: Backend) -> None:
         self.session = backend.open()
@@ -39,7 +39,7 @@ class Inside:
         return {"load_seconds": loaded - begun, "compile_cold_seconds": compiled}
 
     def prepare(self, requests: list[Request]) -> float:
-        """Warm up every shape; milliseconds for a request."""
+        """Warm up every shape; return the milliseconds for a request."""
         self.session.prepare(requests)
         shapes = {request["input_ids"].shape: index for index, request in enumerate(requests)}
         self.shapes = list(shapes.values())
@@ -56,7 +56,7 @@ class Inside:
         return 1e3 * spent / (number + 1)
 
     def facts(self) -> dict[str, Any]:
-        """After the first requests; the memory before anything else is tried."""
+        """Return facts after the first requests, with the memory before anything else is tried."""
         peak = _peak_rss_mb()
         matmuls = self.session.matmuls()
         return {
@@ -70,17 +70,17 @@ class Inside:
         }
 
     def open_queue(self) -> Any:
-        """Every stream is warmed up for every shape, as each prepares them by itself."""
+        """Warm up every stream for every shape, because each prepares them by itself."""
         self.session.open_queue()
-        compiled = self.session.crowded()
+        compiled = self.session.throughput_properties()
         times = range(2 * compiled.requests)
         self.session.burst([index for index in self.shapes for _ in times])
         return compiled
 
     def run(self, indices: Sequence[int]) -> tuple[np.ndarray, float]:
-        """Milliseconds of each request, and microseconds of this loop for each.
+        """Return the milliseconds of each request, and the loop's own microseconds for each.
 
-        The first one is answered once before, as the caches hold another arm's weights.
+        The first request is answered once before, as the caches hold another arm's weights.
         """
         import numpy as np
 
@@ -96,7 +96,7 @@ class Inside:
         return np.array(spans) / 1e6, overhead
 
     def burst(self, indices: Sequence[int]) -> tuple[np.ndarray, float]:
-        """Milliseconds for a request when all are asked for at once."""
+        """Return the milliseconds for a request when all are sent at once."""
         import numpy as np
 
         self.session.burst(indices[:1])
@@ -107,7 +107,7 @@ class Inside:
     def serve(
         self, indices: Sequence[int], per_second: float, seed: int
     ) -> tuple[np.ndarray, float]:
-        """Milliseconds from when each was due, which is at random, to when it was done."""
+        """Return the milliseconds from the random time when each was due until it was done."""
         import numpy as np
 
         gaps = np.random.default_rng(seed).exponential(1e9 / per_second, len(indices))
@@ -125,14 +125,14 @@ class Inside:
 
 
 def _peak_rss_mb() -> float:
-    """Of this process since it began; what `getrusage` says includes its parent's."""
+    """Return the peak memory of this process; `getrusage` would include its parent's."""
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e6
 
 
 def _serve(connection: Connection, backend: Backend) -> None:
-    """The worker's whole life: answer until the parent goes."""
+    """Answer the parent's calls until it goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         inside = Inside(backend)
@@ -159,7 +159,7 @@ def _failed(error: Exception) -> tuple[str, str]:
 
 
 class Worker:
-    """The parent's side: `worker.ask("run", indices)`."""
+    """The parent's side of a worker: `worker.ask("run", indices)`."""
 
     def __init__(self, arm: str, backend: Backend) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -189,7 +189,7 @@ class Worker:
             self.process.join(5)
             raise RunError(
                 f"{self.arm}: its process ended with code {self.process.exitcode}. "
-                "When it was killed (-9), memory may have run out: measure fewer arms, --arms."
+                "If it was killed (-9), memory may have run out: measure fewer arms with --arms."
             ) from None
         if state == "ok":
             return value

@@ -1,4 +1,4 @@
-"""Measures earlier stages side by side: a trained stage in PyTorch, an IR in OpenVINO."""
+"""The stage that measures earlier ones: trained stages in PyTorch, IRs in OpenVINO."""
 
 from typing import Annotated, Any, ClassVar, Literal
 

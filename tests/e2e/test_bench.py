@@ -121,7 +121,7 @@ def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     err = process.communicate(timeout=60)[1]
     assert process.returncode == 130, err
-    assert "holds what was measured until then" in err and "Traceback" not in err
+    assert "holds what was measured before" in err and "Traceback" not in err
     made = bench_result.read(tmp_path / "out")
     assert not made.complete
     assert 0 < made.measurements[0].blocks < 600
@@ -181,15 +181,15 @@ def test_a_folder_without_rows_says_what_to_give(ir: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--gate", "speedup"), "no comparison"),
+        (("--gate", "speedup"), "not a comparison"),
         (("--gate", "other.speedup>=1"), "no arm 'other'"),
         (("--gate", "slower<=0"), "Give --against"),
         (("--against", "none.json"), "none.json cannot be read"),
         (("--arms", "small_ir:f16"), "did you mean 'small_ir:f32'"),
-        (("--baseline", "teacher"), "--baseline teacher: not among"),
+        (("--baseline", "teacher"), "--baseline teacher: not one of"),
         (("--batch", "1,x"), "--batch: "),
         (("--mode", "speed"), "--mode: "),
-        (("--length", "65"), "the model takes 64 tokens, and the requests have 65"),
+        (("--length", "65"), "the model takes 64 tokens, but the requests have 65"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_measured(
@@ -222,7 +222,7 @@ def test_only_a_benchmark_is_ever_replaced(ir: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     said = refused(bench(ir, "--length", 8, out=tmp_path / "mine"))
-    assert "is there and is no benchmark" in said
+    assert "exists and is not a benchmark" in said
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
 
 

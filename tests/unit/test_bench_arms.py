@@ -15,7 +15,7 @@ def test_copies_of_a_large_ir_are_made_only_when_asked(
     (tmp_path / "openvino_model.xml").write_text("<net/>")
     with (tmp_path / "openvino_model.bin").open("wb") as weights:
         weights.truncate(megabytes * 1_000_000)
-    where = arms.Where("CPU", 1, mixed=True)
+    where = arms.Setup("CPU", 1, mixed=True)
     found = arms.of_folders({"ir": tmp_path}, "ir", where)
     usual = [arm.name for arm in arms.choose(found, ["default"], "ir")]
     assert ("ir:static" in usual) == copied
