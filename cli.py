@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls the library, prints. Heavy imports stay inside."""
+"""The command line: read arguments, call the library, print. Heavy imports stay inside."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Make transformers small and fast on Intel CPUs and GPUs: "
     "joint pruning, quantization and distillation.",
-    epilog="Exit codes: 0 done, 1 a run failed, 2 a mistake in what was given, "
+    epilog="Exit codes: 0 done, 1 a run failed, 2 a mistake in the recipe or the options, "
     "130 or 143 interrupted.",
 )
 
@@ -55,7 +55,7 @@ def run(
     offline: Offline = False,
     debug: Debug = False,
 ) -> None:
-    """Run a recipe to its end. Run it again to continue, or to do nothing when all is sealed."""
+    """Run a recipe to its end. Run it again to continue; finished stages are not repeated."""
     with errors(debug, as_json):
         from jpqd.core import interrupts, processes
         from jpqd.core.progress import Progress
@@ -83,7 +83,7 @@ def plan(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What would run and why, what is sealed already, what each stage needs. Touches nothing."""
+    """Show what would run and why, what is sealed already, and what each stage needs."""
     with errors(debug, as_json):
         from jpqd.recipe import recipes
         from jpqd.report import terminal
@@ -96,7 +96,7 @@ def plan(
 
 @app.command(epilog="Example: `jpqd validate recipes/*.yaml`")
 def validate(
-    recipes: Annotated[list[Path], typer.Argument(help="Recipes.", show_default=False)],
+    recipes: Annotated[list[Path], typer.Argument(help="The recipes.", show_default=False)],
     overrides: Override = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -127,12 +127,12 @@ def ls(
         from jpqd.report import terminal
         from jpqd.run import finder
 
-        found = [finder.find(runs, name)] if name else finder.runs(runs)
-        for entry in () if as_json else found:
+        entries = [finder.find(runs, name)] if name else finder.runs(runs)
+        for entry in () if as_json else entries:
             print_table(terminal.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
         if as_json:
-            show(True, [_listed(entry) for entry in found], None)
-        elif not found:
+            show(True, [_listed(entry) for entry in entries], None)
+        elif not entries:
             typer.echo(f"no runs in {runs}", err=True)
 
 
@@ -148,10 +148,14 @@ def verify(
         broken = chosen.damage()
         show(as_json, {"run": str(chosen.folder), "damage": broken}, None)
         if broken:
-            raise JpqdError(f"{chosen.folder}: {len(broken)} differ\n" + "\n".join(broken))
+            raise JpqdError(
+                f"{chosen.folder}: {len(broken)} files are missing or changed\n" + "\n".join(broken)
+            )
         if not as_json:
             files = sum(len(stage.files) for stage in chosen.stages)
-            typer.echo(f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, as sealed")
+            typer.echo(
+                f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, all as sealed"
+            )
 
 
 @app.command(epilog="Example: `jpqd compare sst2_seed1 sst2_seed2 --baseline teacher`")
@@ -160,45 +164,46 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="[RUN]...",
-            help="Runs or their folders, whose seeds are pooled; the newest one when not given.",
+            help="Names or folders of runs, which are pooled; by default the newest run.",
         ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="A stage; `teacher`, or the first trained one.")
+        str | None, typer.Option(help="A stage; by default `teacher`, or the first trained stage.")
     ] = None,
     stages: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these; all when not given.")
+        str | None, typer.Option(metavar="A,B", help="Compare these stages only; by default all.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A table for GitHub.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table for GitHub.")] = False,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Set stages against their baseline on the same rows, with intervals and tests."""
+    """Compare stages with their baseline on the same rows, with intervals and tests."""
     with errors(debug, as_json):
         from jpqd.report import compare as comparing
 
         wanted = [name.strip() for name in stages.split(",")] if stages else None
-        found = comparing.compare(comparing.find(runs, names or []), baseline, wanted)
-        for warning in found.warnings():
+        comparison = comparing.compare(comparing.find(runs, names or []), baseline, wanted)
+        for warning in comparison.warnings():
             typer.echo(f"warning: {warning}", err=True)
         if markdown and not as_json:
-            typer.echo(comparing.markdown(found))
+            typer.echo(comparing.markdown(comparison))
         else:
-            show(as_json, found.plain(), comparing.table(found))
+            show(as_json, comparison.plain(), comparing.table(comparison))
 
 
 @app.command(epilog="Example: `jpqd report` or `jpqd report demo --out pages`")
 def report(
     name: RunName = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Instead of the run's folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder to write; by default the run's folder."),
     ] = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write report.html and report.md of a run, from what is sealed; nothing is measured."""
+    """Write report.html and report.md of a run from sealed figures, without measuring anything."""
     with errors(debug, as_json):
         from jpqd.report.page import write
         from jpqd.run import finder

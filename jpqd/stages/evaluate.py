@@ -1,4 +1,4 @@
-"""Measures a trained stage on any split of the task."""
+"""The stage that measures a trained stage on any split of the task."""
 
 from typing import Any
 

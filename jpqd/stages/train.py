@@ -1,4 +1,4 @@
-"""The training stage: plain fine-tuning, and with methods every kind of joint compression."""
+"""The training stage: plain fine-tuning, or joint compression with methods."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from jpqd.training.options import TrainOptions
 
 
 class Train(TrainOptions):
-    """Trains the recipe's model, or the model of the stage that it needs."""
+    """Training of the recipe's model, or of the model of the stage in `needs`."""
 
     def run(self, ctx: Context) -> dict[str, Any]:
         from jpqd.training.train import train

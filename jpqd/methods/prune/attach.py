@@ -1,4 +1,4 @@
-"""From a recipe's options to what prunes."""
+"""The pruning that a recipe's options describe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {
 def attach(model: PreTrainedModel, options: Options, training: Training) -> Pruning:
     if options.keep is None:
         if processes.world_size() > 1:
-            raise UserError(f"{training.stage}: target: threshold trains in one process only.")
+            raise UserError(
+                f"{training.stage}: target: threshold trains in one process only, without torchrun."
+            )
         return ThresholdPruning(
             model, Thresholded(model, options, training.ctx.seed), options, training
         )
@@ -40,8 +42,7 @@ def attach(model: PreTrainedModel, options: Options, training: Training) -> Prun
     if not least <= options.keep <= most:
         already = f" An earlier stage left {left:.4f} of it." if left < 1 else ""
         raise UserError(
-            f"{training.stage}: keep: {options.keep} cannot be reached. With these floors and "
-            f"ceilings between {least:.4f} and {most:.4f} of the encoder's weights can stay."
-            f"{already}"
+            f"{training.stage}: keep: {options.keep} cannot be reached. The floor and ceiling "
+            f"allow between {least:.4f} and {most:.4f} of the encoder's weights.{already}"
         )
     return Pruning(model, structure, options, training, left)

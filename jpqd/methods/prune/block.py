@@ -1,6 +1,6 @@
 """The original's blocks: small squares of the attention's weights, rows and columns of the rest.
 
-Each is scored by itself, and they end as heads and neurons: a unit stays if a block of it does.
+Each block has its own score. In the end a head or neuron stays if one of its blocks does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Block(HeadsFfn):
         super().__init__(model, options, seed)
 
     def _gates(self) -> dict[Place, Gate]:
-        """The gates of the units decide alone, in the end; the blocks say what a unit is worth."""
+        """Return the gates of the units, which decide in the end; the blocks give their scores."""
         units = {}
         for index, (heads, neurons) in enumerate(self.before):
             arch = self.arch
@@ -43,7 +43,7 @@ class Block(HeadsFfn):
         return Gate(shape, (ALL, width), self.options.score).to(self.model.device)
 
     def parts(self, index: int, path: str) -> list[tuple[Gate, int]]:
-        """The gates of a unit's blocks, each with the dimension that counts units."""
+        """Return the gates of a unit's blocks, each with the dimension that counts units."""
         arch = self.arch
         if path == arch.ffn_out:
             return [(self.blocks[index, arch.ffn_in], 0), (self.blocks[index, arch.ffn_out], 1)]
@@ -51,7 +51,7 @@ class Block(HeadsFfn):
         return [*rows, (self.blocks[index, arch.attention_out], 1)]
 
     def _scores(self, index: int, path: str, gate: Gate) -> np.ndarray:
-        """A unit is worth its best block, because one block is enough to keep it."""
+        """Score a unit by its best block: one block is enough to keep it."""
         if self.options.score not in LEARNT:
             return super()._scores(index, path, gate)
         units = gate.mask.shape[1]
@@ -64,7 +64,7 @@ class Block(HeadsFfn):
         self._close_blocks()
 
     def _close_blocks(self) -> None:
-        """Those of units that go. A unit that stays is dense again, as in the original."""
+        """Close the blocks of dropped units; a unit that stays is dense, as in the original."""
         for (index, path), gate in self.gates.items():
             for part, dim in self.parts(index, path):
                 each = part.mask.shape[dim] // gate.mask.shape[1]
@@ -76,6 +76,6 @@ class Block(HeadsFfn):
 
 
 def by_unit(values: Tensor, dim: int, units: int) -> Tensor:
-    """One row for each unit, with all of its blocks."""
+    """Return one row for each unit, with all of its blocks."""
     rows = values if dim == 0 else values.T
     return rows.reshape(units, -1)

@@ -1,4 +1,4 @@
-"""Which units stay: the most valuable ones for their cost, until the budget is spent."""
+"""The choice of units: the most valuable ones for their cost, until the budget is spent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Pool:
-    """Units of one kind in one layer, which compete with those of all others."""
+    """Units of one kind in one layer, which compete with all others."""
 
     layer: int
     scores: np.ndarray
-    """For each member, larger is better."""
+    """The score of each member; higher is better."""
     cost: int
-    """Weights of one member."""
+    """The number of weights of one member."""
     block: int = 1
-    """Members that are kept or dropped together: the best, the next best, and so on."""
+    """The number of members that are kept or dropped together, in the order of their scores."""
     least: int = 0
     most: int | None = None
 
@@ -31,7 +31,7 @@ class _Unit:
 
 
 def choose(pools: Sequence[Pool], budget: float) -> list[tuple[int, ...]]:
-    """For every pool the members that stay, in order. Costs at most the budget, where it can."""
+    """Return the members of every pool that stay, in order, within the budget where possible."""
     units = [unit for index, pool in enumerate(pools) for unit in _units(index, pool)]
     kept: list[list[int]] = [[] for _ in pools]
     closed = [False] * len(pools)
@@ -63,14 +63,14 @@ def _units(index: int, pool: Pool) -> list[_Unit]:
 
 
 def extremes(pools: Sequence[Pool]) -> tuple[int, int]:
-    """The least and the most that can be kept, in weights."""
+    """Return the least and the most weights that can be kept."""
     least = sum(_least(pool) * pool.cost for pool in pools)
     most = sum(_most(pool) * pool.cost for pool in pools)
     return least, most
 
 
 def _least(pool: Pool) -> int:
-    """In whole blocks, of which the last may be a smaller one."""
+    """Return the least number of members in whole blocks; the last block may be smaller."""
     return min(len(pool.scores), -(-pool.least // pool.block) * pool.block)
 
 

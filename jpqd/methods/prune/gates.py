@@ -1,4 +1,4 @@
-"""A mask over blocks of a weight, which learns what each block is worth."""
+"""Masks over blocks of a weight, which learn what each block is worth."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from nncf.torch.layer_utils import StatefulModuleInterface
 from torch import Tensor, nn
 
 LEARNT = ("fisher", "movement", "taylor")
-"""Scores that need gradients."""
+"""The scores that need gradients."""
 ALL = 0
-"""As a block's size: the whole dimension."""
+"""A block's size that means the whole dimension."""
 
 Shape = tuple[int, int]
 
 
 class Gate(nn.Module, StatefulModuleInterface):  # type: ignore[misc]
-    """A hook on a weight. The gradient of a gate is what keeping its block does to the loss."""
+    """A mask as a hook on a weight. Its gradient is the effect of a block on the loss."""
 
     mask: Tensor
     score: Tensor
@@ -37,7 +37,7 @@ class Gate(nn.Module, StatefulModuleInterface):  # type: ignore[misc]
         return masked
 
     def open(self) -> Tensor:
-        """The mask, as a leaf that tells its gradient while scores are learnt."""
+        """Return the mask, as a leaf that receives its gradient while scores are learnt."""
         if not (self.training and torch.is_grad_enabled() and self.kind in LEARNT):
             return self.mask
         leaf = self.mask.detach().requires_grad_()
@@ -48,7 +48,7 @@ class Gate(nn.Module, StatefulModuleInterface):  # type: ignore[misc]
         self.score += change(self.kind, gradient)
 
     def spread(self, values: Tensor) -> Tensor:
-        """One value for each weight; a whole dimension is left to broadcasting."""
+        """Repeat values to one for each weight; a whole dimension is left to broadcasting."""
         for dim, size in enumerate(self.block):
             if size > 1:
                 values = values.repeat_interleave(size, dim)
@@ -63,7 +63,7 @@ class Gate(nn.Module, StatefulModuleInterface):  # type: ignore[misc]
 
 
 def on(weight: Tensor, block: Shape, score: str, kind: type[Gate] | None = None) -> Gate:
-    """A gate that fits a weight."""
+    """Make a gate that fits a weight."""
     rows, columns = (
         1 if size == ALL else whole // size for whole, size in zip(weight.shape, block, strict=True)
     )
@@ -71,7 +71,7 @@ def on(weight: Tensor, block: Shape, score: str, kind: type[Gate] | None = None)
 
 
 def remove(model: nn.Module, gates: Iterable[Gate]) -> None:
-    """Take gates off the weights that they are hooks of."""
+    """Remove gates from their weights."""
     ours, storage = set(gates), get_hook_storage(model)
     for name, hook in list(storage.named_hooks()):
         if hook in ours:
@@ -79,7 +79,7 @@ def remove(model: nn.Module, gates: Iterable[Gate]) -> None:
 
 
 def change(kind: str, gradient: Tensor) -> Tensor:
-    """What one step adds to the score, given the gradient of the loss to the gate."""
+    """Return a step's change of the score, given the gradient of the loss to the gate."""
     if kind == "fisher":  # the loss that removing would add, to second order
         return gradient.square()
     if kind == "taylor":  # to first order

@@ -1,4 +1,4 @@
-"""Whole layers: fewer steps one after another, so it helps the latency of short texts most."""
+"""Whole layers: fewer steps in a row, which helps the latency of short texts most."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GATE = "prune_gate"
 
 
 class Layers:
-    """A gate between what goes into a layer and what comes out."""
+    """The layers of a model, each with a gate between its input and its output."""
 
     cuts_early = True
 
@@ -38,7 +38,7 @@ class Layers:
         return 1 / len(self.layers), 1.0
 
     def mask(self, keep: float) -> None:
-        """All layers weigh the same: the nearest number of them stays, and one at least."""
+        """Keep the nearest number of layers, at least one: all layers have the same size."""
         count = max(1, round(keep * len(self.layers)))
         (kept,) = budget.choose([Pool(0, self._scores(), 1)], count)
         for index, gate in enumerate(self.gates):

@@ -1,4 +1,4 @@
-"""Pruning while a stage trains: the ramp, what happens to the weights, the cut."""
+"""Pruning while a stage trains: the schedule, the weights that stay, and the cut."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _BATCH = 32
 
 
 class Structure(Protocol):
-    """What a kind of units can do."""
+    """The operations on one kind of units."""
 
     cuts_early: bool
-    """Whether training goes on with the smaller model."""
+    """True where training goes on with the smaller model."""
 
     def bounds(self) -> tuple[float, float]: ...
     def mask(self, keep: float) -> None: ...
@@ -46,8 +46,10 @@ class Pruning(Hooks):
         training: Training,
         left: float = 1.0,
     ) -> None:
-        """`left`: the share of the encoder that earlier stages left, because `keep` counts from the
-        whole of it and a structure from what it sees."""
+        """Prepare pruning; `left` is the share of the encoder that earlier stages left.
+
+        `keep` counts from the whole encoder, and a structure from what it sees.
+        """
         self.model, self.structure, self.options, self.training = (
             model,
             structure,
@@ -111,7 +113,7 @@ class Pruning(Hooks):
         return model
 
     def _learn(self) -> None:
-        """Scores of a model that does not train, from gradients on some rows of train."""
+        """Learn scores for a model that does not train, from gradients on some rows of train."""
         model = self.model
         modes = [(module, module.training) for module in model.modules()]
         model.train(False)
@@ -150,7 +152,7 @@ class Pruning(Hooks):
         self._start_again()
 
     def _start_again(self) -> None:
-        """Moments and averages of other weights say nothing about these."""
+        """Reset moments and averages, which belong to other weights."""
         self.slices = {weight: None for _, weight in _weights(self.model)}
 
     # A checkpoint.
@@ -176,7 +178,7 @@ class Pruning(Hooks):
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """What trains, but not what other methods put around it."""
+    """Yield the weights that train, without what other methods put around them."""
     return (
         (name, weight)
         for name, weight in model.named_parameters()

@@ -1,4 +1,4 @@
-"""Pure ramps: from the progress of a stage to how much of the pruning is done, both in [0, 1]."""
+"""Schedules: from the progress of a stage to the share of pruning that is done, both in [0, 1]."""
 
 import math
 from typing import Literal
@@ -7,7 +7,7 @@ Schedule = Literal["one_shot", "linear", "cubic", "iterative"]
 
 
 def done(schedule: Schedule, progress: float, start: float, end: float, rounds: int) -> float:
-    """0 before `start`, 1 from `end` on; one_shot needs no `end`."""
+    """Return the share: 0 before `start`, 1 from `end` on; one_shot needs no `end`."""
     if progress < start:
         return 0.0
     x = 1.0 if end <= start else min(1.0, (progress - start) / (end - start))

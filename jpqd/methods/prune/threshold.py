@@ -1,6 +1,6 @@
-"""The original's way: scores train under a growing penalty, and what falls below a threshold goes.
+"""The original's way: scores train under a growing penalty, and a threshold drops the lowest.
 
-How much stays is what comes out of it, not what was asked for.
+The share that stays is a result and not a setting.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from jpqd.training.method import Metrics
 _FIRST = 0.001
 """The share of blocks below the threshold when it begins to rise."""
 _MOST = 0.98
-"""The threshold stays below this quantile of a weight's scores, so that something survives."""
+"""The quantile of a weight's scores below which the threshold stays, so that blocks survive."""
 
 
 class ScoreGate(Gate):
-    """Open where its score, which trains, is above the threshold."""
+    """A gate whose score trains; it is open where the score exceeds the threshold."""
 
     def __init__(self, shape: Shape, block: Shape, kind: str) -> None:
         super().__init__(shape, block, kind)
@@ -43,12 +43,12 @@ class ScoreGate(Gate):
         self.get_buffer("threshold").fill_(min(threshold, most))
 
     def penalty(self) -> Tensor:
-        """The mean of its soft mask, in weights of a block; whole rows and columns count as one."""
+        """Return the mean soft mask, times a block's weights; a row or column counts as one."""
         return torch.sigmoid(self.score).mean() * max(1, self.block[0] * self.block[1])
 
 
 class Thresholded(Block):
-    """Blocks that close by themselves, and resolve to units at the end."""
+    """Blocks that close by themselves and become whole units at the end."""
 
     kind = ScoreGate
 
@@ -59,7 +59,7 @@ class Thresholded(Block):
         return [cast("ScoreGate", gate) for gate in self.blocks.values()]
 
     def resolve(self) -> None:
-        """A unit stays if any of its blocks does, and is dense again."""
+        """Keep a unit, dense again, if any of its blocks stays."""
         for (index, path), gate in self.gates.items():
             units = gate.mask.shape[1]
             parts = [(cast("ScoreGate", part), dim) for part, dim in self.parts(index, path)]
@@ -122,4 +122,4 @@ class ThresholdPruning(Pruning):
 
 
 _SAMPLE = 2**24
-"""Of what torch's quantile takes at once."""
+"""The most values that torch's quantile takes at once."""

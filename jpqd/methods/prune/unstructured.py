@@ -14,10 +14,10 @@ from jpqd.model.shrink import Slices
 
 
 class Unstructured:
-    """A mask on every matrix of the encoder, as NNCF's own pruning puts it."""
+    """A mask on every matrix of the encoder, put there like NNCF's own pruning."""
 
     cuts_early = False
-    """The masks stay until the end: weights that are set to zero once would come back."""
+    """The masks stay until the end, because zeroed weights would come back."""
 
     def __init__(self, model: PreTrainedModel, options: Options, seed: int) -> None:
         self.model, self.options = model, options
@@ -37,7 +37,7 @@ class Unstructured:
         return self._fixed() / self.total, 1.0
 
     def _fixed(self) -> int:
-        """Biases and norms."""
+        """Count the weights that are never pruned: biases and norms."""
         return self.total - sum(weight.numel() for weight in self.weights.values())
 
     def mask(self, keep: float) -> None:
@@ -68,22 +68,22 @@ class Unstructured:
 
     @torch.no_grad()
     def cut(self) -> Slices:
-        """The zeros become the weights' own."""
+        """Write the zeros into the weights."""
         for name, gate in self.gates.items():
             self.weights[name].mul_(gate.mask)
         remove(self.model, self.gates.values())
         return {}
 
     def masks(self) -> dict[str, Tensor]:
-        """Nothing beside the model's own weights: the masks are never cut before its end."""
+        """Return nothing: a checkpoint holds the masks with the model's own weights."""
         return {}
 
     def restore(self, masks: dict[str, Tensor]) -> None:
-        """Nothing, for the same reason."""
+        """Do nothing, for the same reason."""
 
 
 def _largest(scores: Tensor, share: float) -> Tensor:
-    """Ones for this share of the scores; ties go to the first."""
+    """Return ones for this share of the largest scores; the first of equal scores wins."""
     kept = torch.zeros_like(scores)
     order = torch.argsort(scores, descending=True, stable=True)
     kept[order[: round(share * len(scores))]] = 1

@@ -1,4 +1,4 @@
-"""Quantization: 8-bit weights and activations, simulated while training, stored by the export."""
+"""Quantization: INT8 weights and activations, simulated in training, stored by the export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Quantize(Options):
-    """INT8 by NNCF. With `epochs: 0` this is post-training quantization, else its scales train."""
+    """INT8 by NNCF. `epochs: 0` is post-training quantization; otherwise the scales train."""
 
     def attach(self, model: PreTrainedModel, training: Training) -> tuple[PreTrainedModel, Hooks]:
         from jpqd.methods.quantize import place

@@ -11,7 +11,7 @@ from jpqd.training.method import Method
 
 
 class Options(Method):
-    """INT8 by NNCF. With `epochs: 0` this is post-training quantization, else its scales train."""
+    """INT8 by NNCF. `epochs: 0` is post-training quantization; otherwise the scales train."""
 
     use: Literal["quantize"]
     preset: Literal["mixed", "performance"] = "mixed"
@@ -19,12 +19,12 @@ class Options(Method):
     samples: Count = 300
     """Rows of train that calibrate the ranges."""
     range: Literal["mean_min_max", "min_max", "percentile"] = "mean_min_max"
-    """Of an activation: the extremes of each row averaged, the absolute extremes, or clipping."""
+    """The range of an activation: the mean of each row's extremes, the extremes, or clipping."""
     percentile: Annotated[float, Field(gt=50, lt=100)] = 99.99
-    """With `range: percentile`: what lies beyond is clipped."""
+    """The percentile for `range: percentile`; values beyond it are clipped."""
     smooth_quant: Fraction = 0.0
-    """Shifts the difficulty from activations to weights, by this exponent. 0 is off."""
+    """The exponent that moves difficulty from activations to weights; 0 is off."""
     ignore: tuple[Text, ...] = ()
     """Parts that stay in floating point, by module name, such as `pooler` or `encoder.layer.0`."""
     overflow_fix: bool = False
-    """7-bit weights, for CPUs without VNNI, whose 16-bit sums overflow."""
+    """Use 7-bit weights, for CPUs without VNNI, whose 16-bit sums overflow."""

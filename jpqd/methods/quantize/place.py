@@ -46,16 +46,16 @@ def place(model: PreTrainedModel, batches: list[Batch], options: Options) -> Non
 
 
 def _refuse_quantized(model: PreTrainedModel) -> None:
-    """NNCF would put quantizers around the quantizers."""
+    """Refuse a quantized model: NNCF would put quantizers around its quantizers."""
     if any(isinstance(module, BaseQuantizer) for module in model.modules()):
         raise UserError(
-            "quantize: the model is quantized already. Leave the method out: its scales train in "
-            "every stage; or start from a stage before quantization."
+            "quantize: the model is quantized already. Remove the method, because the scales train "
+            "in every stage, or start from a stage before quantization."
         )
 
 
 def _nncf_quantized(model: PreTrainedModel, batches: list[Batch], options: Options) -> Any:
-    """NNCF works on a copy. Its progress bars and warnings are not for the user of a recipe."""
+    """Return NNCF's quantized copy, without NNCF's progress bars and warnings."""
     nncf.set_log_level(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):
         try:
@@ -101,15 +101,15 @@ def _estimator(options: Options) -> RangeEstimatorParameters:
 
 
 def _ignored(model: PreTrainedModel, parts: tuple[str, ...]) -> nncf.IgnoredScope | None:
-    """Modules by the end of their name, or a part of it: `pooler`, `encoder.layer.0`."""
+    """Select modules by the end or a part of their name: `pooler`, `encoder.layer.0`."""
     if not parts:
         return None
     names = [name for name, _ in model.named_modules() if name]
     for part in parts:
         if not any(_contains(name, part) for name in names):
             raise UserError(
-                f"quantize: ignore {part!r} is no part of any module's name. "
-                f"Modules are named such as {names[-1]}."
+                f"quantize: ignore {part!r} is not part of any module's name. "
+                f"A module's name is, for example, {names[-1]}."
             )
     patterns = [".*" + part.replace(".", "/") + "(/.*)?" for part in parts]
     return nncf.IgnoredScope(patterns=patterns, validate=False)
@@ -120,7 +120,7 @@ def _contains(name: str, part: str) -> bool:
 
 
 def _take_weights(model: PreTrainedModel, placed: Any) -> None:
-    """SmoothQuant moves scales into them; else they are the same in both."""
+    """Copy the weights, into which SmoothQuant may have moved scales."""
     own = model.state_dict()
     changed = {name: value for name, value in placed.state_dict().items() if name in own}
     model.load_state_dict(changed, strict=False)
@@ -150,7 +150,7 @@ def _embedding(name: str) -> bool:
 
 
 def _share(model: PreTrainedModel, batch: Batch) -> None:
-    """Query, key and value read one tensor: one quantizer for them, in training and in the IR."""
+    """Give query, key and value, which read one tensor, a single quantizer."""
     storage = get_hook_storage(model)
     seen: dict[int, list[str]] = defaultdict(list)
     kept: list[Any] = []
