@@ -25,10 +25,10 @@ class Family:
     ffn_in: str
     ffn_out: str
     attention: str
-    """What turns hidden states into the context that `attention_out` reads. It stands still when
+    """The part that makes the context that `attention_out` reads. It stands still when
     no head is left."""
     ffn: str
-    """What turns hidden states into what `ffn_out` reads."""
+    """The part that makes what `ffn_out` reads."""
     positions: str = "embeddings.position_embeddings"
     """The table of positions. Where it has a row for padding, positions count from behind it."""
     every_token: tuple[str, ...] = ()

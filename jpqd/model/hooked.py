@@ -36,7 +36,7 @@ def quicken(model: PreTrainedModel) -> None:
 
 
 class Forward(ForwardWithHooks):  # type: ignore[misc]
-    """In the place of NNCF's own, which does the same."""
+    """A replacement of NNCF's own forward, which does the same."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         storage = get_hook_storage(self.model)
@@ -48,7 +48,7 @@ class Forward(ForwardWithHooks):  # type: ignore[misc]
 
 
 class Mode(FunctionHookMode):  # type: ignore[misc]
-    """For one pass, so that nothing has to follow when modules or hooks are exchanged."""
+    """The mode of one pass, so that nothing has to follow when modules or hooks are exchanged."""
 
     def __init__(self, model: nn.Module, storage: HookStorage) -> None:
         super().__init__(nn.Module(), storage)  # reads no names

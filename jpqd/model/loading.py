@@ -30,7 +30,7 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def quiet() -> None:
-    """What is worth saying is said by us, in one place."""
+    """Silence transformers: what is worth saying is said by us, in one place."""
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 

@@ -76,14 +76,14 @@ class Shifted(torch.autograd.Function):
 
 
 class Grid:
-    """Where the levels of a tensor lie."""
+    """The places of a tensor's levels."""
 
     def __init__(self, step: float, zero: int, bounds: Bounds) -> None:
         self.step, self.zero, self.bounds = step, zero, bounds
         self.count = bounds[1] - bounds[0]
 
     def places(self, x: Tensor) -> Tensor:
-        """In levels, not yet rounded."""
+        """Return values in levels, not yet rounded."""
         return (x.float() * (1 / self.step)).add_(self.zero)
 
 
@@ -97,13 +97,13 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:
-    """What the matrix product would turn it into anyway: one conversion less."""
+    """Return the type that the matrix product would turn it into anyway: one conversion less."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 class Symmetric(SymmetricQuantizer):  # type: ignore[misc]
-    """Of a weight, with a step for each row, or of what enters a product, around zero."""
+    """A quantizer around zero: of a weight, with a step for each row, or of a product's input."""
 
     calls_no_functions = True
 
@@ -132,7 +132,7 @@ class Symmetric(SymmetricQuantizer):  # type: ignore[misc]
 
 
 class Embedding(Symmetric):
-    """Of an embedding. Only the rows that are looked up are quantized, not the vocabulary."""
+    """A quantizer of an embedding: of the rows that are looked up, not of the vocabulary."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) if is_tracing_state() else x
@@ -147,7 +147,7 @@ class Embedding(Symmetric):
 
 
 class Asymmetric(AsymmetricQuantizer):  # type: ignore[misc]
-    """Of what enters a product. Several readers of one tensor share the work."""
+    """A quantizer of a product's input. Several readers of one tensor share the work."""
 
     calls_no_functions = True
 
@@ -192,7 +192,7 @@ class Asymmetric(AsymmetricQuantizer):  # type: ignore[misc]
 
 
 def connect(model: PreTrainedModel) -> None:
-    """What the hooks' own state does not say: who reads what. After placing and after loading."""
+    """Tell the hooks who reads what, which their state does not say: once placed or loaded."""
     hooked.quicken(model)
     storage = get_hook_storage(model)
     readers: dict[Any, int] = defaultdict(int)

@@ -19,20 +19,20 @@ from jpqd.model import families, position_bias
 from jpqd.model.families import Family
 
 Slices = dict[nn.Parameter, Callable[[Tensor], Tensor] | None]
-"""How each parameter that became smaller was sliced."""
+"""The way in which each parameter that became smaller was sliced."""
 
 
 _PLAIN = re.compile(r"(.*/)(\d+)(__\d+)")
 _IN_A_HOOK = re.compile(r"(.*_hook__.*-)(\d+)(__\d+\[\d+\]/.+)")
-"""On an operation of another hook, which has the call in its own name."""
+"""The name of a hook on an operation of another hook, which has the call in its own name."""
 _HEADS, _LAYERS = "heads_kept", "layers_before"
 HOOKS = "__nncf_hooks"
-"""Where NNCF keeps its modules, if a model has any."""
+"""The module in which NNCF keeps its own, if a model has any."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What stays of one layer, by number."""
+    """The heads and neurons that stay of one layer, by number."""
 
     heads: tuple[int, ...]
     neurons: tuple[int, ...]
@@ -161,7 +161,7 @@ class Calls:
         self.prefix = path.replace(".", "/") + "/"
         children = model.get_submodule(path).named_children()
         self.outside = tuple(f"{self.prefix}{other}/" for other, _ in children if other != name)
-        """Beside the layers, such as the position bias that they share."""
+        """The place of a hook beside the layers, such as on the position bias that they share."""
         self.before = sizes(model)
         self.family = families.of(model)
         self.parts = [

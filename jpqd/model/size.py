@@ -1,4 +1,4 @@
-"""How large a model is: parameters, weights of the encoder that stayed, operations for a text."""
+"""The size of a model: parameters, weights of the encoder that stayed, operations for a text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _encoder_facts(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def encoder_share(model: PreTrainedModel) -> float:
-    """What earlier stages left of the encoder that the model's config describes."""
+    """Return the share that earlier stages left of the encoder that the config describes."""
     return _encoder(model) / _encoder(_dense(model))
 
 

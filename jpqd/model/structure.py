@@ -19,9 +19,9 @@ from jpqd.model.shrink import Kept
 WEIGHTS, STRUCTURE = "model.safetensors", "structure.json"
 _OURS = "jpqd.model.quantizers"
 _ALLOWED = (_OURS, "nncf.torch.quantization.layers")
-"""Where a class that a structure.json names may come from."""
+"""The modules that a class named in a structure.json may come from."""
 _MOVED = {"jpqd.quantizers": _OURS}
-"""Where version 0.1 had our classes."""
+"""The module in which version 0.1 had our classes."""
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:

@@ -14,7 +14,7 @@ _STAGING = ".writing"
 _TORN = "torn-"
 _STEP = "step-"
 _FORMAT = 2
-"""What lies in a checkpoint. Those of version 0.1, which transformers wrote, have no number."""
+"""The format of a checkpoint. Those of version 0.1, which transformers wrote, have no number."""
 
 
 class Checkpoints:

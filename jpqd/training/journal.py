@@ -1,4 +1,4 @@
-"""What a training stage counts and notes on its way: `loop.json` in each of its checkpoints."""
+"""The counts and notes of a training stage: `loop.json` in each of its checkpoints."""
 
 from __future__ import annotations
 

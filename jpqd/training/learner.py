@@ -59,7 +59,7 @@ class Learner:
         self.grad_norm = torch.zeros((), device=self.device)
         self.rate = 0.0
         self.metrics: dict[str, float] = {}
-        """What the methods said last."""
+        """The last values that methods want to log."""
 
     # A step.
 

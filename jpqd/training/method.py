@@ -27,13 +27,13 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Training:
-    """What a training stage holds, for its methods."""
+    """The network's surroundings that a training stage hands to its methods."""
 
     ctx: Context
     tokenizer: PreTrainedTokenizerBase
     data: Data
     bf16: bool
-    """Whether the stage multiplies in bf16."""
+    """True where the stage multiplies in bf16."""
 
     @property
     def stage(self) -> str:
@@ -68,7 +68,7 @@ class Method(Spec):
 
 
 class Hooks:
-    """What a method does while the loop runs. Methods attach in list order, finish in reverse."""
+    """A method's part in the loop. Methods attach in list order and finish in reverse."""
 
     task_weight: float = 1.0
     """The share of the task's own loss that stays."""
@@ -87,11 +87,11 @@ class Hooks:
 
     @property
     def ready(self) -> bool:
-        """Whether the model is what was asked for, so that a checkpoint of it may be chosen."""
+        """Return whether the model is what was asked for, so that a checkpoint may be chosen."""
         return True
 
     def resized(self) -> Slices | None:
-        """Once after `step` changed the model: what slices all that is kept beside a parameter."""
+        """Return, once after `step` changed the model, how to slice what is kept by parameter."""
         return None
 
     def finish(self, model: PreTrainedModel) -> PreTrainedModel:
@@ -99,7 +99,7 @@ class Hooks:
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a checkpoint must hold beside the model's own weights."""
+        """Return what a checkpoint must hold beside the model's own weights."""
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor], model: PreTrainedModel) -> None:

@@ -56,7 +56,7 @@ class Student(Spec):
 
     source: StageId = Field(alias="from")
     layers: StudentLayers
-    """How many, evenly spaced with the last one kept, or which: `[1, 3, 6]`, counted from 1."""
+    """Their number, evenly spaced with the last one kept, or the layers themselves: `[1, 3, 6]`, counted from 1."""
 
 
 class TrainOptions(Stage):
@@ -86,7 +86,7 @@ class TrainOptions(Stage):
     precision: Literal["auto", "f32", "bf16"] = "auto"
     """auto: bf16 where the processor computes in it, f32 elsewhere."""
     evals_per_epoch: Count = 1
-    """How often the checkpoint to keep is chosen, on `task.select_on`."""
+    """The number of times that a checkpoint may be chosen, on `task.select_on`."""
     methods: tuple[AnyMethod, ...] = ()
 
     @field_validator("micro_batch")

@@ -198,7 +198,7 @@ class Inside:
 
 
 class Recorder:
-    """What the layers of a network compute in one forward pass.
+    """A record of what the layers of a network compute in one forward pass.
 
     Its hooks are set for each pass anew, because pruning may replace modules between two of them.
     """
@@ -236,7 +236,7 @@ class Recorder:
 
 
 def mean_attention(query: Tensor, key: Tensor, mask: Tensor, head_size: int) -> Tensor:
-    """Which token looks at which, as the mean over the heads, however many there are."""
+    """Return which token looks at which: the mean over the heads, however many there are."""
     q, k = (one.float().view(*one.shape[:2], -1, head_size).transpose(1, 2) for one in (query, key))
     scores: Tensor = q @ k.transpose(-1, -2) / head_size**0.5
     scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
@@ -244,7 +244,7 @@ def mean_attention(query: Tensor, key: Tensor, mask: Tensor, head_size: int) -> 
 
 
 def row_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Over the real tokens of each row, then over the rows, however these are shared out."""
+    """Return the mean over each row's real tokens, then over rows, however these are shared."""
     return ((values * mask).sum(1) / mask.sum(1)).mean()
 
 

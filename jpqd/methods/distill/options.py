@@ -30,9 +30,9 @@ class Options(Method):
     """The share of tokens that are exchanged for others of the batch before both read the text:
     more to learn than what a teacher says of its own train."""
     hidden: NonNegative = 0.0
-    """How much the hidden states of each pair of layers count, as their mean squared difference."""
+    """The weight of hidden states of each pair of layers, as their mean squared difference."""
     attention: NonNegative = 0.0
-    """How much the attention of each pair of layers counts, as the divergence of its mean head."""
+    """The weight of the attention of each pair of layers, as the divergence of its mean head."""
     layers: tuple[Count, ...] = ()
     """The teacher's layer for each of the student's, counted from 1; evenly spaced if not given."""
 

@@ -1,4 +1,4 @@
-"""What a teacher says of the rows of train: from its model, computed once, or from a table."""
+"""A teacher's answers to the rows of train: from its model, computed once, or from a table."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Teacher:
 
 
 class KnownAnswers:
-    """What a teacher answered to each row of the data: one answer, or one for each word."""
+    """A teacher's answers to each row of the data: one, or one for each word."""
 
     def __init__(self, logits: np.ndarray, rows: np.ndarray) -> None:
         """`rows` says which row of the data each answer belongs to."""
@@ -144,7 +144,7 @@ def _label_order(network: PreTrainedModel, kind: Kind, where: str) -> list[int]:
 
 
 def _plain(name: str) -> str:
-    """What transformers calls a class without a name is its number."""
+    """Return a label's name in lower case; a class without a name is called by its number."""
     return str(name).casefold().removeprefix("label_")
 
 

@@ -43,7 +43,7 @@ class HeadsFfn:
         self.gates = self._gates()
 
     def _gates(self) -> dict[Place, Gate]:
-        """By layer and projection; put on the model."""
+        """Put gates on the model, and return them by layer and projection."""
         gates = {}
         for index, (heads, neurons) in enumerate(self.before):
             if heads:
@@ -163,7 +163,7 @@ class HeadsFfn:
         return kept
 
     def kept_share(self) -> float:
-        """Of the encoder's weights, as the masks are now."""
+        """Return the share of the encoder's weights that the masks leave now."""
         units = sum(
             self._cost(path) * float(gate.mask.sum()) for (_, path), gate in self.gates.items()
         )
