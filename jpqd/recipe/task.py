@@ -106,9 +106,7 @@ class Task(Spec):
     """The kind of task. By default the data decides: fractions mean regression, lists mean
     token_classification.
     """
-    metric: (
-        Literal["accuracy", "f1", "matthews", "pearson", "spearman", "precision", "recall"] | None
-    ) = None
+    metric: Text | None = None
     """The metric that chooses the checkpoint; the default depends on the kind, such as accuracy."""
     max_length: Annotated[Count, Field(ge=4)] = 128
     report_on: Name = "validation"
@@ -121,6 +119,15 @@ class Task(Spec):
     """The size of a sample of train, the same for every seed; by default all rows."""
     max_unusable: Fraction = 0.01
     """The share of rows without text or label above which the data is refused."""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str | None) -> str | None:
+        """Whether it fits the kind is known later, where the data decides the kind."""
+        known = sorted({name for kind in kinds() for name in kind.metrics})
+        if metric is not None and metric not in known:
+            raise mistake("no kind of task has this metric", plugins.advice(metric, known))
+        return metric
 
     @field_validator("labels")
     @classmethod
@@ -141,6 +148,11 @@ class Task(Spec):
                 "Give a share of train, such as 0.05, or another split.",
             )
         return select_on
+
+
+def kinds() -> list[Any]:
+    """Return the class of every kind of task."""
+    return [plugins.load(name, KINDS, object) for name in plugins.names(KINDS)]
 
 
 def build(value: Any) -> Task:

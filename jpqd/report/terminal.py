@@ -6,9 +6,8 @@ from rich.table import Table
 
 from jpqd.core import terminal
 from jpqd.core.manifest import Manifest
+from jpqd.recipe.task import kinds
 from jpqd.run.plan import Step
-
-_SHOWN = ("accuracy", "f1", "matthews", "pearson", "spearman", "precision", "recall")
 
 
 def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = ()) -> Table:
@@ -34,7 +33,8 @@ def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = 
 
 def _figures(figures: dict[str, Any]) -> str:
     parts = []
-    for name in (name for name in _SHOWN if name in figures):
+    names = dict.fromkeys(name for kind in kinds() for name in kind.metrics)
+    for name in (name for name in names if name in figures):
         low, high = figures.get(f"{name}_95") or (None, None)
         interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
         parts.append(f"{name} {figures[name]:.4f}{interval}")

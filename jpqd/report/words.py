@@ -1,6 +1,7 @@
 """Figures as text: each with its interval and n, or with the reason why it has none."""
 
 from jpqd.core.bench_result import Accuracy, Arm, Estimate
+from jpqd.recipe.task import kinds
 
 NONE = "-"
 INTERVAL = "[95%]"
@@ -64,8 +65,8 @@ def scale_of(metric: str) -> tuple[int, int]:
 
 
 def is_percent(metric: str) -> bool:
-    """Return whether a metric is a share, which is shown in percent."""
-    return metric in ("accuracy", "f1", "precision", "recall")
+    """Return whether a figure is a share, which is shown in percent."""
+    return any(metric in kind.shares for kind in kinds())
 
 
 def points(metric: str) -> str:

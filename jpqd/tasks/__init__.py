@@ -42,6 +42,8 @@ class Kind(ABC):
     """The name of a model of this kind, such as `text classifier`."""
     metrics: ClassVar[tuple[str, ...]]
     """The metrics that can choose a checkpoint: higher is better, the first is the main one."""
+    shares: ClassVar[tuple[str, ...]] = ()
+    """The figures that are shown in percent."""
     head: ClassVar[str]
     """The end of the names of transformers' classes, such as `ForSequenceClassification`."""
     exporter: ClassVar[str]

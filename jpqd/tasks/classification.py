@@ -26,6 +26,7 @@ class Classification(TextKind):
     use = "classification"
     title = "text classifier"
     metrics = ("accuracy", "f1", "matthews")
+    shares = ("accuracy", "f1")
 
     @classmethod
     def fits(cls, task: Task, train: Dataset) -> bool:

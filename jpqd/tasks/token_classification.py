@@ -45,6 +45,7 @@ class TokenClassification(Kind):
     keys = Tags
     title = "token classifier"
     metrics = ("f1", "precision", "recall")
+    shares = metrics
     head = "ForTokenClassification"
     exporter = "token-classification"
     one_answer = False

@@ -25,7 +25,7 @@ class Average:
         self.decay = decay
         self.weights: dict[str, Tensor] = {}
         self.live: dict[str, nn.Parameter] = {}
-        """The live weights by the same names. A cut may rename what it leaves: layers, quantizers."""
+        """Weights by the same names. A cut may rename what it leaves: layers, quantizers."""
 
     def start(self, model: nn.Module) -> None:
         self.live = dict(trained(model))

@@ -56,7 +56,7 @@ class Student(Spec):
 
     source: StageId = Field(alias="from")
     layers: StudentLayers
-    """Their number, evenly spaced with the last one kept, or the layers themselves: `[1, 3, 6]`, counted from 1."""
+    """Their number, evenly spaced with the last one kept, or a list of them: `[1, 3, 6]`."""
 
 
 class TrainOptions(Stage):
