@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,18 +29,17 @@ def sealing(final: Path, remedy: str = "") -> Iterator[Path]:
     The folder is locked for this process. What is left of it is removed before the lock is.
     """
     partial = final.with_name(final.name + PARTIAL)
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with _held(final.with_name(f".{final.name}.lock"), final):
+    with ExitStack() as held:
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_held(final.with_name(f".{final.name}.lock"), final))
             shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
             partial.mkdir()
-            try:
-                yield partial
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
-        place = error.filename or partial
-        raise RunError(f"cannot write {place}: {error.strerror}. {remedy}".strip()) from None
+        except OSError as error:
+            place = error.filename or partial
+            raise RunError(f"cannot write {place}: {error.strerror}. {remedy}".strip()) from None
+        held.callback(shutil.rmtree, partial, ignore_errors=True)
+        yield partial
 
 
 @contextmanager
