@@ -117,7 +117,7 @@ def _check_labels(network: PreTrainedModel, kind: Kind, source: str | Path) -> N
         {**network.config.to_dict(), "architectures": [type(network).__name__]}
     )
     if theirs.names != kind.names:
-        ours, others = (cells.some(one.names) or "none (a number)" for one in (kind, theirs))
+        ours, others = (cells.some(one.names) or "none (a regression)" for one in (kind, theirs))
         raise SourceError(
             f"{source}: its classes are {others}, and the task's are {ours}. "
             "A pruned or quantized model is trained further for the same classes only."
