@@ -25,7 +25,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "roberta": {**SIZES, "pad_token_id": 0, "type_vocab_size": 1},
     "electra": {**SIZES, "embedding_size": 16},
     "xlm-roberta": {**SIZES, "pad_token_id": 0, "type_vocab_size": 1},
-    "mpnet": SIZES,
+    "mpnet": {**SIZES, "max_position_embeddings": 65},
     "distilbert": {"dim": 32, "hidden_dim": NEURONS, "n_layers": LAYERS, "n_heads": HEADS},
 }
 
@@ -41,7 +41,8 @@ def model(family: str = "bert", seed: int = 0, **more: Any) -> PreTrainedModel:
 def of(family: str, seed: int = 0, **sizes: Any) -> PreTrainedModel:
     """The same, also for families that cannot be pruned."""
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, vocab_size=WORDS, max_position_embeddings=64, **sizes)
+    whole = {"vocab_size": WORDS, "max_position_embeddings": 64, **sizes}
+    config = AutoConfig.for_model(family, **whole)
     made = AutoModelForSequenceClassification.from_config(config).float()
     for parameter in made.parameters():
         if parameter.dim() > 1:
