@@ -96,7 +96,7 @@ def plan(
 
 @app.command(epilog="Example: `jpqd validate recipes/*.yaml`")
 def validate(
-    recipes: Annotated[list[Path], typer.Argument(help="The recipes.", show_default=False)],
+    recipes: Annotated[list[Path], typer.Argument(help="Recipes.", show_default=False)],
     overrides: Override = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -164,16 +164,16 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="[RUN]...",
-            help="Names or folders of runs, which are pooled; by default the newest run.",
+            help="Runs or their folders, whose seeds are pooled; the newest one when not given.",
         ),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="A stage; by default `teacher`, or the first trained stage.")
     ] = None,
     stages: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Compare these stages only; by default all.")
+        str | None, typer.Option(metavar="A,B", help="Only these; all when not given.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table for GitHub.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A table for GitHub.")] = False,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     debug: Debug = False,

@@ -13,17 +13,11 @@ import typer
 from jpqd.core.errors import JpqdError
 from jpqd.core.offline import go_offline
 
-Runs = Annotated[
-    Path, typer.Option("--runs", help="The folder that holds the runs.", envvar="JPQD_RUNS")
-]
+Runs = Annotated[Path, typer.Option("--runs", help="The folder of all runs.", envvar="JPQD_RUNS")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Never contact a hub; use cached files only.")
-]
-RunName = Annotated[
-    str | None, typer.Argument(help="The name or folder of a run; the newest run when not given.")
-]
+Offline = Annotated[bool, typer.Option("--offline", help="Never ask a hub; use what is cached.")]
+RunName = Annotated[str | None, typer.Argument(help="A run; the newest one when not given.")]
 
 DEFAULT_RUNS = Path("runs")
 
