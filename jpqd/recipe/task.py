@@ -123,7 +123,7 @@ class Task(Spec):
     @field_validator("metric")
     @classmethod
     def _known(cls, metric: str | None) -> str | None:
-        """Whether it fits the kind is known later, where the data decides the kind."""
+        """Refuse unknown metrics; `build` or the data refuses those that do not fit the kind."""
         known = sorted({name for kind in kinds() for name in kind.metrics})
         if metric is not None and metric not in known:
             raise mistake("no kind of task has this metric", plugins.advice(metric, known))
