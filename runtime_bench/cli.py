@@ -15,52 +15,50 @@ from jpqd.core.console import (
     prepare,
 )
 
+Device = Annotated[str, typer.Option(help="CPU, GPU, GPU.0, NPU, AUTO, HETERO:GPU,CPU.")]
+Arms = Annotated[str | None, typer.Option(metavar="A,B", help="Names of arms, `default` or `all`.")]
+Baseline = Annotated[
+    str | None, typer.Option(help="A stage or an arm; `teacher`, or the first trained stage.")
+]
+Length = Annotated[int | None, typer.Option(help="Tokens of every row; else real lengths.")]
+Texts = Annotated[Path | None, typer.Option(help="A file of rows, one text in each line.")]
+Rate = Annotated[bool, typer.Option("--rate", help="Also random arrivals, at 50, 70, 90% load.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of every arm; all by default.")]
+Seed = Annotated[int | None, typer.Option(help="The seed of the order of rows and arms.")]
+Accuracy = Annotated[
+    bool,
+    typer.Option("--accuracy", help="Measure the accuracy of each arm on the reported split."),
+]
+Gates = Annotated[
+    list[str] | None, typer.Option(help="speedup>=4, jpqd_ir.p95_ms<=10; exit 1 if not.")
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(metavar="OLD.json", help="An earlier bench.json: name slower arms."),
+]
+
 
 def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[RUN|DIR...]", help="A run or folders; by default the newest run."),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="CPU, GPU, GPU.0, NPU, AUTO, HETERO:GPU,CPU.")
-    ] = "CPU",
-    arms: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Names of arms, `default` or `all`.")
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="A stage or an arm; `teacher`, or the first trained stage.")
-    ] = None,
-    length: Annotated[
-        int | None, typer.Option(help="Tokens of every row; else real lengths.")
-    ] = None,
+    device: Device = "CPU",
+    arms: Arms = None,
+    baseline: Baseline = None,
+    length: Length = None,
     batch: Annotated[str | None, typer.Option(metavar="1,8", help="Rows of a request.")] = None,
     policy: Annotated[str | None, typer.Option(help="exact, multiple8 or buckets.")] = None,
-    texts: Annotated[
-        Path | None, typer.Option(help="A file of rows, one text in each line.")
-    ] = None,
+    texts: Texts = None,
     mode: Annotated[str | None, typer.Option(help="latency,throughput")] = None,
-    rate: Annotated[
-        bool, typer.Option("--rate", help="Also random arrivals, at 50, 70, 90% load.")
-    ] = False,
+    rate: Rate = False,
     seconds: Annotated[float | None, typer.Option(help="The time to measure; 120.")] = None,
     blocks: Annotated[int | None, typer.Option(help="Blocks of interleaved requests; 30.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of every arm; all by default.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="The seed of the order of rows and arms.")
-    ] = None,
-    accuracy: Annotated[
-        bool,
-        typer.Option("--accuracy", help="Measure the accuracy of each arm on the reported split."),
-    ] = False,
-    gate: Annotated[
-        list[str] | None, typer.Option(help="speedup>=4, jpqd_ir.p95_ms<=10; exit 1 if not.")
-    ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(metavar="OLD.json", help="An earlier bench.json: name slower arms."),
-    ] = None,
+    threads: Threads = None,
+    seed: Seed = None,
+    accuracy: Accuracy = False,
+    gate: Gates = None,
+    against: Against = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder to write; else RUN/bench.")
     ] = None,
