@@ -22,7 +22,7 @@ TEACHER = "teacher"
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and its sealed stages, in the order in which they were made."""
+    """A run folder and its sealed stages, in the recipe's order, others as they were made."""
 
     folder: Path
     sealed: tuple[Sealed, ...]
@@ -136,10 +136,16 @@ def task_of(run: Path) -> Task:
 
 
 def _run(folder: Path) -> Run:
-    sealed = tuple(_sealed(folder))
-    wanted = (read_recipe(folder) or {}).get("stages", ())
+    wanted = list((read_recipe(folder) or {}).get("stages", ()))
+    order = {stage: place for place, stage in enumerate(wanted)}
+    sealed = tuple(sorted(_sealed(folder), key=lambda stage: _place(stage.manifest, order)))
     known = {stage.manifest.stage for stage in sealed}
     return Run(folder, sealed, tuple(stage for stage in wanted if stage not in known))
+
+
+def _place(manifest: Manifest, order: dict[str, int]) -> tuple[int, str]:
+    """Return a key for sorting: the recipe's order, then when it was made. Copies change times."""
+    return order.get(manifest.stage, len(order)), manifest.created
 
 
 def _sealed(folder: Path) -> Iterator[Sealed]:
@@ -147,7 +153,7 @@ def _sealed(folder: Path) -> Iterator[Sealed]:
     folders = [
         path for path in folders if not path.name.endswith((artifact.PARTIAL, artifact.REPLACED))
     ]
-    for path in sorted(folders, key=_manifest_time):
+    for path in sorted(folders):
         if artifact.read(path):
             yield artifact.open_sealed(path)
 
