@@ -21,8 +21,9 @@ from jpqd import tasks
 from jpqd.core import artifact
 from jpqd.core.errors import RunError, UserError
 from jpqd.core.manifest import ModelFacts
+from jpqd.core.names import STRUCTURE
 from jpqd.core.progress import Progress
-from jpqd.model import families, loading, size, structure
+from jpqd.model import families, loading, size
 from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
 
@@ -57,8 +58,7 @@ class _Export:
     @cached_property
     def kind(self) -> Kind:
         """The kind of task, from the model's head."""
-        architecture = {"architectures": [type(self.network).__name__]}
-        return tasks.of_config({**self.network.config.to_dict(), **architecture})
+        return tasks.of_network(self.network)
 
     @property
     def longest(self) -> int:
@@ -149,9 +149,9 @@ def _write_configs(export: _Export) -> None:
     """Write the files that `from_pretrained` of optimum-intel and transformers reads."""
     export.network.config.save_pretrained(export.out)
     export.tokenizer.save_pretrained(export.out)
-    uneven = export.origin.folder / structure.STRUCTURE
+    uneven = export.origin.folder / STRUCTURE
     if uneven.is_file():
-        shutil.copyfile(uneven, export.out / structure.STRUCTURE)
+        shutil.copyfile(uneven, export.out / STRUCTURE)
     if export.quantized:
         from optimum.intel import OVConfig, OVQuantizationConfig
 

@@ -14,6 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from export.names import MODEL
 from jpqd import tasks
+from jpqd.core import artifact
 from jpqd.core.errors import UserError
 
 _ROWS = 32
@@ -30,7 +31,7 @@ class Predictor:
         _refuse_other(folder)
         self.config = _json(folder / "config.json")
         self.kind = tasks.of_config(self.config)
-        self.pairs = _json(folder / "manifest.json")["metrics"].get("texts") == 2
+        self.pairs = artifact.open_sealed(folder).manifest.metrics.get("texts") == 2
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         try:
             self.model = ov.Core().compile_model(folder / MODEL, "CPU")

@@ -1,16 +1,12 @@
 """The contract of a backend: its settings, and the session that answers requests in a worker."""
 
-import json
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpqd import tasks
 from jpqd.core.bench_result import Compiled
 from jpqd.recipe.schema import Count, Spec, Text
-from jpqd.tasks import Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,15 +112,3 @@ def effective(matmuls: Mapping[str, int]) -> str:
         name = "int8" if name in ("i8", "u8") else name
         counts[name] = counts.get(name, 0) + count
     return " + ".join(sorted(counts, key=lambda name: -counts[name])) or "unknown"
-
-
-def kind_of(folder: Path) -> Kind:
-    """Return the kind of task of a model, from its config."""
-    return tasks.of_config(json.loads((folder / "config.json").read_text()))
-
-
-def model_class(folder: Path) -> Any:
-    """Return the class of transformers that reads a model of this kind."""
-    import transformers
-
-    return getattr(transformers, f"AutoModel{kind_of(folder).head}")

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from runtime_bench.backend import kind_of, model_class
+from jpqd import tasks
 
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -17,14 +17,15 @@ NAMES = ("input_ids", "attention_mask", "token_type_ids")
 def export(folder: Path, out: Path, precision: str) -> None:
     import torch
 
-    model = model_class(folder).from_pretrained(
+    kind = tasks.of_folder(folder)
+    model = kind.auto_class().from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
     )
     model.train(False)
     ids = torch.ones(2, 8, dtype=torch.long)
     inputs = {name: ids for name in NAMES if name in _taken(model)}
     warnings.simplefilter("ignore")
-    with torch.no_grad(), _patches(model, kind_of(folder).exporter).patch_model_for_export(model):
+    with torch.no_grad(), _patches(model, kind.exporter).patch_model_for_export(model):
         torch.onnx.export(
             model,
             (),

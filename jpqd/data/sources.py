@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from jpqd.core import artifact, offline
 from jpqd.core.errors import SourceError
+from jpqd.core.names import STRUCTURE
 from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
 
 Kind = Literal["model", "dataset"]
@@ -18,7 +19,7 @@ HUB_SECONDS = 7.0
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll")
 _WEIGHTS = "model*.safetensors"
 _MODEL_FILES = (
-    _WEIGHTS, "config.json", "structure.json", "tokenizer*", "special_tokens_map.json",
+    _WEIGHTS, "config.json", STRUCTURE, "tokenizer*", "special_tokens_map.json",
     "vocab.*", "merges.txt", "*.model",
 )  # fmt: skip
 _UNSAFE = ("pytorch_model.bin", "model.ckpt", "tf_model.h5", "flax_model.msgpack")

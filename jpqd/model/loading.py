@@ -1,11 +1,9 @@
 """Models and tokenizers from a stage's folder, a local folder, a hub, or from random weights."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AutoConfig,
@@ -20,6 +18,7 @@ from transformers.utils import logging
 from jpqd import tasks
 from jpqd.core import cells
 from jpqd.core.errors import SourceError
+from jpqd.core.names import STRUCTURE
 from jpqd.data import sources, splits
 from jpqd.model import structure
 from jpqd.recipe.task import NewModel, Task, looks_local
@@ -38,27 +37,20 @@ def quiet() -> None:
 def load(folder: str | Path) -> PreTrainedModel:
     """A trained stage's model, ready to use: `jpqd.model.load("runs/demo/teacher")`."""
     found = sources.local_model(str(folder))
-    if (found / structure.STRUCTURE).is_file():
+    if (found / STRUCTURE).is_file():
         return _load_uneven(found)
-    model: PreTrainedModel = auto_class(_kind(found)).from_pretrained(
-        found, dtype=torch.float32, use_safetensors=True, **_SAFE
+    model: PreTrainedModel = (
+        tasks.of_folder(found)
+        .auto_class()
+        .from_pretrained(found, dtype=torch.float32, use_safetensors=True, **_SAFE)
     )
     model.train(False)
     return model
 
 
-def auto_class(kind: Kind) -> Any:
-    """Name the class of transformers that makes models with this kind's head."""
-    return getattr(transformers, f"AutoModel{kind.head}")
-
-
-def _kind(folder: Path) -> Kind:
-    return tasks.of_config(json.loads((folder / "config.json").read_text()))
-
-
 def _load_uneven(folder: Path) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder, **_SAFE)
-    model = auto_class(_kind(folder)).from_config(config, dtype=torch.float32)
+    model = tasks.of_folder(folder).auto_class().from_config(config, dtype=torch.float32)
     structure.rebuild(model, folder)
     model.train(False)
     return model  # type: ignore[no-any-return]
@@ -89,14 +81,14 @@ def load_for_training(
     """Load the model with a head for this kind of task; name the weights that start at random."""
     if isinstance(source, NewModel):
         config = _new_config(source, kind, len(tokenizer))
-        return auto_class(kind).from_config(config).float(), ["all weights"]
+        return kind.auto_class().from_config(config).float(), ["all weights"]
     if _is_uneven(source):
         network = _load_uneven(sources.local_model(str(source)))
         _check_labels(network, kind, source)
         return network, []
     name, options = _where(source)
     try:
-        model, facts = auto_class(kind).from_pretrained(
+        model, facts = kind.auto_class().from_pretrained(
             name,
             dtype=torch.float32,
             use_safetensors=True,
@@ -113,9 +105,7 @@ def load_for_training(
 
 def _check_labels(network: PreTrainedModel, kind: Kind, source: str | Path) -> None:
     """The head of a model that is compressed already is kept as it is."""
-    theirs = tasks.of_config(
-        {**network.config.to_dict(), "architectures": [type(network).__name__]}
-    )
+    theirs = tasks.of_network(network)
     if theirs.names != kind.names:
         ours, others = (cells.some(one.names) or "none (a regression)" for one in (kind, theirs))
         raise SourceError(
@@ -126,7 +116,7 @@ def _check_labels(network: PreTrainedModel, kind: Kind, source: str | Path) -> N
 
 def _is_uneven(source: str | Path) -> bool:
     here = isinstance(source, Path) or looks_local(source)
-    return here and (Path(source).expanduser() / structure.STRUCTURE).is_file()
+    return here and (Path(source).expanduser() / STRUCTURE).is_file()
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -13,10 +13,10 @@ from transformers import PreTrainedModel
 
 from jpqd.core import artifact
 from jpqd.core.errors import SourceError
+from jpqd.core.names import STRUCTURE, WEIGHTS
 from jpqd.model import families, shrink
 from jpqd.model.shrink import Kept
 
-WEIGHTS, STRUCTURE = "model.safetensors", "structure.json"
 _OURS = "jpqd.model.quantizers"
 _ALLOWED = (_OURS, "nncf.torch.quantization.layers")
 """The modules that a class named in a structure.json may come from."""

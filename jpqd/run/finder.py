@@ -154,8 +154,8 @@ def _sealed(folder: Path) -> Iterator[Sealed]:
         path for path in folders if not path.name.endswith((artifact.PARTIAL, artifact.REPLACED))
     ]
     for path in sorted(folders):
-        if artifact.read(path):
-            yield artifact.open_sealed(path)
+        if manifest := artifact.read(path):
+            yield Sealed(path, manifest)
 
 
 def _manifest_time(folder: Path) -> float:

@@ -5,9 +5,11 @@ Each kind is one file. This file holds their contract and finds the kind of give
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from jpqd.core.errors import DataError
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from tokenizers import Encoding, Tokenizer
     from torch import Tensor
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from jpqd.scores.predictions import Predictions
 
@@ -104,13 +106,17 @@ class Kind(ABC):
         """Pick the labels of these answers."""
         return labels
 
-    @abstractmethod
     def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
-        """Return the task's own loss, a mean over answers."""
+        """Return the task's own loss, a mean over answers; here each one is of a class."""
+        from torch.nn import functional
 
-    @abstractmethod
+        return functional.cross_entropy(answers, targets)
+
     def distance(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """Return how far the student's answers are from the teacher's."""
+        from jpqd.scores.divergence import softened
+
+        return softened(student, teacher, temperature)
 
     # Figures.
 
@@ -124,9 +130,10 @@ class Kind(ABC):
     ) -> dict[str, Any]:
         """Compare with a baseline on the same rows, run by run."""
 
-    @abstractmethod
     def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
         """Return which answers of an IR match its model's; `exact` where nothing is rounded."""
+        same: np.ndarray = expected.argmax(axis=1) == actual.argmax(axis=1)
+        return same
 
     # Predicting, from an exported folder.
 
@@ -152,6 +159,12 @@ class Kind(ABC):
         """Return the figure that stands for a model."""
         value: float = self.score(predictions)[self.metrics[0]]
         return value
+
+    def auto_class(self) -> Any:
+        """Return the class of transformers that loads models with this kind's head."""
+        import transformers
+
+        return getattr(transformers, f"AutoModel{self.head}")
 
     def facts(self) -> dict[str, Any]:
         return {"use": self.use, **asdict(self)}
@@ -201,6 +214,16 @@ def of_config(config: Mapping[str, Any]) -> Kind:
         if architecture.endswith(kind.head) and kind.is_number == (len(names) == 1):
             return kind() if kind.is_number else kind(names, names)
     return load("regression")() if len(names) == 1 else load(_PLAINEST)(names, names)
+
+
+def of_folder(folder: Path) -> Kind:
+    """Find the kind of the model in a folder."""
+    return of_config(json.loads((folder / "config.json").read_text()))
+
+
+def of_network(network: PreTrainedModel) -> Kind:
+    """Find the kind of a model by its head."""
+    return of_config({**network.config.to_dict(), "architectures": [type(network).__name__]})
 
 
 def _by_number(config: Mapping[str, Any]) -> dict[int, str]:

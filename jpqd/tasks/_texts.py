@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,9 @@ class TextKind(Kind):
             return None
         return None if cells.is_missing(row[task.label]) else self.number(row[task.label])
 
+    @abstractmethod
     def number(self, cell: Any) -> int | float | None:
         """Turn a cell into a class or a number; None where it is not known."""
-        raise NotImplementedError
 
     def texts(self, task: Task, row: Mapping[str, Any]) -> list[str]:
         return [str(row[column]) for column in task.text]

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     from datasets import Dataset
     from tokenizers import Encoding
-    from torch import Tensor
 
     from jpqd.scores.predictions import Predictions
 
@@ -97,16 +96,6 @@ class Classification(TextKind):
         problem = "single_label_classification"
         return {"id2label": names, "label2id": numbers, "problem_type": problem}
 
-    def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
-        from torch.nn import functional
-
-        return functional.cross_entropy(answers, targets)
-
-    def distance(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        from jpqd.scores.divergence import softened
-
-        return softened(student, teacher, temperature)
-
     def score(self, predictions: Predictions) -> dict[str, Any]:
         from jpqd.scores import metrics
 
@@ -134,10 +123,6 @@ class Classification(TextKind):
             "agreement": paired.agreement(mine, theirs),
             "divergence": paired.divergence(logits, others),
         }
-
-    def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
-        same: np.ndarray = expected.argmax(axis=1) == actual.argmax(axis=1)
-        return same
 
     def answer(
         self, row: tuple[str, ...], encoding: Encoding, logits: np.ndarray

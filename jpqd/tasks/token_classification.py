@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from datasets import Dataset
     from tokenizers import Encoding, Tokenizer
-    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
     from jpqd.scores.predictions import Predictions
@@ -141,16 +140,6 @@ class TokenClassification(Kind):
     def targets(self, labels: Any) -> Any:
         return labels[labels != SILENT]
 
-    def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
-        from torch.nn import functional
-
-        return functional.cross_entropy(answers, targets)
-
-    def distance(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        from jpqd.scores.divergence import softened
-
-        return softened(student, teacher, temperature)
-
     # Figures: of entities, whose interval is over texts.
 
     def score(self, predictions: Predictions) -> dict[str, Any]:
@@ -198,10 +187,6 @@ class TokenClassification(Kind):
             "agreement": paired.agreement(mine.argmax(2), others.argmax(2)),
             "divergence": paired.divergence(mine, others),
         }
-
-    def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
-        same: np.ndarray = expected.argmax(axis=1) == actual.argmax(axis=1)
-        return same
 
     # Predicting.
 

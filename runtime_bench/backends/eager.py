@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jpqd import tasks
 from jpqd.core.bench_result import Compiled
 from jpqd.core.errors import UserError
-from runtime_bench.backend import Backend, Session, model_class
+from jpqd.core.names import STRUCTURE
+from runtime_bench.backend import Backend, Session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,13 +52,17 @@ class EagerSession(Session):
     def _read(self) -> Any:
         """Load an even model with transformers only: our own libraries would add to its memory."""
         folder = self.backend.path
-        if (Path(folder) / "structure.json").is_file():
+        if (Path(folder) / STRUCTURE).is_file():
             from jpqd.model import loading
 
             return loading.load(folder)
         try:
-            return model_class(Path(folder)).from_pretrained(
-                folder, dtype=self.torch.float32, use_safetensors=True, local_files_only=True
+            return (
+                tasks.of_folder(Path(folder))
+                .auto_class()
+                .from_pretrained(
+                    folder, dtype=self.torch.float32, use_safetensors=True, local_files_only=True
+                )
             )
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{folder}: the model cannot be loaded ({error})") from error

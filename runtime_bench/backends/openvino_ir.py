@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jpqd.core.bench_result import Compiled
 from jpqd.core.errors import UserError
+from jpqd.core.names import IR_BIN, IR_XML
 from jpqd.recipe.schema import Text
 from runtime_bench.backend import INPUTS, Backend, Session, wait_until
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from runtime_bench.backend import Request
 
-XML, BIN = "openvino_model.xml", "openvino_model.bin"
 _PROPERTIES = (
     "INFERENCE_PRECISION_HINT", "EXECUTION_MODE_HINT", "PERFORMANCE_HINT",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE", "NUM_STREAMS", "INFERENCE_NUM_THREADS",
@@ -65,14 +65,15 @@ class IrSession(Session):
 
     def load(self) -> None:
         folder = Path(self.backend.path)
-        for name in (XML, BIN):
+        for name in (IR_XML, IR_BIN):
             if not (folder / name).is_file():
                 raise UserError(f"{folder / name} is missing. Export the IR again.")
         try:
-            self.model = self.core.read_model(folder / XML)
+            self.model = self.core.read_model(folder / IR_XML)
         except RuntimeError as error:
             raise UserError(
-                f"{folder / XML} cannot be read with its .bin: {_reason(error)}. Export it again."
+                f"{folder / IR_XML} cannot be read with its .bin: {_reason(error)}. "
+                "Export it again."
             ) from error
         self._check_inputs()
 
@@ -82,7 +83,7 @@ class IrSession(Session):
         if not {*self.inputs} <= {*INPUTS} or "input_ids" not in self.inputs or types - {"i64"}:
             wanted = ", ".join(f"{p.any_name} ({p.element_type})" for p in self.model.inputs)
             raise UserError(
-                f"{Path(self.backend.path) / XML}: its inputs are {wanted}, but the benchmark "
+                f"{Path(self.backend.path) / IR_XML}: its inputs are {wanted}, but the benchmark "
                 f"feeds {', '.join(INPUTS)} (int64). Export the model without its tokenizer, or "
                 "leave it out with --arms."
             )
@@ -122,7 +123,7 @@ class IrSession(Session):
             given = request[port.any_name].shape
             if not port.partial_shape.compatible(ov.PartialShape(list(given))):
                 raise UserError(
-                    f"{Path(self.backend.path) / XML}: its {port.any_name} is "
+                    f"{Path(self.backend.path) / IR_XML}: its {port.any_name} is "
                     f"{port.partial_shape}, but the requests are {list(given)}. "
                     "Give a --length and a --batch that fit, or export it with dynamic shapes."
                 )
@@ -167,7 +168,7 @@ class IrSession(Session):
         )
 
     def bytes(self) -> int:
-        return sum((Path(self.backend.path) / name).stat().st_size for name in (XML, BIN))
+        return sum((Path(self.backend.path) / name).stat().st_size for name in (IR_XML, IR_BIN))
 
     def parameters(self) -> int:
         """Count the elements of constants that are weights, and no shape or axis."""

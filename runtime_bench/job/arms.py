@@ -8,11 +8,12 @@ from pathlib import Path
 from jpqd.core import artifact
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
+from jpqd.core.names import IR_XML, STRUCTURE
 from jpqd.recipe import plugins
 from runtime_bench.backend import Backend
 from runtime_bench.backends.eager import Eager
 from runtime_bench.backends.onnx_runtime import OnnxRuntime
-from runtime_bench.backends.openvino_ir import XML, OpenvinoIr
+from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.backends.openvino_static import OpenvinoStatic
 from runtime_bench.machine import host
 
@@ -59,7 +60,7 @@ def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]
         yield from _torch(name, folder, manifest, where.threads)
     else:
         raise UserError(
-            f"{folder}: neither an IR ({XML}) nor a model of transformers (config.json). "
+            f"{folder}: neither an IR ({IR_XML}) nor a model of transformers (config.json). "
             "Give a run, a stage's folder, or a folder with one of these."
         )
 
@@ -68,7 +69,7 @@ def is_ir(folder: Path) -> bool:
     """Return whether a folder is an IR, even one with a lost file, which is then named."""
     manifest = artifact.read(folder)
     made = manifest is not None and manifest.kind == "ir"
-    return made or any((folder / XML).with_suffix(end).is_file() for end in (".xml", ".bin"))
+    return made or any((folder / IR_XML).with_suffix(end).is_file() for end in (".xml", ".bin"))
 
 
 def _made_of(manifest: Manifest | None, stage: str) -> bool:
@@ -95,7 +96,7 @@ def _ir(
 
 
 def _weights_bytes(folder: Path) -> int:
-    weights = (folder / XML).with_suffix(".bin")
+    weights = (folder / IR_XML).with_suffix(".bin")
     return weights.stat().st_size if weights.is_file() else 0
 
 
@@ -103,7 +104,7 @@ def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> 
     """Yield the arms of a model. PyTorch would only simulate a pruned or quantized one."""
     f32 = Eager(path=str(folder), threads=threads)
     yield Arm(f"{name}:f32", name, f32, manifest=manifest)
-    if (folder / "structure.json").is_file():
+    if (folder / STRUCTURE).is_file():
         return
     bf16 = f32.model_copy(update={"precision": "bf16"})
     compiled = f32.model_copy(update={"compiled": True})
