@@ -1,0 +1,1 @@
+"""The commands of `jpqd`: read arguments, call the library, print. Heavy imports stay inside."""

@@ -1,0 +1,123 @@
+"""Commands that take a run: `ls`, `verify`, `compare`, `report`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jpqd.core.console import (
+    DEFAULT_RUNS,
+    Debug,
+    Json,
+    RunName,
+    Runs,
+    errors,
+    print_table,
+    show,
+)
+from jpqd.core.errors import JpqdError
+
+if TYPE_CHECKING:
+    from jpqd.run.finder import Run
+
+
+def ls(
+    name: RunName = None, runs: Runs = DEFAULT_RUNS, as_json: Json = False, debug: Debug = False
+) -> None:
+    """List runs with their stages and metrics."""
+    with errors(debug, as_json):
+        from jpqd.report import terminal
+        from jpqd.run import finder
+
+        entries = [finder.find(runs, name)] if name else finder.runs(runs)
+        for entry in () if as_json else entries:
+            print_table(terminal.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
+        if as_json:
+            show(True, [_listed(entry) for entry in entries], None)
+        elif not entries:
+            typer.echo(f"no runs in {runs}", err=True)
+
+
+def verify(
+    name: RunName = None, runs: Runs = DEFAULT_RUNS, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Hash a run's files again and name each one that differs from its manifest."""
+    with errors(debug, as_json):
+        from jpqd.run import finder
+
+        chosen = finder.find(runs, name)
+        broken = chosen.damage()
+        show(as_json, {"run": str(chosen.folder), "damage": broken}, None)
+        if broken:
+            raise JpqdError(
+                f"{chosen.folder}: {len(broken)} files are missing or changed\n" + "\n".join(broken)
+            )
+        if not as_json:
+            files = sum(len(stage.files) for stage in chosen.stages)
+            typer.echo(
+                f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, all as sealed"
+            )
+
+
+def compare(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Runs or their folders, whose seeds are pooled; the newest one when not given.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="A stage; by default `teacher`, or the first trained stage.")
+    ] = None,
+    stages: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these; all when not given.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A table for GitHub.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare stages with their baseline on the same rows, with intervals and tests."""
+    with errors(debug, as_json):
+        from jpqd.report import compare as comparing
+
+        wanted = [name.strip() for name in stages.split(",")] if stages else None
+        comparison = comparing.compare(comparing.find(runs, names or []), baseline, wanted)
+        for warning in comparison.warnings():
+            typer.echo(f"warning: {warning}", err=True)
+        if markdown and not as_json:
+            typer.echo(comparing.markdown(comparison))
+        else:
+            show(as_json, comparison.plain(), comparing.table(comparison))
+
+
+def report(
+    name: RunName = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder to write; by default the run's folder."),
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write report.html and report.md of a run from sealed figures, without measuring anything."""
+    with errors(debug, as_json):
+        from jpqd.report.page import write
+        from jpqd.run import finder
+
+        run = finder.find(runs, name)
+        written = write.write(run, out)
+        show(as_json, {"run": str(run.folder), "files": [str(path) for path in written]}, None)
+        for path in () if as_json else written:
+            typer.echo(path)
+
+
+def _listed(entry: "Run") -> dict[str, Any]:
+    left_out = {"inputs", "files"}
+    return {
+        "run": str(entry.folder),
+        "stages": [stage.model_dump(mode="json", exclude=left_out) for stage in entry.stages],
+        "not_sealed": entry.unsealed,
+    }
