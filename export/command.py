@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from export.origin import Origin
 from export.stages.ov_ir import OvIr
-from jpqd.core import artifact, lock
+from jpqd.core import artifact, lock, seals
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
 from jpqd.core.progress import Progress
@@ -34,7 +34,7 @@ def export(
     origin: Origin, spec: OvIr, out: Path | None, force: bool, progress: Progress
 ) -> tuple[Manifest, Path]:
     """Export into a folder beside its final place, and rename it."""
-    final = (out or origin.folder.with_name(origin.folder.name + "_ir")).resolve()
+    final = (out or origin.folder.with_name(origin.folder.name + "_ir")).absolute()
     _refuse_to_replace(final, force)
     with (
         lock.sealing(final, "Choose another folder with --out.") as partial,
@@ -50,7 +50,7 @@ def export(
             spec.use,
             spec.makes,
             time.monotonic() - started,
-            fingerprint=artifact.digest(inputs),
+            fingerprint=seals.digest(inputs),
             inputs=inputs,
             metrics=metrics,
         )
@@ -63,7 +63,7 @@ def _parent(origin: Origin) -> dict[str, str]:
     if origin.manifest:
         return {origin.folder.name: origin.manifest.fingerprint}
     files = artifact.hash_folder(origin.folder)
-    return {origin.folder.name: artifact.digest({name: f.sha256 for name, f in files.items()})}
+    return {origin.folder.name: seals.digest({name: f.sha256 for name, f in files.items()})}
 
 
 def _refuse_to_replace(final: Path, force: bool) -> None:

@@ -18,7 +18,7 @@ from export.origin import Origin
 from export.rows import Rows
 from export.shapes import Shape
 from jpqd import tasks
-from jpqd.core import artifact
+from jpqd.core import files
 from jpqd.core.errors import RunError, UserError
 from jpqd.core.manifest import ModelFacts
 from jpqd.core.names import STRUCTURE
@@ -165,7 +165,7 @@ def _server(export: _Export) -> None:
         for path in (export.place / names.MODEL, _bin(export.place / names.MODEL)):
             path.unlink()
     entry = {"name": export.name, "base_path": f"models/{export.name}"}
-    artifact.write_json(export.out / "config.json", {"model_config_list": [{"config": entry}]})
+    files.write_json(export.out / "config.json", {"model_config_list": [{"config": entry}]})
 
 
 def _bin(xml: Path) -> Path:

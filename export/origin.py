@@ -25,7 +25,7 @@ class Origin:
     @cached_property
     def manifest(self) -> Manifest | None:
         """The stage's manifest; None for a model folder that no run made."""
-        if not (self.folder / MANIFEST).exists():
+        if self.task is None and not (self.folder / MANIFEST).exists():
             return None
         return artifact.open_sealed(self.folder).manifest
 
@@ -46,11 +46,6 @@ class Origin:
                 f"{self.folder} is a stage of `use: {self.manifest.use}`, which makes no model to "
                 "export. Name a trained stage."
             )
-        if broken := list(artifact.damage(self.folder, self.manifest.files, thorough=True)):
-            raise UserError(f"{self.folder} is damaged: {'; '.join(broken[:3])}; {_AGAIN}")
-
-
-_AGAIN = "run its recipe again to make it."
 
 
 def find(root: Path, name: str | None, run: str | None) -> Origin:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpqd.core import artifact
+from jpqd.core import artifact, seals
 from jpqd.core.bench_result import FILE, SAMPLES, Bench
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
@@ -66,7 +66,7 @@ def _manifest(bench: Bench, folder: Path) -> Manifest:
         BENCH,
         "bench",
         bench.seconds,
-        fingerprint=artifact.digest(inputs),
+        fingerprint=seals.digest(inputs),
         inputs=inputs,
         metrics=summary(bench),
     )

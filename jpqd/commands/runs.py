@@ -41,22 +41,25 @@ def ls(
 def verify(
     name: RunName = None, runs: Runs = DEFAULT_RUNS, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """Hash a run's files again and name each one that differs from its manifest."""
+    """Hash a run's files again; name each that is not as sealed, and what no hash covers."""
     with errors(debug, as_json):
+        from jpqd.report.page import write
         from jpqd.run import finder
 
         chosen = finder.find(runs, name)
-        broken = chosen.damage()
-        show(as_json, {"run": str(chosen.folder), "damage": broken}, None)
+        broken = chosen.damage() + write.damage(chosen)
+        left = [name for name in chosen.not_covered() if name not in (write.PAGE, write.MARKDOWN)]
+        facts = {"damage": broken, "not_covered": left}
+        show(as_json, {"run": str(chosen.folder), **facts}, None)
         if broken:
-            raise JpqdError(
-                f"{chosen.folder}: {len(broken)} files are missing or changed\n" + "\n".join(broken)
-            )
+            raise JpqdError(f"{chosen.folder}: not as sealed\n" + "\n".join(broken))
         if not as_json:
             files = sum(len(stage.files) for stage in chosen.stages)
             typer.echo(
                 f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, all as sealed"
             )
+            if left:
+                typer.echo(f"no hash covers: {', '.join(left)}")
 
 
 def compare(

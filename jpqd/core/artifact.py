@@ -2,8 +2,6 @@
 
 import errno
 import hashlib
-import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +11,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from jpqd.core import files, seals
 from jpqd.core.errors import DiskFullError, UserError
+from jpqd.core.files import PARTIAL
 from jpqd.core.manifest import FileEntry, Manifest
 from jpqd.core.names import MANIFEST
 
-PARTIAL = ".partial"
 REPLACED = ".replaced"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NATIVE = ("no space left", "file too large", "writing file", "os error 28", "iostream error")
 """Parts of the messages with which safetensors, torch and Arrow report a full disk."""
+
+_HASHES: dict[tuple[int, ...], str] = {}
+"""Hashes of this process by the state of the file, wherever it was renamed to."""
 
 
 @dataclass(frozen=True)
@@ -47,70 +49,68 @@ class Sealed:
 
 
 def open_sealed(folder: Path) -> Sealed:
-    """Open a sealed folder. Every command reads sealed folders through this function."""
+    """Open a sealed folder whose content is used, and check every file of it."""
     manifest = read(folder)
     if manifest is None:
-        what = "its manifest cannot be read" if folder.exists() else "there is no such folder"
-        raise UserError(f"{folder}: {what}. Run its recipe again to make it.")
+        raise UserError(f"{folder}: {problem(folder)}. Run its recipe again to make it.")
+    if broken := list(damage(folder, manifest.files, thorough=True)):
+        raise UserError(
+            f"{folder} is damaged: {'; '.join(broken[:3])}. "
+            "Remove what is too much, and run its recipe again to make it."
+        )
     return Sealed(folder, manifest)
 
 
-def digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON value: the same for the same content."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+def problem(folder: Path) -> str | None:
+    """Say why a folder has no manifest that can be used; None where it has one."""
+    if not folder.is_dir():
+        return "there is no such folder"
+    if not (folder / MANIFEST).is_file():
+        return f"{MANIFEST} is missing"
+    return None if read(folder) else f"{MANIFEST} is torn, or was changed after it was sealed"
 
 
 def hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return a file's SHA-256. A file that has not changed is hashed once in a process."""
+    at = path.stat()
+    state = (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
+    if state not in _HASHES:
+        with path.open("rb") as file:
+            _HASHES[state] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _HASHES[state]
 
 
 def hash_folder(folder: Path) -> dict[str, FileEntry]:
     """Hash every file below a folder except its manifest, by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): FileEntry(
             sha256=hash_file(path), bytes=path.stat().st_size
         )
-        for path in files
+        for path in found
         if path != folder / MANIFEST
     }
 
 
-def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, default=str) + "\n")
-
-
-def sync(path: Path) -> None:
-    """Ask the disk itself to hold a file or a folder's list of names."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def close(folder: Path, manifest: dict[str, Any]) -> None:
     """Hash the files of a folder, write its manifest last, and sync everything to disk."""
-    files = hash_folder(folder)
-    for name in files:
-        sync(folder / name)
-    manifest["files"] = {name: entry.model_dump() for name, entry in files.items()}
-    write_json(folder / MANIFEST, manifest)
-    sync(folder / MANIFEST)
-    sync(folder)
+    content = hash_folder(folder)
+    for name in content:
+        files.sync(folder / name)
+    entries = {name: entry.model_dump() for name, entry in content.items()}
+    seals.write(folder / MANIFEST, {**manifest, "files": entries})
+    files.sync(folder)
 
 
 def publish(partial: Path, final: Path) -> None:
     """Rename a closed folder into place, and only then delete what stood there before."""
     replaced = final.with_name(final.name + REPLACED)
-    shutil.rmtree(replaced, ignore_errors=True)
-    if final.exists():
+    files.remove(replaced)
+    if final.exists() or final.is_symlink():
         final.rename(replaced)
     partial.rename(final)
-    sync(final.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+    files.sync(final.parent)
+    files.remove(replaced)
 
 
 def seal(partial: Path, final: Path, manifest: Manifest) -> None:
@@ -131,18 +131,19 @@ def recover(final: Path) -> None:
 
 
 def read(folder: Path) -> Manifest | None:
-    """Return the manifest of a sealed folder; None where none can be read."""
+    """Return the manifest of a sealed folder; None where there is none that can be used."""
+    content = seals.read(folder / MANIFEST)
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError):
+        return None if content is None else Manifest.model_validate(content)
+    except ValidationError:
         return None
 
 
 def damage(
-    folder: Path, files: dict[str, FileEntry], *, thorough: bool, extra: bool = True
+    folder: Path, sealed: dict[str, FileEntry], *, thorough: bool, extra: bool = True
 ) -> Iterator[str]:
     """Name what differs from the manifest: sizes; with `thorough` also contents and extra files."""
-    for name, entry in files.items():
+    for name, entry in sealed.items():
         path = folder / name
         if not path.is_file():
             yield f"{name}: missing"
@@ -153,7 +154,7 @@ def damage(
     if thorough and extra:
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
-            if path.is_file() and name not in files and name != MANIFEST:
+            if path.is_file() and name not in sealed and name != MANIFEST:
                 yield f"{name}: not in the manifest"
 
 

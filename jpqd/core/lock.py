@@ -11,14 +11,22 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jpqd.core.artifact import PARTIAL
+from jpqd.core import files
 from jpqd.core.errors import BusyError, RunError
+from jpqd.core.files import PARTIAL
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Lock a run folder, or raise an error that names its holder."""
-    with _held(folder / ".lock", folder):
+    path = folder / ".lock"
+    with ExitStack() as held:
+        try:
+            held.enter_context(_held(path, folder))
+        except OSError as error:
+            raise RunError(
+                f"cannot write {path}: {error.strerror}. Choose a folder with --runs."
+            ) from None
         yield
 
 
@@ -33,7 +41,7 @@ def sealing(final: Path, remedy: str = "") -> Iterator[Path]:
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(_held(final.with_name(f".{final.name}.lock"), final))
-            shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+            files.remove(partial)  # of a process that was killed
             partial.mkdir()
         except OSError as error:
             place = error.filename or partial

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from jpqd.core import environment
 
@@ -50,7 +51,8 @@ class ModelFacts(BaseModel):
 class Manifest(BaseModel):
     """The manifest of a sealed folder."""
 
-    format: int = 1
+    format: int = 2
+    """1 where version 0.1 wrote it, which did not seal the manifest itself."""
     stage: str
     use: str
     kind: FolderKind
@@ -62,6 +64,15 @@ class Manifest(BaseModel):
     created: str
     environment: dict[str, Any]
     files: dict[str, FileEntry] = {}
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        """Refuse a name that leads out of the folder."""
+        for name in files:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise ValueError(f"{name!r} leads out of the folder")
+        return files
 
     @model_validator(mode="before")
     @classmethod

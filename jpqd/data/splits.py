@@ -13,7 +13,7 @@ from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from jpqd import tasks
-from jpqd.core import artifact, processes
+from jpqd.core import files, processes, seals
 from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
 from jpqd.data import sources, tables
@@ -89,7 +89,7 @@ def fingerprint(task: Task, tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the hash of the tokenized rows: the same for the same content."""
     settings = task.model_dump(mode="json", exclude={"name", "metric"})
     content = sources.dataset_identity(task)
-    return artifact.digest([_LAYOUT, settings, content, _identity(tokenizer)])
+    return seals.digest([_LAYOUT, settings, content, _identity(tokenizer)])
 
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
@@ -138,10 +138,10 @@ def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: P
         "held_out": _held_out(task, raw),
     }
     tokens = {split: _tokenize(task, rows, kind, tokenizer) for split, rows in splits.items()}
-    partial = folder.with_name(folder.name + artifact.PARTIAL)
+    partial = folder.with_name(folder.name + files.PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     DatasetDict(tokens).save_to_disk(str(partial))
-    artifact.write_json(partial / "data.json", facts)
+    files.write_json(partial / "data.json", facts)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 

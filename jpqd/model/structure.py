@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from jpqd.core import artifact
+from jpqd.core import files
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE, WEIGHTS
 from jpqd.model import families, shrink
@@ -29,7 +29,7 @@ def save(model: PreTrainedModel, folder: Path) -> None:
     model.config.architectures = [type(model).__name__]  # says which head it has
     model.config.save_pretrained(folder)
     if structure := _structure(model):
-        artifact.write_json(folder / STRUCTURE, structure)
+        files.write_json(folder / STRUCTURE, structure)
     save_weights(model, folder)
 
 

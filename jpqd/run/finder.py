@@ -1,6 +1,5 @@
 """Find runs, their stages and their baseline, and open what is sealed."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jpqd.core import artifact
+from jpqd.core import artifact, files, seals
 from jpqd.core.artifact import Sealed
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import FolderKind, Manifest
@@ -16,6 +15,7 @@ from jpqd.core.names import MANIFEST, RECIPE
 from jpqd.recipe import task as tasks
 from jpqd.recipe.task import Task
 
+_CHANGED = "missing, torn, or changed after it was sealed"
 TEACHER = "teacher"
 """The name of the stage that is the baseline, where a run has it."""
 
@@ -30,8 +30,10 @@ class Run:
     """Stages of its recipe without a readable manifest."""
 
     @property
-    def newest(self) -> float:
-        return max((_manifest_time(stage.folder) for stage in self.sealed), default=0)
+    def newest(self) -> tuple[str, float]:
+        """Return when its last stage was sealed. Copies change the times of files."""
+        made = max((stage.created for stage in self.stages), default="")
+        return made, max((_manifest_time(stage.folder) for stage in self.sealed), default=0)
 
     @property
     def stages(self) -> list[Manifest]:
@@ -77,12 +79,38 @@ class Run:
 
     def damage(self) -> list[str]:
         """Name every file that differs from its manifest, and folders without a manifest."""
-        lost = [f"{stage}/{MANIFEST}: missing or torn" for stage in self.unsealed
-                if (self.folder / stage).exists()]  # fmt: skip
+        lost = [] if read_recipe(self.folder) else [f"{RECIPE}: {_CHANGED}"]
+        lost += [f"{name}: {what}" for name, what in self._strange()]
         for stage in self.sealed:
             damage = artifact.damage(stage.folder, stage.manifest.files, thorough=True)
             lost += [f"{stage.folder.name}/{what}" for what in damage]
+            lost += [f"{stage.folder.name}: {what}" for what in self._other_parents(stage.manifest)]
         return lost
+
+    def _strange(self) -> Iterator[tuple[str, str]]:
+        """Name the folders that should be sealed stages and are not."""
+        sealed = {stage.folder for stage in self.sealed}
+        for folder in sorted({*_folders(self.folder), *map(self.folder.joinpath, self.unsealed)}):
+            expected = folder.name in self.unsealed or (folder / MANIFEST).exists()
+            if folder in sealed or not expected or not folder.exists():
+                continue
+            manifest = artifact.read(folder)
+            copied = manifest and f"holds the stage {manifest.stage!r} under another name"
+            yield folder.name, copied or str(artifact.problem(folder))
+
+    def _other_parents(self, manifest: Manifest) -> Iterator[str]:
+        """Name the stages that were made again, or swapped, after this one was made of them."""
+        here = {stage.stage: stage.fingerprint for stage in self.stages}
+        for parent, fingerprint in manifest.inputs.get("parents", {}).items():
+            if here.get(parent, fingerprint) != fingerprint:
+                yield f"was made of another {parent!r} than the one in this run"
+
+    def not_covered(self) -> list[str]:
+        """Name what lies in the run and has no hash: checkpoints, reports, manifests of 0.1."""
+        covered = {RECIPE, *(stage.folder.name for stage in self.sealed), *self.unsealed}
+        others = [path.name for path in self.folder.iterdir() if path.name not in covered]
+        old = [f"{stage.stage}/{MANIFEST}" for stage in self.stages if stage.format == 1]
+        return sorted(others) + old
 
 
 def runs(root: Path) -> list[Run]:
@@ -119,12 +147,9 @@ def around(folder: Path) -> Path | None:
 
 
 def read_recipe(folder: Path) -> dict[str, Any] | None:
-    """Read the recipe of a run; None where no run made the folder."""
-    try:
-        recipe = json.loads((folder / RECIPE).read_text())
-    except (OSError, ValueError):
-        return None
-    return recipe if isinstance(recipe, dict) else None
+    """Read the recipe of a run; None where no run made the folder, or where it was edited."""
+    recipe = seals.read(folder / RECIPE)
+    return recipe and {key: value for key, value in recipe.items() if key != seals.FORMAT}
 
 
 def task_of(run: Path) -> Task:
@@ -148,13 +173,17 @@ def _place(manifest: Manifest, order: dict[str, int]) -> tuple[int, str]:
     return order.get(manifest.stage, len(order)), manifest.created
 
 
-def _sealed(folder: Path) -> Iterator[Sealed]:
-    folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    folders = [
-        path for path in folders if not path.name.endswith((artifact.PARTIAL, artifact.REPLACED))
-    ]
-    for path in sorted(folders):
-        if manifest := artifact.read(path):
+def _folders(run: Path) -> Iterator[Path]:
+    passing = (files.PARTIAL, artifact.REPLACED)
+    for path in sorted(run.iterdir()):
+        if path.is_dir() and not path.name.startswith(".") and not path.name.endswith(passing):
+            yield path
+
+
+def _sealed(run: Path) -> Iterator[Sealed]:
+    for path in _folders(run):
+        manifest = artifact.read(path)
+        if manifest and manifest.stage == path.name:
             yield Sealed(path, manifest)
 
 

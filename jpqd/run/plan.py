@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-from jpqd.core import artifact, environment
+from jpqd.core import artifact, environment, seals
 from jpqd.core.manifest import Manifest
 from jpqd.data import sources
 from jpqd.recipe.contracts import Stage
@@ -63,7 +63,7 @@ def _keys_of_01(task: Task) -> dict[str, Any]:
 
 def _step(name: str, stage: Stage, run: Path, inputs: dict[str, Any], weights: int | None) -> Step:
     inputs = _without_unset(inputs)
-    fingerprint = artifact.digest(inputs)
+    fingerprint = seals.digest(inputs)
     folder, work = run / name, run / ".work" / f"{name}-{fingerprint[:12]}"
     manifest = artifact.read(folder)
     status, why = _status(folder, work, manifest, fingerprint, inputs)
@@ -83,11 +83,13 @@ def _status(
 ) -> tuple[Status, tuple[str, ...]]:
     if manifest is None:
         if folder.exists():
-            return "damaged", ("its manifest is missing or cannot be read",)
+            return "damaged", (str(artifact.problem(folder)),)
         return ("continue", ("it was interrupted",)) if work.exists() else ("new", ())
     if manifest.fingerprint != fingerprint:
         return "changed", tuple(differences(manifest.inputs, inputs))
-    broken = tuple(artifact.damage(folder, manifest.files, thorough=False))
+    if manifest.stage != folder.name:
+        return "damaged", (f"it holds the stage {manifest.stage!r}",)
+    broken = tuple(artifact.damage(folder, manifest.files, thorough=True, extra=False))
     return ("damaged", broken) if broken else ("sealed", ())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jpqd.core import artifact, lock, processes
+from jpqd.core import artifact, files, lock, processes, seals
 from jpqd.core.errors import RunError, UserError
 from jpqd.core.manifest import Manifest
 from jpqd.core.names import RECIPE
@@ -32,7 +32,7 @@ def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
         if processes.is_main():
             for name in recipe.stages:
                 artifact.recover(run / name)
-            artifact.write_json(run / RECIPE, recipe.plain())
+            seals.write(run / RECIPE, recipe.plain())
         processes.barrier()
         steps = plan(recipe, run)
         processes.barrier()
@@ -87,6 +87,7 @@ def _check_room(step: Step, progress: Progress) -> None:
 
 
 def _run(step: Step, recipe: Recipe, steps: list[Step], progress: Progress) -> None:
+    files.refuse_links(step.work, step.folder.parent)
     with _partial(step, progress) as partial:
         processes.barrier()
         started = time.monotonic()
@@ -102,7 +103,7 @@ def _run(step: Step, recipe: Recipe, steps: list[Step], progress: Progress) -> N
 def _partial(step: Step, progress: Progress) -> Iterator[Path]:
     """Yield the folder that the stage writes to; the first process makes and removes it."""
     if not processes.is_main():
-        yield step.folder.with_name(step.folder.name + artifact.PARTIAL)
+        yield step.folder.with_name(step.folder.name + files.PARTIAL)
         return
     _check_room(step, progress)
     step.work.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,9 @@
 """Checkpoints of a training stage: written beside, hashed, renamed; the newest whole one counts."""
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-from jpqd.core import artifact
+from jpqd.core import artifact, files, seals
 from jpqd.core.manifest import FileEntry
 from jpqd.core.names import MANIFEST
 from jpqd.core.progress import Progress
@@ -34,14 +32,14 @@ class Checkpoints:
 
     def newest(self, progress: Progress) -> Path | None:
         """The newest checkpoint that is whole, with the best one it refers to."""
-        shutil.rmtree(self.staging, ignore_errors=True)
+        files.remove(self.staging)
         for step in self.steps():
             folder = self.at(step)
             problem = self._problem(folder)
             if problem is None:
                 return folder
             aside = folder.with_name(f"{_TORN}{folder.name}")
-            shutil.rmtree(aside, ignore_errors=True)
+            files.remove(aside)
             folder.rename(aside)
             progress.warn(f"checkpoint {folder.name} {problem}; moved to {aside.name}")
         return None
@@ -70,22 +68,22 @@ class Checkpoints:
         """Seal what was written in staging, then drop what is no longer needed."""
         artifact.close(written, {"format": _FORMAT, "step": step, "best_step": best_step})
         artifact.publish(written, self.at(step))
-        shutil.rmtree(self.staging, ignore_errors=True)
+        files.remove(self.staging)
         self._rotate(best_step)
 
     def _rotate(self, best_step: int | None) -> None:
         """Keep the newest two, so that a torn one costs little, and the best."""
         for step in self.steps()[2:]:
             if step != best_step:
-                shutil.rmtree(self.at(step), ignore_errors=True)
+                files.remove(self.at(step))
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files = {name: FileEntry(**entry) for name, entry in manifest["files"].items()}
+        manifest = seals.read(folder / MANIFEST) or {}
+        entries = {name: FileEntry(**entry) for name, entry in manifest["files"].items()}
         facts = {name: manifest[name] for name in ("step", "best_step")}
-        return {**facts, "format": manifest.get("format"), "files": files}
+        return {**facts, "format": manifest.get("format"), "files": entries}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from jpqd.core import artifact
+from jpqd.core import files
 
 _FILE = "loop.json"
 
@@ -27,7 +27,7 @@ class Journal:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
-        artifact.write_json(folder / _FILE, asdict(self))
+        files.write_json(folder / _FILE, asdict(self))
 
 
 def load(folder: Path) -> Journal:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from jpqd.core import artifact, interrupts, processes
+from jpqd.core import files, interrupts, processes
 from jpqd.core.errors import Interrupted, UserError
 from jpqd.core.names import HISTORY, PREDICTIONS
 from jpqd.data import splits
@@ -82,7 +82,7 @@ def _fit(
         )
     loop.load_best()
     if processes.is_main():
-        artifact.write_json(ctx.out / HISTORY, loop.journal.history)
+        files.write_json(ctx.out / HISTORY, loop.journal.history)
     return {"train": loop.facts()}
 
 

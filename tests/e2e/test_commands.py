@@ -140,7 +140,7 @@ def test_verify_and_ls_notice_a_stage_whose_manifest_is_torn(run: tuple[Path, Pa
     (runs / "tiny" / "check" / "manifest.json").write_text("{")
     found = jpqd("verify", "--runs", runs)
     assert found.exit_code == 1
-    assert "check/manifest.json: missing or torn" in found.stderr
+    assert "check: manifest.json is torn, or was changed" in found.stderr
     assert "not sealed" in jpqd("ls", "--runs", runs).stdout
     listed = json.loads(jpqd("ls", "--runs", runs, "--json").stdout)
     assert listed[0]["not_sealed"] == ["check"]

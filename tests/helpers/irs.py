@@ -10,7 +10,7 @@ import torch
 from optimum.exporters.tasks import TasksManager
 from transformers import PreTrainedModel
 
-from jpqd.core import artifact
+from jpqd.core import artifact, files
 from jpqd.model import loading
 
 
@@ -34,7 +34,7 @@ def convert(network: PreTrainedModel, folder: Path) -> Path:
 
 def of_stage(stage: Path, name: str) -> Path:
     """Sealed beside the stage, as `use: ov_ir` leaves it."""
-    partial = stage.with_name(name + artifact.PARTIAL)
+    partial = stage.with_name(name + files.PARTIAL)
     convert(loading.load(stage), partial)
     manifest = artifact.read(stage)
     assert manifest is not None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from jpqd.core import artifact, lock
+from jpqd.core import artifact, files, lock, seals
 from jpqd.core.bench_result import Bench
 from jpqd.core.manifest import Manifest
 from jpqd.core.names import BENCH
@@ -24,7 +24,7 @@ def make(folder: Path, task: str = "reviews", bench: bool = True) -> Path:
     folder.mkdir(parents=True)
     stages = {"teacher": {"use": "train"}, "jpqd": {"use": "train"}}
     recipe = {"name": folder.name, "model": None, "task": {"name": task}, "stages": stages}
-    (folder / "recipe.json").write_text(json.dumps(recipe))
+    seals.write(folder / "recipe.json", recipe)
     trained(folder, "teacher", wrong=40, facts=_facts(1.0, DENSE, "FP32"))
     trained(folder, "jpqd", wrong=36, facts=_facts(0.2971, CUT, "INT8"), needs=("teacher",))
     exported(folder, "jpqd_ir", "jpqd", wrong=36)
@@ -110,7 +110,7 @@ def _spread() -> np.ndarray:
 
 
 def _partial(folder: Path) -> Path:
-    partial = folder.with_name(folder.name + artifact.PARTIAL)
+    partial = folder.with_name(folder.name + files.PARTIAL)
     partial.mkdir()
     return partial
 
@@ -119,7 +119,7 @@ def _seal(folder: Path, use: str, metrics: dict[str, Any], needs: tuple[str, ...
     inputs = {"stage": {"use": use, "needs": list(needs)}}
     kind = {"train": "model", "ov_ir": "ir", "evaluate": "figures"}[use]
     manifest = Manifest(
-        stage=folder.name, use=use, kind=kind, fingerprint=artifact.digest(inputs), inputs=inputs,
+        stage=folder.name, use=use, kind=kind, fingerprint=seals.digest(inputs), inputs=inputs,
         metrics=metrics, seconds=1.0, created="2026-01-01T00:00:00+00:00", environment=ENVIRONMENT,
     )  # fmt: skip
-    artifact.seal(folder.with_name(folder.name + artifact.PARTIAL), folder, manifest)
+    artifact.seal(folder.with_name(folder.name + files.PARTIAL), folder, manifest)

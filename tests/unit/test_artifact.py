@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jpqd.core import artifact
+from jpqd.core import artifact, seals
 from jpqd.core.artifact import Manifest
 from jpqd.core.errors import DiskFullError
 
@@ -99,5 +99,5 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
 
 
 def test_the_digest_depends_on_content_not_on_order() -> None:
-    assert artifact.digest({"a": 1, "b": [1, 2]}) == artifact.digest({"b": [1, 2], "a": 1})
-    assert artifact.digest({"a": 1}) != artifact.digest({"a": 2})
+    assert seals.digest({"a": 1, "b": [1, 2]}) == seals.digest({"b": [1, 2], "a": 1})
+    assert seals.digest({"a": 1}) != seals.digest({"a": 2})

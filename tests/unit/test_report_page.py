@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from jpqd.core import artifact
+from jpqd.core import artifact, files, seals
 from jpqd.core.errors import UserError
 from jpqd.report.page import charts, markdown, write
 from jpqd.run import finder
 from jpqd.scores import predictions
 from jpqd.tasks.regression import Regression
-from tests.helpers import made_bench, made_run, tiny
+from tests.helpers import made_bench, made_run, reseal, tiny
 from tests.helpers.pages import Reader, styles_load
 
 LATENCY = f"Latency, {made_bench.WORKLOAD}"
@@ -114,12 +114,10 @@ EVIL = "<script>alert(1)</script> & $x$ | `a` [b](http://c)"
 
 def test_what_a_person_named_is_shown_and_not_run(tmp_path: Path) -> None:
     run = made_run.make(tmp_path / "runs" / "made", task=EVIL)
-    recipe = json.loads((run / "recipe.json").read_text())
-    recipe["task"]["labels"] = ["</pre><script>alert(2)</script>", "&amp;"]
-    (run / "recipe.json").write_text(json.dumps(recipe))
-    (run / "jpqd_ir").rename(run / "<b>&$x$")
-    manifest = json.loads((run / "<b>&$x$" / "manifest.json").read_text())
-    (run / "<b>&$x$" / "manifest.json").write_text(json.dumps({**manifest, "stage": "<b>&$x$|"}))
+    labels = ["</pre><script>alert(2)</script>", "&amp;"]
+    reseal.edit(run / "recipe.json", lambda recipe: recipe["task"].update(labels=labels))
+    (run / "jpqd_ir").rename(run / "<b>&$x$|")
+    reseal.edit(run / "<b>&$x$|" / "manifest.json", lambda kept: kept.update(stage="<b>&$x$|"))
     page, text = written(run)
     read = Reader(page)
     assert "script" not in read.tags and "b" not in read.tags
@@ -164,10 +162,7 @@ def test_no_bench_says_how_to_get_it(tmp_path: Path) -> None:
 def test_no_history_leaves_out_the_curves_only(run: Path) -> None:
     for stage in ("teacher", "jpqd"):
         (run / stage / "history.json").unlink()
-        path = run / stage / "manifest.json"
-        manifest = json.loads(path.read_text())
-        del manifest["files"]["history.json"]
-        path.write_text(json.dumps(manifest))
+        reseal.edit(run / stage / "manifest.json", lambda kept: kept["files"].pop("history.json"))
     read = Reader(written(run)[0])
     assert "There is no history of the steps." in read.text
     assert read.row("Training", "jpqd")["its value"] == "91.25"
@@ -200,7 +195,8 @@ def test_a_disturbed_benchmark_says_so(run: Path) -> None:
 def test_a_regression_is_told_by_its_correlation(tmp_path: Path) -> None:
     run = made_run.make(tmp_path / "runs" / "made", bench=False)
     for path in run.glob("*/manifest.json"):
-        manifest = json.loads(path.read_text())
+        manifest = seals.read(path)
+        assert manifest is not None
         manifest["metrics"]["validation"] = {"n": 400, "pearson": 0.87654, "spearman": 0.8}
         if "predictions.safetensors" in manifest["files"]:
             sealed = path.with_name("predictions.safetensors")
@@ -209,7 +205,7 @@ def test_a_regression_is_told_by_its_correlation(tmp_path: Path) -> None:
             predictions.save(sealed, numbers, Regression().facts())
             entry = {"sha256": artifact.hash_file(sealed), "bytes": sealed.stat().st_size}
             manifest["files"][sealed.name] = entry
-        path.write_text(json.dumps(manifest))
+        seals.write(path, manifest)
     page = Reader(written(run)[0])
     assert page.row("Stages", "jpqd")["pearson [95%]"] == "0.8765"
     difference = page.row("Stages", "jpqd")["difference [95%]"]
@@ -230,7 +226,7 @@ def test_a_run_is_as_sealed_as_before(run: Path) -> None:
     assert finder.find(run.parent, "made").damage() == []
     with pytest.raises(UserError, match="is sealed"):
         write.write(finder.find(run.parent, "made"), run / "jpqd")
-    assert [path.name for path in run.glob(f"*{artifact.PARTIAL}")] == []
+    assert [path.name for path in run.glob(f"*{files.PARTIAL}")] == []
 
 
 def test_the_markdown_is_well_formed(run: Path) -> None:

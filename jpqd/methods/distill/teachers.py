@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from jpqd.core import artifact, cells, processes
+from jpqd.core import cells, files, processes, seals
 from jpqd.core.errors import DataError, SourceError, UserError
 from jpqd.data import batching, sources, splits, tables
 from jpqd.methods.distill.options import Options
@@ -57,7 +57,7 @@ class Teacher:
         ctx, split = training.ctx, training.data.splits["train"]
         tokens = splits.fingerprint(ctx.task, training.tokenizer)
         identity = [sources.model_identity(str(self.folder)), tokens]
-        path = ctx.cache / f"logits-{artifact.digest(identity)[:16]}.safetensors"
+        path = ctx.cache / f"logits-{seals.digest(identity)[:16]}.safetensors"
         if processes.agree(not path.is_file()):
             ctx.progress.say(f"    {self.where} predicts every row of train once")
             collate = batching.collator(self.tokenizer, training.kind)
@@ -96,7 +96,7 @@ def load(method: Options, training: Training) -> Teacher:
 
 
 def _write(path: Path, found: Predictions, kind: Kind) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}{artifact.PARTIAL}")
+    partial = path.with_name(f"{path.name}.{os.getpid()}{files.PARTIAL}")
     scores.save(partial, found, kind.facts())
     partial.replace(path)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jpqd.core import artifact
+from jpqd.core import artifact, files, seals
 from jpqd.core.errors import UserError
 from jpqd.report.page import html, markdown
 from jpqd.report.page.gather import gather
@@ -24,21 +24,26 @@ def write(run: Run, out: Path | None) -> list[Path]:
     texts = {PAGE: html.render(page), MARKDOWN: markdown.render(page)}
     try:
         with artifact.disk_full_is_clear(_there(folder), "The run is as it was."):
-            return [_replace(folder / name, text) for name, text in texts.items()]
+            return [
+                files.write_text(folder / name, seals.sealed_page(text))
+                for name, text in texts.items()
+            ]
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written: {error.strerror}. Give another folder: --out."
         ) from error
 
 
+def damage(run: Run) -> list[str]:
+    """Name the written reports of a run that were changed since."""
+    pages = [run.folder / PAGE, run.folder / MARKDOWN]
+    return [
+        f"{page.name}: changed after it was written; jpqd report writes it again"
+        for page in pages
+        if page.is_file() and not seals.is_page_sealed(page)
+    ]
+
+
 def _there(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _replace(path: Path, text: str) -> Path:
-    """Write a file beside its place and rename it, so that nobody reads half a page."""
-    partial = path.with_name(path.name + artifact.PARTIAL)
-    partial.write_text(text, encoding="utf-8")
-    artifact.sync(partial)
-    return partial.replace(path)
