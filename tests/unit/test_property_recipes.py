@@ -1,6 +1,7 @@
 """Whatever a recipe says: no traceback, exit 0 or 2, and on 2 a message."""
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,17 @@ stages:
   second: {use: train, needs: [first], dropout: null}
   check: {use: evaluate, needs: [second], split: select}
 """
+DEMO = next(path for path in RECIPES if path.name == "demo.yaml")
 TEXTS = [RICH, *(path.read_text() for path in RECIPES)]
+
+EXAMPLES = int(os.environ.get("JPQD_EXAMPLES", "300"))
+"""More of them: JPQD_EXAMPLES=2500 pytest tests/unit/test_property_recipes.py"""
 
 FEW = settings(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=300,
+    max_examples=EXAMPLES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
@@ -88,9 +93,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("recipes") / "mutant.yaml"
 
 
-def validate(*arguments: str) -> int:
+def validate(*arguments: str, command: str = "validate") -> int:
     """Exit code of the real command, once its output was found to be in order."""
-    result = CliRunner().invoke(app, ["validate", *arguments])
+    result = CliRunner().invoke(app, [command, *arguments])
     shown = f"{result.output}\n{result.exception!r}"
     assert result.exit_code in (0, 2), shown
     assert "Traceback" not in result.output, shown
@@ -186,3 +191,13 @@ VALUES = st.text(max_size=20) | NOISE.map(lambda noise: noise.decode(errors="rep
 def test_any_override_never_crashes(recipe: Path, overrides: list[str]) -> None:
     recipe.write_text(RICH)
     validate(str(recipe), *(part for override in overrides for part in ("--set", override)))
+
+
+@settings(FEW, max_examples=EXAMPLES // 3)
+@given(st.data())
+def test_a_changed_recipe_never_crashes_a_plan(recipe: Path, data: st.DataObject) -> None:
+    mutant = yaml.safe_load(DEMO.read_text())
+    for _ in range(data.draw(st.integers(1, 3))):
+        mutate(data, mutant)
+    recipe.write_text(yaml.safe_dump(mutant, sort_keys=False), "utf-8", "surrogatepass")
+    validate(str(recipe), "--runs", str(recipe.parent / "runs"), command="plan")

@@ -1,0 +1,1 @@
+"""Attacks that take minutes. They run by hand, from the repository: python -m tests.attack.NAME"""
