@@ -2,8 +2,8 @@
 
     python -m tests.attack.damage RECIPE RUNS
 
-Runs the recipe first. After each harm `verify` must fail, and no command may give another answer than
-before without a word. Prints every miss, and a count.
+Runs the recipe first. After each harm `verify` must fail, and no command may answer differently
+without a word. Prints every miss, and a count.
 """
 
 import json
