@@ -32,6 +32,8 @@ def ls(
         entries = [finder.find(runs, name)] if name else finder.runs(runs)
         for entry in () if as_json else entries:
             print_table(terminal.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
+            for what in entry.unreadable():
+                typer.echo(f"warning: {entry.folder}/{what}", err=True)
         if as_json:
             show(True, [_listed(entry) for entry in entries], None)
         elif not entries:

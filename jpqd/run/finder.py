@@ -79,13 +79,17 @@ class Run:
 
     def damage(self) -> list[str]:
         """Name every file that differs from its manifest, and folders without a manifest."""
-        lost = [] if read_recipe(self.folder) else [f"{RECIPE}: {_CHANGED}"]
-        lost += [f"{name}: {what}" for name, what in self._strange()]
+        lost = self.unreadable()
         for stage in self.sealed:
             damage = artifact.damage(stage.folder, stage.manifest.files, thorough=True)
             lost += [f"{stage.folder.name}/{what}" for what in damage]
             lost += [f"{stage.folder.name}: {what}" for what in self._other_parents(stage.manifest)]
         return lost
+
+    def unreadable(self) -> list[str]:
+        """Name what cannot be read at all. No file is hashed."""
+        lost = [] if read_recipe(self.folder) else [f"{RECIPE}: {_CHANGED}"]
+        return lost + [f"{name}: {what}" for name, what in self._strange()]
 
     def _strange(self) -> Iterator[tuple[str, str]]:
         """Name the folders that should be sealed stages and are not."""

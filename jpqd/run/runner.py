@@ -10,7 +10,7 @@ from pathlib import Path
 from jpqd.core import artifact, files, lock, processes, seals
 from jpqd.core.errors import RunError, UserError
 from jpqd.core.manifest import Manifest
-from jpqd.core.names import RECIPE
+from jpqd.core.names import MANIFEST, RECIPE
 from jpqd.core.progress import Progress
 from jpqd.data import sources
 from jpqd.recipe.contracts import Context
@@ -28,6 +28,7 @@ def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
     if any(step.status != "sealed" for step in plan(recipe, run)):
         others = [source for stage in recipe.stages.values() for source in stage.sources()]
         sources.check_hub(recipe.model, recipe.task, others)
+        _open_sealed_sources([recipe.model, *others])
     with _holding(run):
         if processes.is_main():
             for name in recipe.stages:
@@ -41,6 +42,17 @@ def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
             if step.status != "sealed":
                 _run(step, recipe, steps, progress)
         return plan(recipe, run)
+
+
+def _open_sealed_sources(given: list[object]) -> None:
+    """Check the stages of other runs that this recipe reads."""
+    for source in given:
+        if isinstance(source, str) and (Path(source) / MANIFEST).is_file():
+            try:
+                artifact.open_sealed(Path(source))
+            except UserError as error:
+                changed = f"If it was changed on purpose, use a copy without {MANIFEST}."
+                raise UserError(f"{error} {changed}") from None
 
 
 def announce(step: Step) -> str:

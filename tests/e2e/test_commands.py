@@ -207,6 +207,7 @@ def test_pickled_weights_are_refused_with_the_conversion_to_run(
     recipe, runs = sealed
     folder = tmp_path / "old"
     shutil.copytree(runs / "tiny" / "teacher", folder)
+    (folder / "manifest.json").unlink()
     pickled = safetensors.torch.load_file(folder / "model.safetensors")
     torch.save(pickled, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()

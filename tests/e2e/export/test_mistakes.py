@@ -158,4 +158,4 @@ def test_predict_refuses_what_is_no_export(trained: Path, exported: Path, tmp_pa
     weights.write_bytes(weights.read_bytes()[:100])
     torn = jpqd("predict", tmp_path / "torn", "a")
     assert torn.exit_code == 2
-    assert "cannot be used" in torn.stderr
+    assert "is damaged: openvino_model.bin: 100 bytes instead of" in torn.stderr
