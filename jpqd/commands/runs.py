@@ -86,15 +86,16 @@ def compare(
     """Compare stages with their baseline on the same rows, with intervals and tests."""
     with errors(debug, as_json):
         from jpqd.report import compare as comparing
+        from jpqd.report import compare_tables
 
         wanted = [name.strip() for name in stages.split(",")] if stages else None
         comparison = comparing.compare(comparing.find(runs, names or []), baseline, wanted)
         for warning in comparison.warnings():
             typer.echo(f"warning: {warning}", err=True)
         if markdown and not as_json:
-            typer.echo(comparing.markdown(comparison))
+            typer.echo(compare_tables.markdown(comparison))
         else:
-            show(as_json, comparison.plain(), comparing.table(comparison))
+            show(as_json, comparison.plain(), compare_tables.table(comparison))
 
 
 def report(

@@ -1,19 +1,15 @@
 """The comparison of stages with a baseline on the same rows, from sealed predictions."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Group
-from rich.table import Table
 
 from jpqd import tasks
-from jpqd.core import terminal
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest, ModelFacts
 from jpqd.core.names import PREDICTIONS
-from jpqd.report import words
 from jpqd.run import finder
 from jpqd.run.finder import Run
 from jpqd.scores import paired, predictions
@@ -36,8 +32,15 @@ class Row:
     mcnemar_p: float | None = None
     agreement: float | None = None
     """The share of classes equal to the baseline's, or the correlation with its predictions."""
+    agreement_95: list[float] | None = None
+    """The interval of a share of classes."""
     divergence: float | None = None
     """The divergence from the baseline's probabilities; more sensitive than accuracy."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    """The other figures, such as F1: the mean over runs."""
+    differences: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    """Their differences to the baseline with 95% intervals; none for the baseline itself."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +172,12 @@ def _read(runs: list[Run], name: str, truth: np.ndarray) -> _Stage:
 
 def _row(kind: Kind, name: str, stage: _Stage, against: _Stage | None) -> Row:
     each = [kind.value(answers) for answers in stage.predictions]
-    figures = kind.compare(stage.predictions, against.predictions) if against else {}
+    compared = kind.compare(stage.predictions, against.predictions) if against else {}
     model = _model([manifest.model for manifest in stage.manifests])
-    return Row(name, stage.predictions[0].count, float(np.mean(each)), each, model, **figures)
+    others = [kind.figures(answers) for answers in stage.predictions]
+    figures = {name: float(np.mean([one[name] for one in others])) for name in others[0]}
+    n, value = stage.predictions[0].count, float(np.mean(each))
+    return Row(name, n, value, each, model, figures=figures, **compared)
 
 
 def _model(facts: list[ModelFacts | None]) -> dict[str, Any]:
@@ -182,67 +188,3 @@ def _model(facts: list[ModelFacts | None]) -> dict[str, Any]:
         means[key] = float(np.mean(values)) if values and len(values) == len(facts) else None
     precisions = sorted({one.precision for one in facts if one})
     return {**means, "precision": ", ".join(precisions) or None}
-
-
-def table(comparison: Comparison) -> Group:
-    """Return tables for the terminal: the figures of the stages, and below their models."""
-    cells = _cells(comparison)
-    middle = cells[0].index("encoder %")
-    says = _table(_title(comparison), [line[:middle] for line in cells])
-    return Group(says, _table("Models", [[line[0], *line[middle:]] for line in cells]))
-
-
-def _table(title: str, cells: list[list[str]]) -> Table:
-    table = terminal.new_table(title)
-    for number, column in enumerate(cells[0]):
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    for line in cells[1:]:
-        table.add_row(*line)
-    return table
-
-
-def markdown(comparison: Comparison) -> str:
-    """Return a table for GitHub."""
-    head, *rows = _cells(comparison)
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join([f"{_title(comparison)}\n", *(f"| {' | '.join(line)} |" for line in lines)])
-
-
-def _title(comparison: Comparison) -> str:
-    names = ", ".join(Path(run).name for run in comparison.runs)
-    n = comparison.stages[0].n
-    return (
-        f"{names}: {comparison.split}, n = {n}, against {comparison.baseline} on the same rows "
-        f"(95% intervals over rows, {paired.RESAMPLES:,} resamples)"
-    )
-
-
-def _cells(comparison: Comparison) -> list[list[str]]:
-    """Return the head and a line for each stage, without columns that are empty."""
-    lines = [_line(row, comparison.metric) for row in comparison.stages]
-    optional = {"McNemar p": "mcnemar_p", "KL": "divergence"}
-    never = [column for column, name in optional.items()
-             if all(getattr(row, name) is None for row in comparison.stages)]  # fmt: skip
-    lines = [{k: v for k, v in line.items() if k not in never} for line in lines]
-    return [list(lines[0]), *(list(line.values()) for line in lines)]
-
-
-def _line(row: Row, metric: str) -> dict[str, str]:
-    percent = " %" if words.is_percent(metric) else ""
-    value, *each = (words.score(metric, x) for x in (row.value, *row.each))
-    return {
-        "stage": row.stage,
-        f"{metric}{percent}": f"{value} ({', '.join(each)})" if len(each) > 1 else value,
-        f"{words.points(metric)} {words.INTERVAL}": words.difference(metric, row.difference),
-        "McNemar p": _number(row.mcnemar_p, ".3g"),
-        f"agreement{percent}": words.score(metric, row.agreement),
-        "KL": _number(row.divergence, ".4f"),
-        "encoder %": _number(row.model["encoder_share"], ".1f", 100),
-        "non-zero %": _number(row.model["nonzero_share"], ".1f", 100),
-        "parameters": _number(row.model["parameters"], ",.0f"),
-        "precision": row.model["precision"] or words.NONE,
-    }
-
-
-def _number(value: float | None, style: str, scale: float = 1) -> str:
-    return words.NONE if value is None else format(value * scale, style)

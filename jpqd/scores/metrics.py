@@ -39,7 +39,7 @@ def _correlation(measure: Any, guess: np.ndarray, truth: np.ndarray) -> float:
     return 0.0 if math.isnan(value) else value
 
 
-def wilson(right: int, n: int) -> list[float]:
+def wilson(right: float, n: int) -> list[float]:
     """Return the 95% interval of a share, which holds near 0 and 1 and for small n."""
     share, spread = right / n, Z95 * Z95 / n
     middle = (share + spread / 2) / (1 + spread)

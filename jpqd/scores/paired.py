@@ -1,9 +1,10 @@
 """Two models on the same rows: how far apart they are, and how much of it may be chance.
 
-Arrays are [runs, rows]: the same rows in every run, a run's baseline beside its stage. Rows are
-drawn again with all their runs together (a cluster bootstrap), because runs that share a row are
-not independent of each other. An interval therefore speaks of other rows of the same kind, not of
-other seeds: the spread of the seeds is shown by their values.
+Arrays are [runs, rows]: the same rows in every run, a run's baseline beside its stage. A row counts
+once with all its runs, because runs that share a row are not independent of each other. An interval
+therefore speaks of other rows of the same kind, not of other seeds: the spread of the seeds is
+shown by their values. Rows on which two models never differ do not show that they never will, so
+no interval is a single point.
 """
 
 from collections.abc import Callable
@@ -12,24 +13,23 @@ import numpy as np
 from scipy import special, stats
 
 from jpqd.scores import entities
+from jpqd.scores.metrics import Z95, wilson
 
 RESAMPLES = 10_000
 SEED = 0
 
 
-def accuracy_difference(
-    right: np.ndarray, baseline: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
-) -> tuple[float, float, float]:
+def accuracy_difference(right: np.ndarray, baseline: np.ndarray) -> tuple[float, float, float]:
     """Return the mean over runs and rows of right minus baseline, with its 95% interval.
 
-    Rows with the same difference are alike, so drawing how many of each kind there are
-    (multinomial) is drawing the rows themselves, without a table of resamples by rows.
+    The interval is the adjusted Wald interval for paired shares (Bonett and Price 2012, Journal of
+    Educational and Behavioral Statistics 37, 479-488): two more rows, of which each side wins one.
     """
-    runs, rows = right.shape
-    gain = right.astype(int).sum(axis=0) - baseline.astype(int).sum(axis=0)
-    kinds, counts = np.unique(gain, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(rows, counts / rows, size=resamples)
-    return float(gain.mean() / runs), *_interval(drawn @ kinds / (rows * runs))
+    gain = (right.astype(float) - baseline.astype(float)).mean(axis=0)
+    more = np.append(gain, [1.0, -1.0])
+    half = Z95 * more.std() / np.sqrt(len(more))
+    low, high = more.mean() - half, more.mean() + half
+    return float(gain.mean()), float(max(low, -1.0)), float(min(high, 1.0))
 
 
 def pearson_difference(
@@ -45,8 +45,9 @@ def pearson_difference(
         return pearson(guess, truth, weights) - pearson(baseline, truth, weights)
 
     rows = len(truth)
-    drawn = _bootstrap(difference, rows, resamples, seed)
-    return difference(np.ones(rows)), *_interval(drawn)
+    middle = difference(np.ones(rows))
+    low, high = interval(_bootstrap(difference, rows, resamples, seed))
+    return widened(middle, low, high, unseen(rows) if np.array_equal(guess, baseline) else 0.0)
 
 
 def f1_difference(
@@ -58,14 +59,15 @@ def f1_difference(
     """
     drawn = f1_resamples(counts, resamples, seed) - f1_resamples(baseline, resamples, seed)
     difference = entities.f1(counts.sum(1)) - entities.f1(baseline.sum(1))
-    return float(difference.mean()), *_interval(drawn.mean(1))
+    low, high = interval(drawn.mean(1))
+    return widened(float(difference.mean()), low, high, unseen(counts.shape[1]))
 
 
 def f1_interval(
     counts: np.ndarray, resamples: int = 2_000, seed: int = SEED
 ) -> tuple[float, float]:
     """Return the 95% interval of one run's F1 over rows; counts are [rows, 3]."""
-    return _interval(f1_resamples(counts[None], resamples, seed)[:, 0])
+    return interval(f1_resamples(counts[None], resamples, seed)[:, 0])
 
 
 def f1_resamples(counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -106,8 +108,22 @@ def divergence(logits: np.ndarray, baseline: np.ndarray) -> float:
 
 
 def agreement(classes: np.ndarray, baseline: np.ndarray) -> float:
-    """Return the share of rows with the same predicted class, whether right or wrong."""
+    """Return the share of answers with the same predicted class, whether right or wrong."""
     return float((classes == baseline).mean())
+
+
+def agreement_interval(classes: np.ndarray, baseline: np.ndarray, rows: int) -> list[float]:
+    """Return the 95% interval of the agreement. A text counts as one row, however many words."""
+    return wilson(agreement(classes, baseline) * rows, rows)
+
+
+def unseen(rows: int) -> float:
+    """Return the 95% bound of the share of rows that differ, where none of these does.
+
+    It is the score interval's bound for no event (Tango 1998, Statistics in Medicine 17, 891-908),
+    which the rule of three approximates.
+    """
+    return Z95**2 / (rows + Z95**2)
 
 
 def _bootstrap(
@@ -119,7 +135,12 @@ def _bootstrap(
     return np.array([measure(np.bincount(draw, minlength=rows)) for draw in draws])
 
 
-def _interval(drawn: np.ndarray) -> tuple[float, float]:
+def widened(middle: float, low: float, high: float, least: float) -> tuple[float, float, float]:
+    """Return an estimate whose interval reaches at least `least` to both sides."""
+    return middle, min(low, middle - least), max(high, middle + least)
+
+
+def interval(drawn: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(low), float(high)
 

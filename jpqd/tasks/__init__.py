@@ -130,6 +130,10 @@ class Kind(ABC):
     ) -> dict[str, Any]:
         """Compare with a baseline on the same rows, run by run."""
 
+    def figures(self, predictions: Predictions) -> dict[str, float]:
+        """Return the figures beside the main one that `compare` gives differences of."""
+        return {}
+
     def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
         """Return which answers of an IR match its model's; `exact` where nothing is rounded."""
         same: np.ndarray = expected.argmax(axis=1) == actual.argmax(axis=1)

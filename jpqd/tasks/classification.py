@@ -25,7 +25,7 @@ class Classification(TextKind):
     use = "classification"
     title = "text classifier"
     metrics = ("accuracy", "f1", "matthews")
-    shares = ("accuracy", "f1")
+    shares = ("accuracy", "f1", "macro_f1")
 
     @classmethod
     def fits(cls, task: Task, train: Dataset) -> bool:
@@ -106,12 +106,19 @@ class Classification(TextKind):
             **metrics.classification(classes, guess, predictions.labels),
         }
 
+    def figures(self, predictions: Predictions) -> dict[str, float]:
+        from jpqd.scores import confusion
+
+        classes = predictions.logits.shape[1]
+        matrix = confusion.matrix(predictions.logits.argmax(1), predictions.labels, classes)
+        return {name: of(matrix) for name, of in confusion.measures(classes).items()}
+
     def compare(
         self, predictions: list[Predictions], baseline: list[Predictions]
     ) -> dict[str, Any]:
         import numpy as np
 
-        from jpqd.scores import paired
+        from jpqd.scores import confusion, paired
 
         logits, others = (
             np.stack([run.logits for run in runs]) for runs in (predictions, baseline)
@@ -121,7 +128,9 @@ class Classification(TextKind):
             "difference": paired.accuracy_difference(mine == truth, theirs == truth),
             "mcnemar_p": paired.mcnemar(mine == truth, theirs == truth),
             "agreement": paired.agreement(mine, theirs),
+            "agreement_95": paired.agreement_interval(mine, theirs, len(truth)),
             "divergence": paired.divergence(logits, others),
+            "differences": confusion.differences(logits.shape[2], mine, theirs, truth),
         }
 
     def answer(

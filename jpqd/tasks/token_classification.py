@@ -182,9 +182,11 @@ class TokenClassification(Kind):
         counted, theirs = (
             np.stack([self._counts(r) for r in runs]) for runs in (predictions, baseline)
         )
+        tags, their_tags = mine.argmax(2), others.argmax(2)
         return {
             "difference": paired.f1_difference(counted, theirs),
-            "agreement": paired.agreement(mine.argmax(2), others.argmax(2)),
+            "agreement": paired.agreement(tags, their_tags),
+            "agreement_95": paired.agreement_interval(tags, their_tags, predictions[0].count),
             "divergence": paired.divergence(mine, others),
         }
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from sklearn.metrics import f1_score, matthews_corrcoef
 from typer.testing import CliRunner, Result
 
 from cli import app
@@ -60,11 +61,13 @@ def test_a_stage_beside_its_baseline(run: Path) -> None:
     found = compare(run)
     assert found.exit_code == 0, found.stderr
     assert "validation, n = 40, against teacher" in found.stdout
-    says, model = (line for line in found.stdout.splitlines() if line.startswith("small "))
-    assert max(len(says), len(model)) < 80
-    assert says.split()[:4] == ["small", "80.00", "-10.00", "[-20.00,"]
-    assert says.split()[5:7] == ["0.125", "90.00"]
-    assert float(says.split()[7]) > 0
+    lines = [line for line in found.stdout.splitlines() if "small " in line]
+    says, f1, *_, alike, model = lines
+    assert max(map(len, lines)) < 80
+    assert says.split() == ["small", "80.00", "-10.00", "[-20.59,", "+1.54]", "0.125"]
+    assert f1.split()[:5] == ["f1", "%", "small", "80.00", "-10.00"]
+    assert alike.split()[:4] == ["small", "90.00", "[76.95,", "96.04]"]
+    assert float(alike.split()[4]) > 0
     assert model.split() == ["small", "25.0", "20.0", "1,234,567", "INT8"]
 
 
@@ -77,11 +80,37 @@ def test_the_newest_run_is_compared_when_none_is_named(run: Path) -> None:
 def test_a_table_for_github(run: Path) -> None:
     lines = compare(run, "--markdown").stdout.splitlines()
     assert lines[2].startswith(
-        "| stage | accuracy % | points [95%] | McNemar p | agreement % | KL |"
+        "| stage | accuracy % | points [95%] | McNemar p | f1 % | f1 points [95%] | macro_f1 % |"
     )
     assert lines[3].startswith("| --- | ---: |")
-    assert lines[4] == "| teacher | 90.00 | - | - | - | - | - | - | - | - |"
-    assert {line.count("|") for line in lines[2:]} == {11}
+    assert lines[4].startswith("| teacher | 90.00 | - | - | 90.00 | - | 90.00 | - | 0.8000 |")
+    assert {line.count("|") for line in lines[2:]} == {17}
+
+
+def test_f1_is_compared_with_intervals_on_the_same_rows(tmp_path: Path) -> None:
+    """Both get 32 of 40 rows right; `small` finds none of the rare class."""
+    truth = np.array([0] * 16 + [1] * 16 + [2] * 8)
+    evens = truth.copy()
+    evens[::5] = (evens[::5] + 1) % 3
+    seal(tmp_path / "one", "teacher", np.eye(3)[evens].astype(np.float32), truth)
+    seal(tmp_path / "one", "small", np.eye(3)[truth % 2].astype(np.float32), truth)
+    found = json.loads(compare(tmp_path / "one", "--json").stdout)["stages"]
+    teacher, small = found
+    assert teacher["value"] == small["value"] == 0.8
+    for stage, guess in ((teacher, evens), (small, truth % 2)):
+        assert stage["figures"]["f1"] == pytest.approx(f1_score(truth, guess, average="macro"))
+        assert stage["figures"]["matthews"] == pytest.approx(matthews_corrcoef(truth, guess))
+    middle, low, high = small["differences"]["f1"]
+    assert middle == pytest.approx(small["figures"]["f1"] - teacher["figures"]["f1"])
+    assert low < middle < high < 0
+    assert teacher["differences"] == {}
+
+
+def test_f1_of_like_answers_is_no_exact_zero(run: Path) -> None:
+    seal(run, "copy", classes(4))
+    found = json.loads(compare(run, "--stages", "copy", "--json").stdout)
+    middle, low, high = found["stages"][1]["differences"]["f1"]
+    assert middle == 0 and low < -0.05 and high > 0.05  # of 40 rows
 
 
 def test_runs_are_pooled_and_the_exact_test_is_left_out(run: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_no_difference_is_called_one_in_about_one_of_twenty() -> None:
     for _ in range(400):
         hard = random.random(400) < 0.2  # rows that both find hard, so that pairing matters
         arms = random.random((2, 2, 400)) < np.where(hard, 0.5, 0.95)
-        _, low, high = paired.accuracy_difference(*arms, resamples=400)
+        _, low, high = paired.accuracy_difference(*arms)
         alarms += not low <= 0 <= high
     assert 0.02 <= alarms / 400 <= 0.09
 
@@ -98,3 +98,34 @@ def test_the_divergence_is_that_of_the_probabilities() -> None:
 
 def test_agreement_counts_rows_whether_right_or_wrong() -> None:
     assert paired.agreement(np.array([[0, 1, 2, 2]]), np.array([[0, 1, 1, 2]])) == 0.75
+
+
+@pytest.mark.parametrize("rows", [50, 500])
+def test_full_agreement_does_not_claim_that_no_row_will_ever_differ(rows: int) -> None:
+    same = right(rows * 9 // 10, 0, 0, rows // 10)
+    middle, low, high = paired.accuracy_difference(*same)
+    assert middle == 0
+    assert low < -2 / rows and high > 2 / rows
+    counts = np.tile([1, 1, 1], (1, rows, 1))
+    middle, low, high = paired.f1_difference(counts, counts, resamples=50)
+    assert middle == 0 and low < -2 / rows and high > 2 / rows
+    guess, truth = np.arange(float(rows))[None], np.arange(float(rows)) ** 2
+    _, low, high = paired.pearson_difference(guess, guess, truth, resamples=50)
+    assert low < -2 / rows and high > 2 / rows
+
+
+@pytest.mark.parametrize(("won", "lost"), [(0.0, 0.004), (0.002, 0.004), (0.02, 0.03)])
+def test_the_interval_holds_the_truth_in_19_of_20_data_sets(won: float, lost: float) -> None:
+    """Rows drawn again (a bootstrap) held it in 84% of them where few rows differ."""
+    random, inside = np.random.default_rng(5), 0
+    for _ in range(1000):
+        counts = random.multinomial(500, [0.7, won, lost, 0.3 - won - lost])
+        _, low, high = paired.accuracy_difference(*right(*counts))
+        inside += low <= won - lost <= high
+    assert inside / 1000 >= 0.94
+
+
+def test_agreement_has_an_interval_that_full_agreement_does_not_close() -> None:
+    classes = np.array([[0, 1] * 100])
+    low, high = paired.agreement_interval(classes, classes, 200)
+    assert high == pytest.approx(1.0) and 0.975 < low < 0.985

@@ -121,14 +121,14 @@ def differences(page: Page) -> Table | None:
             words.score(metric, row.value),
             words.difference(metric, row.difference) if row.difference else "baseline",
             NONE if row.mcnemar_p is None else f"{row.mcnemar_p:.3g}",
-            words.score(metric, row.agreement),
+            words.score(metric, row.agreement, row.agreement_95),
         ]
         for row in sorted(result.stages, key=lambda row: order.index(row.stage))
     ]
     agreement = "same answer, %" if words.is_percent(metric) else "correlation with it"
     head = ["stage", "n", words.titled(metric), f"{words.points(metric)} {INTERVAL}",
             "McNemar p", agreement]  # fmt: skip
-    note = f"On {result.split}, the same rows as {result.baseline}; intervals over rows, bootstrap."
+    note = f"On {result.split}, the same rows as {result.baseline}; intervals over rows."
     return Table(f"Differences to {result.baseline}", head, rows, note)
 
 
