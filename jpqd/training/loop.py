@@ -67,7 +67,7 @@ class Loop:
         done = self.journal.step
         self.bar = self.ctx.progress.training(self.ctx.stage, self.steps.total, done)
         try:
-            self.trackers.begin(done, self.epoch)
+            self.trackers.begin(self.journal.history)
             self._seed()
             self.mark = self.saved = time.monotonic()
             for micro_batches in self._shares():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from typing import Any
 
 from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
@@ -21,7 +22,8 @@ class Trackers:
     def __init__(
         self, stage: TrainOptions, ctx: Context, model: PreTrainedModel, steps: Steps
     ) -> None:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(ctx.out.parent / ".tracking" / ctx.stage)
+        self.folder = ctx.out.parent / ".tracking" / ctx.stage
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.folder)
         kinds = get_reporting_integration_callbacks(list(ctx.report_to))  # type: ignore[no-untyped-call]
         self.callbacks = [kind() for kind in kinds]
         self.model, self.control = model, TrainerControl()
@@ -33,9 +35,17 @@ class Trackers:
             is_world_process_zero=processes.is_main(),
         )
 
-    def begin(self, step: int, epoch: float) -> None:
-        self._tell("on_init_end", step, epoch)
-        self._tell("on_train_begin", step, epoch)
+    def begin(self, history: list[dict[str, float]]) -> None:
+        """Start the curves anew with what was logged up to here. Curves of an earlier training, or
+        of steps that a kill took back, would stand among those of the stage that is sealed.
+        """
+        if processes.is_main():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._tell("on_init_end", 0, 0.0)
+        self._tell("on_train_begin", 0, 0.0)
+        for entry in history:
+            figures = {name: value for name, value in entry.items() if name != "step"}
+            self.log(figures, int(entry["step"]), entry["epoch"])
 
     def log(self, figures: dict[str, float], step: int, epoch: float) -> None:
         self._tell("on_log", step, epoch, logs=figures)

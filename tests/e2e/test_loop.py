@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
+from jpqd.training.loop import Loop
 from tests.helpers import tiny
 from tests.helpers.distill_place import COMMON, Place
 
@@ -79,3 +81,52 @@ def test_every_tracker_is_told_all_that_stands_in_the_history(
     logged = [("log", entry) for entry in history(place.folder / "runs" / "tiny" / "joint")]
     for kind in kinds.values():
         assert kind.heard == [("begin", "joint"), *logged, ("end", STEPS)]
+
+
+def test_the_curves_are_those_of_the_training_that_was_sealed(place: Place) -> None:
+    """Not of one that was killed, nor of one with other settings before."""
+    path, runs = half_an_epoch(place, "60"), place.folder / "runs"
+    for more in ("stages.joint.learning_rate=0.01", "stages.joint.learning_rate=0.001"):
+        recipe = recipes.load(path, ("report_to=tensorboard", more))
+        runner.execute(recipe, runs, Progress(quiet=True))
+    curves = event_accumulator.EventAccumulator(str(_events(runs / "tiny" / ".tracking" / "joint")))
+    curves.Reload()
+    losses = [(event.step, event.value) for event in curves.Scalars("train/loss")]
+    sealed = [(e["step"], e["loss"]) for e in history(runs / "tiny" / "joint") if "loss" in e]
+    assert losses == [(step, pytest.approx(loss)) for step, loss in sealed]
+
+
+def _events(folder: Path) -> Path:
+    """Return the one file of events that holds scalars."""
+    (found,) = {path.parent for path in folder.rglob("events.out.tfevents.*")}
+    return found
+
+
+def test_a_tracker_hears_again_what_came_before_a_kill(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type("mlflow", (Recorder,), {"heard": []})
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "mlflow", kind)
+    monkeypatch.setitem(runner._MODULES, "mlflow", "json")
+    recipe = recipes.load(half_an_epoch(place, "0.0001"), ("report_to=mlflow",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_log_loss", _stopping(Loop._log_loss, at=4 * EVERY))
+        with pytest.raises(Stop):
+            runner.execute(recipe, place.folder / "runs", Progress(quiet=True))
+    kind.heard.clear()
+    runner.execute(recipe, place.folder / "runs", Progress(quiet=True))
+    logged = [("log", entry) for entry in history(place.folder / "runs" / "tiny" / "joint")]
+    assert kind.heard == [("begin", "joint"), *logged, ("end", STEPS)]
+
+
+class Stop(Exception):
+    pass
+
+
+def _stopping(log: Any, at: int) -> Any:
+    def stopping(loop: Loop) -> None:
+        if loop.journal.step == at:
+            raise Stop
+        log(loop)
+
+    return stopping
