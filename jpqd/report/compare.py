@@ -41,6 +41,10 @@ class Row:
     """The other figures, such as F1: the mean over runs."""
     differences: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     """Their differences to the baseline with 95% intervals; none for the baseline itself."""
+    classes: dict[str, Any] | None = None
+    """`each`: n, precision, recall, F1 of each class; `confusion`: rows by [truth, answer]. Runs
+    are counted together.
+    """
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,8 @@ def _row(kind: Kind, name: str, stage: _Stage, against: _Stage | None) -> Row:
     others = [kind.figures(answers) for answers in stage.predictions]
     figures = {name: float(np.mean([one[name] for one in others])) for name in others[0]}
     n, value = stage.predictions[0].count, float(np.mean(each))
-    return Row(name, n, value, each, model, figures=figures, **compared)
+    classes = kind.classes(stage.predictions)
+    return Row(name, n, value, each, model, figures=figures, classes=classes, **compared)
 
 
 def _model(facts: list[ModelFacts | None]) -> dict[str, Any]:

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 
-def confusion(classes: int, guess: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Count rows by class: [truth, guess]."""
-    counts = np.bincount(truth * classes + guess, minlength=classes * classes)
+def confusion(
+    classes: int, guess: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Count rows by class, each as often as its weight says: [truth, guess]."""
+    places = truth.astype(int) * classes + guess
+    counts = np.bincount(places, weights, minlength=classes * classes)
     table: np.ndarray = counts.reshape(classes, classes)
     return table
 

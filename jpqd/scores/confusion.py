@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from jpqd.scores import paired
+from jpqd.scores.classes import confusion as matrix
 
 Measure = Callable[[np.ndarray], float]
 _RESAMPLES = 2_000
@@ -22,14 +23,6 @@ def measures(classes: int) -> dict[str, Measure]:
     if classes > 2:
         return {"f1": macro_f1, "matthews": matthews}
     return {"f1": second_f1, "macro_f1": macro_f1, "matthews": matthews}
-
-
-def matrix(
-    guess: np.ndarray, truth: np.ndarray, classes: int, weights: np.ndarray | None = None
-) -> np.ndarray:
-    places = truth.astype(int) * classes + guess
-    counted: np.ndarray = np.bincount(places, weights, minlength=classes * classes)
-    return counted.reshape(classes, classes)
 
 
 def f1(confusion: np.ndarray) -> np.ndarray:
@@ -93,7 +86,7 @@ def _difference(
 ) -> list[float]:
     """Return the mean over runs of the difference of each figure."""
     *sides, truth = kinds
-    mine, theirs = ([matrix(run, truth, classes, weights) for run in side] for side in sides)
+    mine, theirs = ([matrix(classes, run, truth, weights) for run in side] for side in sides)
     return [
         float(np.mean([measure(a) - measure(b) for a, b in zip(mine, theirs, strict=True)]))
         for measure in named.values()

@@ -134,6 +134,10 @@ class Kind(ABC):
         """Return the figures beside the main one that `compare` gives differences of."""
         return {}
 
+    def classes(self, predictions: list[Predictions]) -> dict[str, Any] | None:
+        """Return the figures of each class over all runs; None where answers are no classes."""
+        return None
+
     def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
         """Return which answers of an IR match its model's; `exact` where nothing is rounded."""
         same: np.ndarray = expected.argmax(axis=1) == actual.argmax(axis=1)

@@ -107,11 +107,23 @@ class Classification(TextKind):
         }
 
     def figures(self, predictions: Predictions) -> dict[str, float]:
-        from jpqd.scores import confusion
+        from jpqd.scores import classes, confusion
 
-        classes = predictions.logits.shape[1]
-        matrix = confusion.matrix(predictions.logits.argmax(1), predictions.labels, classes)
-        return {name: of(matrix) for name, of in confusion.measures(classes).items()}
+        count = predictions.logits.shape[1]
+        matrix = classes.confusion(count, predictions.logits.argmax(1), predictions.labels)
+        return {name: of(matrix) for name, of in confusion.measures(count).items()}
+
+    def classes(self, predictions: list[Predictions]) -> dict[str, Any]:
+        import numpy as np
+
+        from jpqd.scores import classes
+
+        logits = np.concatenate([run.logits for run in predictions])
+        truth = np.concatenate([run.labels for run in predictions]).astype(int)
+        count, guess = logits.shape[1], logits.argmax(1)
+        names = self.names or tuple(map(str, range(count)))
+        table = classes.confusion(count, guess, truth)
+        return {"each": classes.per_class(names, guess, truth), "confusion": table.tolist()}
 
     def compare(
         self, predictions: list[Predictions], baseline: list[Predictions]

@@ -104,6 +104,9 @@ def test_f1_is_compared_with_intervals_on_the_same_rows(tmp_path: Path) -> None:
     assert middle == pytest.approx(small["figures"]["f1"] - teacher["figures"]["f1"])
     assert low < middle < high < 0
     assert teacher["differences"] == {}
+    assert small["classes"]["confusion"] == [[16, 0, 0], [0, 16, 0], [8, 0, 0]]
+    rare = small["classes"]["each"][2]
+    assert rare == {"class": "2", "n": 8, "precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 
 def test_f1_of_like_answers_is_no_exact_zero(run: Path) -> None:
