@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jpqd.core.console import DEFAULT_RUNS, Debug, Json, Offline, Runs, errors, prepare, show
+from jpqd.core.console import (
+    DEFAULT_RUNS,
+    Debug,
+    Json,
+    Offline,
+    Runs,
+    errors,
+    prepare,
+    print_table,
+    show,
+)
 from jpqd.core.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -33,7 +43,7 @@ def run(
         from jpqd.core import interrupts, processes
         from jpqd.core.progress import Progress
         from jpqd.recipe import recipes
-        from jpqd.report import terminal
+        from jpqd.report import bench_tables, terminal
         from jpqd.run import runner
 
         prepare(offline)
@@ -45,7 +55,10 @@ def run(
         if processes.is_main():
             folder = runs / loaded.name
             show(as_json, _described(steps), terminal.stage_table(str(folder), sealed))
+            for table in () if as_json else bench_tables.of_folders(s.folder for s in steps):
+                print_table(table)
             progress.say(f"Stages with their weights and manifests lie in {folder}/<stage>/.")
+            progress.say(f"All of it on one page: jpqd report {folder}")
 
 
 def plan(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from jpqd.core import environment
+from jpqd.core.names import FUSED_FILES, IR_BIN, IR_XML, WEIGHTS
 
 FolderKind = Literal["model", "ir", "bench", "figures"]
 """The content of a folder: a model, an IR, a benchmark, or figures of another folder's model."""
@@ -121,8 +122,24 @@ class Manifest(BaseModel):
         return tuple(self.inputs.get("stage", {}).get("needs", ()))
 
     @property
-    def bytes(self) -> int:
-        return sum(entry.bytes for entry in self.files.values())
+    def deployed_bytes(self) -> int | None:
+        """Return the size of what runs: the main IR or a model's weights; None for other folders.
+        An IR that also takes texts is a second copy, unless it is the only one.
+        """
+        if self.kind == "model":
+            sizes = [entry.bytes for name, entry in self.files.items() if _is_weights(name)]
+        else:
+            sizes = self._ir_sizes((IR_XML, IR_BIN)) or self._ir_sizes(FUSED_FILES)
+        return sum(sizes) if sizes else None
+
+    def _ir_sizes(self, names: tuple[str, ...]) -> list[int]:
+        files = self.files.items()
+        return [entry.bytes for path, entry in files if PurePosixPath(path).name in names]
+
+
+def _is_weights(name: str) -> bool:
+    stem, _, ending = WEIGHTS.partition(".")
+    return name.startswith(stem) and name.endswith(ending)
 
 
 def main_figure(figures: dict[str, Any]) -> str:

@@ -6,5 +6,7 @@ PREDICTIONS = "predictions.safetensors"
 HISTORY = "history.json"
 WEIGHTS, STRUCTURE = "model.safetensors", "structure.json"
 IR_XML, IR_BIN = "openvino_model.xml", "openvino_model.bin"
+FUSED_FILES = ("openvino_fused.xml", "openvino_fused.bin")
+"""An IR that takes texts."""
 BENCH = "bench"
 """The folder of a run's benchmark."""

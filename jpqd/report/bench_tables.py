@@ -1,10 +1,11 @@
 """A benchmark's tables for a terminal of 80 columns: the arms, then each workload's speeds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from rich.table import Table
 
-from jpqd.core import terminal
+from jpqd.core import artifact, bench_result, terminal
 from jpqd.core.bench_result import Accuracy, Bench, Estimate, Figures, Measurement
 
 _RIGHT = ("accuracy", "MB", "RSS MB", "p50", "p90", "p95", "p99", "rows/s", "speedup", "n")
@@ -20,6 +21,14 @@ def tables(bench: Bench) -> Iterator[Table]:
             yield _closed(f"{title}, padding {workload.padding:.0%}, ms", bench, closed)
         if served := [m for m in measurements if m.mode == "open_loop"]:
             yield _open(f"{workload.name}, open loop, ms", bench, served)
+
+
+def of_folders(folders: Iterable[Path]) -> Iterator[Table]:
+    """Yield the tables of every benchmark among sealed folders."""
+    for folder in folders:
+        manifest = artifact.read(folder)
+        if manifest is not None and manifest.kind == "bench":
+            yield from tables(bench_result.read(folder))
 
 
 def _arms(bench: Bench) -> Table:

@@ -16,19 +16,40 @@ def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = 
     for column in ("stage", "use", "split", "n", "metrics", "size", "took"):
         table.add_column(column, justify="right" if column in ("n", "size", "took") else "left")
     for manifest in stages:
-        for split, figures in manifest.splits.items():
+        for split, figures in manifest.splits.items() or [("", {})]:
             table.add_row(
                 manifest.stage,
                 manifest.use,
                 split,
-                str(figures["n"]),
+                str(figures.get("n", "")),
                 _figures(figures),
-                _megabytes(manifest.bytes),
+                _megabytes(manifest.deployed_bytes),
                 f"{manifest.seconds:.0f} s",
             )
     for stage in unsealed:
         table.add_row(stage, "", "", "", "not sealed", "", "")
+    table.caption, table.caption_justify = _note(stages), "left"
     return table
+
+
+def _note(stages: list[Manifest]) -> str | None:
+    """Return a note where a model is called INT8 and is no smaller than before."""
+    whole = [one for one in stages if one.model and one.model.precision == "FP32"]
+    larger = [one.stage for one in stages if any(_is_larger(one, other) for other in whole)]
+    if not larger:
+        return None
+    return (
+        f"{', '.join(larger)}: INT8 weights are stored in f32 with their scales until they are "
+        "exported; an IR (use: ov_ir, or jpqd export) holds them in 8 bits."
+    )
+
+
+def _is_larger(stage: Manifest, other: Manifest) -> bool:
+    """Return whether a quantized model takes more room than the same weights in FP32."""
+    if stage.kind != "model" or other.kind != "model" or not stage.model or not other.model:
+        return False
+    same = stage.model.precision == "INT8" and stage.model.parameters == other.model.parameters
+    return same and (stage.deployed_bytes or 0) >= (other.deployed_bytes or 0)
 
 
 def _figures(figures: dict[str, Any]) -> str:
@@ -41,8 +62,8 @@ def _figures(figures: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _megabytes(size: float) -> str:
-    return f"{size / 1e6:.1f} MB"
+def _megabytes(size: float | None) -> str:
+    return "" if size is None else f"{size / 1e6:.1f} MB"
 
 
 def plan_table(title: str, steps: list[Step]) -> Table:
@@ -52,7 +73,7 @@ def plan_table(title: str, steps: list[Step]) -> Table:
         table.add_column(column, overflow="fold")
     for step in steps:
         reads = ", ".join(step.stage.inputs()) or "model, data"
-        disk = "?" if step.disk_bytes is None else _megabytes(step.disk_bytes)
+        disk = _megabytes(step.disk_bytes) or "?"
         sealed = step.status == "sealed"
         table.add_row(
             step.id, step.stage.use, step.status, "\n".join(step.why), reads, "" if sealed else disk

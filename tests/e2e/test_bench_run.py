@@ -1,6 +1,7 @@
 """`jpqd bench` on a run, and `use: bench` in a recipe: stages, IRs, accuracy, ONNX Runtime."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -107,6 +108,8 @@ def test_a_stage_measures_what_it_needs_and_is_not_run_again(trained: Path, tmp_
     found = bench_result.read(tmp_path / "runs" / "tiny" / "bench")
     assert [arm.name for arm in found.arms] == ["teacher:f32", "small:f32"]
     assert found.asked.batches == [2]
+    assert re.search(r"^small:f32 .*x \[", done.stdout, re.MULTILINE)
+    assert f"jpqd report {tmp_path / 'runs' / 'tiny'}" in done.stderr
     again = tiny.run("run", path, "--runs", tmp_path / "runs")
     assert "bench: sealed already" in again.stderr
     refused = tiny.run(

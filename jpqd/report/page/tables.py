@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from jpqd.core.manifest import Manifest
@@ -53,7 +52,7 @@ def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
             str(figures.get("n", NONE)),
             words.score(page.metric, figures.get(page.metric), figures.get(f"{page.metric}_95")),
             _difference(page, stage),
-            words.megabytes(_model_bytes(stage)),
+            words.megabytes(stage.deployed_bytes),
             f"{facts.parameters:,}" if facts else NONE,
             words.share(facts.encoder_share if facts else None),
             facts.precision if facts else NONE,
@@ -66,16 +65,6 @@ def _difference(page: Page, stage: Manifest) -> str:
         return "baseline"
     row = page.difference(stage.stage)
     return words.difference(page.metric, row.difference if row else None)
-
-
-def _model_bytes(stage: Manifest) -> int | None:
-    """Return the size of weights and graph, without tokenizer, history and predictions."""
-    known = [
-        entry.bytes
-        for name, entry in stage.files.items()
-        if PurePosixPath(name).name.startswith(("model", "openvino_model"))
-    ]
-    return sum(known) if known else None
 
 
 def _speed(page: Page, stage: str) -> list[str]:
