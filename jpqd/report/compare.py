@@ -101,7 +101,7 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
     _refuse([why for run in runs if (why := _unusable(run, baseline, None))])
     split = _split(runs[0].open(baseline).manifest)
     names, skipped = _choose(runs, baseline, split, wanted)
-    truth, facts = predictions.load(runs[0].folder / baseline / PREDICTIONS)
+    truth, facts = predictions.load(runs[0].open(baseline).folder / PREDICTIONS)
     kind = tasks.of_facts(facts)
     against = _read(runs, baseline, truth.labels)
     rows = [_row(kind, baseline, against, None)]
@@ -163,7 +163,7 @@ def _refuse(reasons: list[Skipped]) -> None:
 
 def _read(runs: list[Run], name: str, truth: np.ndarray) -> _Stage:
     """Read a stage's predictions; refuse labels that differ, which show that rows differ."""
-    files = [predictions.load(run.folder / name / PREDICTIONS)[0] for run in runs]
+    files = [predictions.load(run.open(name).folder / PREDICTIONS)[0] for run in runs]
     for run, file in zip(runs, files, strict=True):
         if not np.array_equal(file.labels, truth):
             raise UserError(

@@ -13,6 +13,7 @@ class Reader(HTMLParser):
         self.tags: list[str] = []
         self.loads: list[str] = []
         self.ids: list[str] = []
+        self.attributes: set[str] = set()
         self.words: list[str] = []
         self._rows: list[list[str]] = []
         self._caption = ""
@@ -29,6 +30,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
         self.loads += [value or "" for name, value in attrs if name in _LOADS]
         self.ids += [value or "" for name, value in attrs if name == "id"]
         if tag == "caption":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -25,7 +26,7 @@ _LETTER, _LINE = 5.2, 12.0
 @dataclass(frozen=True)
 class Chart:
     title: str
-    svg: str
+    svg: Markup
     note: str
 
 
@@ -202,10 +203,11 @@ def layers(page: Page) -> Iterator[Chart]:
     """Draw, for each pruned stage, what is left of every layer in front of the whole layer."""
     whole = tables.dense(page)
     if whole is not None:
-        yield from (_layers(whole, stage) for stage in tables.cut(page))
+        for number, stage in enumerate(tables.cut(page), 1):
+            yield _layers(whole, stage, f"layers-{number}")
 
 
-def _layers(whole: Manifest, stage: Manifest) -> Chart:
+def _layers(whole: Manifest, stage: Manifest, name: str) -> Chart:
     left, dense = tables.sizes(stage), tables.sizes(whole)
     before = [dense[min(layer, len(dense) - 1)] for layer in range(len(left))]
     drawn = svg.figure(1.0 + 0.24 * len(left))
@@ -221,7 +223,7 @@ def _layers(whole: Manifest, stage: Manifest) -> Chart:
         f"layer {layer + 1}: {heads} heads, {neurons} neurons"
         for layer, (heads, neurons) in enumerate(left)
     )
-    return Chart(title, svg.text(drawn, f"layers-{stage.stage}", title, spoken), note)
+    return Chart(title, svg.text(drawn, name, title, spoken), note)
 
 
 def _encoder(stage: Manifest) -> str:
@@ -245,17 +247,17 @@ def _bars(axes: Axes, before: Sequence[int], left: Sequence[int], colour: str) -
 
 def curves(page: Page) -> Iterator[Chart]:
     """Draw the training of each trained stage."""
-    for stage in page.trained:
+    for number, stage in enumerate(page.trained, 1):
         if history := page.histories.get(stage.stage):
-            yield _curves(stage, history)
+            yield _curves(stage, history, f"training-{number}")
 
 
-def _curves(stage: Manifest, history: list[dict[str, Any]]) -> Chart:
+def _curves(stage: Manifest, history: list[dict[str, Any]], name: str) -> Chart:
     facts = stage.training or {}
     chooser = next((key for key in facts if key.startswith("select_")), "select_accuracy")
-    name = chooser.removeprefix("select_")
-    scale, _ = words.scale_of(name)
-    panels = [("loss", "loss", 1.0), (chooser, words.titled(name), scale),
+    metric = chooser.removeprefix("select_")
+    scale, _ = words.scale_of(metric)
+    panels = [("loss", "loss", 1.0), (chooser, words.titled(metric), scale),
               ("kept", "encoder kept, %", 100.0)]  # fmt: skip
     panels = [panel for panel in panels if any(panel[0] in entry for entry in history)]
     drawn = svg.figure(2.1)
@@ -267,10 +269,12 @@ def _curves(stage: Manifest, history: list[dict[str, Any]]) -> Chart:
     title = f"Training of {stage.stage}"
     n = next((entry["select_n"] for entry in history if "select_n" in entry), None)
     chosen = (
-        f"; {name} on n = {n} rows that choose. The ring marks the step that was kept." if n else ""
+        f"; {metric} on n = {n} rows that choose. The ring marks the step that was kept."
+        if n
+        else ""
     )
     note = f"{facts.get('steps', words.NONE)} steps{chosen}"
-    return Chart(title, svg.text(drawn, f"training-{stage.stage}", title, note), note)
+    return Chart(title, svg.text(drawn, name, title, note), note)
 
 
 def _curve(axes: Axes, points: Sequence[tuple[float, float, Any]], colour: str, best: Any) -> None:
