@@ -1,13 +1,13 @@
 """What `jpqd ls` and the end of `jpqd run` show of a run's stages."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from tests.helpers import made_run
+from tests.helpers import made_run, reseal
 
 
 @pytest.fixture
@@ -22,10 +22,8 @@ def listed(run: Path) -> dict[str, list[str]]:
 
 
 def add_file(run: Path, stage: str, name: str, size: int) -> None:
-    path = run / stage / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["files"][name] = {"sha256": "0", "bytes": size}
-    path.write_text(json.dumps(manifest))
+    entry = {"sha256": "0", "bytes": size}
+    reseal.edit(run / stage / "manifest.json", lambda kept: kept["files"].update({name: entry}))
 
 
 def test_the_size_is_of_what_runs(run: Path) -> None:
@@ -37,8 +35,10 @@ def test_the_size_is_of_what_runs(run: Path) -> None:
 
 
 def test_an_ir_that_only_takes_texts_has_its_size(run: Path) -> None:
-    path = run / "jpqd_ir" / "manifest.json"
-    path.write_text(path.read_text().replace("openvino_model.bin", "models/x/1/openvino_fused.bin"))
+    def rename(kept: dict[str, Any]) -> None:
+        kept["files"]["models/x/1/openvino_fused.bin"] = kept["files"].pop("openvino_model.bin")
+
+    reseal.edit(run / "jpqd_ir" / "manifest.json", rename)
     assert listed(run)["jpqd_ir"][-4:-2] == ["1.2", "MB"]
 
 
