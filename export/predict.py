@@ -14,7 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from export.names import MODEL
 from jpqd import tasks
-from jpqd.core import artifact
+from jpqd.core import artifact, room
 from jpqd.core.errors import UserError
 
 _ROWS = 32
@@ -29,9 +29,9 @@ class Predictor:
 
     def __init__(self, folder: Path) -> None:
         _refuse_other(folder)
+        self.pairs = artifact.open_sealed(folder).manifest.metrics.get("texts") == 2
         self.config = _json(folder / "config.json")
         self.kind = tasks.of_config(self.config)
-        self.pairs = artifact.open_sealed(folder).manifest.metrics.get("texts") == 2
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         try:
             self.model = ov.Core().compile_model(folder / MODEL, "CPU")
@@ -57,7 +57,7 @@ class Predictor:
         self.tokenizer.enable_truncation(int(longest))
 
     def _positions(self) -> int:
-        return int(self.config.get("max_position_embeddings", 512))
+        return room.tokens(self.config) or 512
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
         """Yield an answer for each row, in order, as soon as its request is full."""

@@ -36,6 +36,9 @@ Against = Annotated[
     Path | None,
     typer.Option(metavar="OLD.json", help="An earlier bench.json: name slower arms."),
 ]
+Junit = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the gates as JUnit, for a CI server.")
+]
 
 
 def bench(
@@ -59,6 +62,7 @@ def bench(
     accuracy: Accuracy = False,
     gate: Gates = None,
     against: Against = None,
+    junit: Junit = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder to write; else RUN/bench.")
     ] = None,
@@ -81,7 +85,7 @@ def bench(
             rate=rate, seconds=seconds, blocks=blocks, threads=threads, seed=seed,
             accuracy=accuracy,
         )  # fmt: skip
-        wanted = command.Wanted(names or [], runs, baseline, texts, out, gate or [], against)
+        wanted = command.Wanted(names or [], runs, baseline, texts, out, gate or [], against, junit)
         done = command.bench(wanted, settings, progress)
         command.show(done, progress, as_json)
         command.conclude(done)

@@ -19,7 +19,8 @@ from jpqd.core.progress import Progress
 from jpqd.recipe.contracts import Context
 from jpqd.report import bench_tables as tables
 from jpqd.run import finder
-from runtime_bench import gates, store
+from runtime_bench import ci, gates, store
+from runtime_bench.gates import Outcome
 from runtime_bench.job import prepare, sources
 from runtime_bench.job.sources import Source
 from runtime_bench.measure import session
@@ -37,6 +38,7 @@ class Wanted:
     out: Path | None
     gates: Sequence[str]
     against: Path | None
+    junit: Path | None
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,15 @@ class Done:
     setup_differences: list[str]
     """Differences in setup that make an earlier result less comparable."""
     slower: list[str]
-    failed: list[str]
+    gates: list[Outcome]
 
 
 def bench(wanted: Wanted, settings: Settings, progress: Progress) -> Done:
     """Measure, seal the result and check gates. Refuse mistakes before anything is measured."""
     parsed = [gates.parse(text) for text in wanted.gates]
-    old = bench_result.read(wanted.against) if wanted.against else None
+    old = store.read(wanted.against) if wanted.against else None
+    if wanted.junit and not wanted.junit.absolute().parent.is_dir():
+        raise UserError(f"--junit {wanted.junit}: there is no such folder to write to.")
     if old is None and any(gate.metric == "slower" for gate in parsed):
         raise UserError("--gate slower needs an earlier result. Give --against OLD/bench.json.")
     source = sources.find(wanted.names, wanted.runs, wanted.baseline)
@@ -70,9 +74,10 @@ def bench(wanted: Wanted, settings: Settings, progress: Progress) -> Done:
         store.seal(result, samples, partial, folder)
     slower = list(gates.slower(result, old)) if old else []
     setup_differences = list(gates.setup_differences(result, old)) if old else []
-    return Done(
-        result, folder, setup_differences, slower, gates.failures(result, parsed, len(slower))
-    )
+    outcomes = gates.outcomes(result, parsed, old)
+    if wanted.junit:
+        ci.junit(outcomes, wanted.junit)
+    return Done(result, folder, setup_differences, slower, outcomes)
 
 
 def _folder(wanted: Wanted, source: Source) -> Path:
@@ -99,6 +104,10 @@ def show(done: Done, progress: Progress, as_json: bool) -> None:
         progress.warn(f"--against: {line}")
     for line in done.slower:
         progress.say(f"slower: {line}")
+    for outcome in done.gates:
+        if outcome.passed:
+            progress.say(f"gate passed: {outcome}")
+    ci.annotate(done.gates)
     figures, times = bench_result.FILE, bench_result.SAMPLES
     progress.say(f"{done.folder}/{figures} holds every figure, {times} the raw times.")
 
@@ -108,8 +117,8 @@ def conclude(done: Done) -> None:
     if not done.bench.complete:
         signum = interrupts.pending() or signal.SIGINT
         raise Interrupted(f"interrupted; {done.folder} holds what was measured before", signum)
-    if done.failed:
-        raise RunError("these gates failed:\n" + "\n".join(done.failed))
+    if failed := [str(outcome) for outcome in done.gates if not outcome.passed]:
+        raise RunError("these gates failed:\n" + "\n".join(failed))
 
 
 def as_stage(settings: Settings, needs: Sequence[str], ctx: Context) -> dict[str, Any]:

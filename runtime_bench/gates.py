@@ -48,19 +48,47 @@ def check_arms(gates: list[Gate], names: list[str]) -> None:
             )
 
 
-def failures(bench: Bench, gates: list[Gate], slower: int) -> list[str]:
-    """Name the gates that fail. An unknown figure fails too: it cannot be checked."""
-    failed = []
-    for gate in gates:
-        arm = gate.arm or bench.arms[-1].name
-        figure = Estimate(value=slower) if gate.metric == "slower" else _figure(bench, arm, gate)
-        value = figure.value
-        if value is None:
-            why = f"needs n >= {figure.needs}" if figure.needs else "not measured"
-            failed.append(f"{gate.text}: {arm}: not known ({why})")
-        elif not (value >= gate.limit if gate.at_least else value <= gate.limit):
-            failed.append(f"{gate.text}: {arm}: {value:.4g}{_interval(figure)}")
-    return failed
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a gate."""
+
+    gate: str
+    passed: bool
+    found: str
+    """The arm and its figure, or why there is none."""
+
+    def __str__(self) -> str:
+        return f"{self.gate}: {self.found}"
+
+
+def outcomes(bench: Bench, gates: list[Gate], old: Bench | None) -> list[Outcome]:
+    """Check gates. An unknown figure fails: nothing says that it keeps the limit."""
+    return [_outcome(bench, gate, old) for gate in gates]
+
+
+def _outcome(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
+    if gate.metric == "slower":
+        return _not_slower(bench, gate, old)
+    arm = gate.arm or bench.arms[-1].name
+    figure = _figure(bench, arm, gate)
+    if figure.value is None:
+        why = f"needs n >= {figure.needs}" if figure.needs else "not measured"
+        return Outcome(gate.text, False, f"{arm}: not known ({why})")
+    return Outcome(
+        gate.text, _keeps(gate, figure.value), f"{arm}: {figure.value:.4g}{_interval(figure)}"
+    )
+
+
+def _not_slower(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
+    compared = len(list(_pairs(bench, old))) if old else 0
+    if not old or not compared:
+        return Outcome(gate.text, False, "nothing was compared: no arm and workload is in both")
+    found = len(list(slower(bench, old)))
+    return Outcome(gate.text, _keeps(gate, found), f"{found} of {compared} comparisons")
+
+
+def _keeps(gate: Gate, value: float) -> bool:
+    return value >= gate.limit if gate.at_least else value <= gate.limit
 
 
 def _figure(bench: Bench, name: str, gate: Gate) -> Estimate:
@@ -97,6 +125,12 @@ def slower(new: Bench, old: Bench) -> Iterator[str]:
     Speedups over each run's own baseline are compared, so that another machine or day makes no
     difference; the baseline itself is compared by its p50.
     """
+    for what, then, now in _pairs(new, old):
+        yield from _slower(what, then, now)
+
+
+def _pairs(new: Bench, old: Bench) -> Iterator[tuple[str, Figures, Figures]]:
+    """Yield the figures of each arm that both results measured in the same way."""
     before: dict[tuple[str, str], Measurement] = {
         (m.mode, m.workload): m for m in old.measurements if m.mode != "open_loop"
     }
@@ -104,8 +138,8 @@ def slower(new: Bench, old: Bench) -> Iterator[str]:
         earlier = before.get((measurement.mode, measurement.workload))
         for name, now in measurement.arms.items() if earlier else ():
             if earlier and name in earlier.arms:
-                yield from _slower(f"{name}, {measurement.mode}, {measurement.workload}",
-                                   earlier.arms[name], now)  # fmt: skip
+                what = f"{name}, {measurement.mode}, {measurement.workload}"
+                yield what, earlier.arms[name], now
 
 
 def setup_differences(new: Bench, old: Bench) -> Iterator[str]:
@@ -119,8 +153,7 @@ def setup_differences(new: Bench, old: Bench) -> Iterator[str]:
     for what, (then, now) in pairs.items():
         if then != now:
             yield f"{what}: {then} in the earlier result, {now} in this one"
-    both = {w.name for w in old.workloads} & {w.name for w in new.workloads}
-    if not both or not {arm.name for arm in old.arms} & {arm.name for arm in new.arms}:
+    if not list(_pairs(new, old)):
         yield "the two results share no workload or no arm: nothing was compared"
 
 

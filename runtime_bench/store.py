@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpqd.core import artifact, seals
+from jpqd.core import artifact, bench_result, seals
 from jpqd.core.bench_result import FILE, SAMPLES, Bench
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
-from jpqd.core.names import BENCH
+from jpqd.core.names import BENCH, MANIFEST
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,14 @@ def seal(bench: Bench, samples: Mapping[str, np.ndarray], partial: Path, folder:
     with artifact.disk_full_is_clear(folder.parent, "What was there before is intact."):
         write(bench, samples, partial)
         artifact.seal(partial, folder, _manifest(bench, folder))
+
+
+def read(path: Path) -> Bench:
+    """Read a bench.json, or that of a folder; a sealed folder is checked first."""
+    folder = path if path.is_dir() else path.parent
+    if (folder / MANIFEST).is_file():
+        artifact.open_sealed(folder)
+    return bench_result.read(path)
 
 
 def check(folder: Path) -> None:

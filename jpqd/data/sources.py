@@ -1,5 +1,6 @@
 """The sources of models and datasets: folders, files, or a hub that may be unreachable."""
 
+import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,12 +25,12 @@ _MODEL_FILES = (
 )  # fmt: skip
 _UNSAFE = ("pytorch_model.bin", "model.ckpt", "tf_model.h5", "flax_model.msgpack")
 
-_CONVERT = '''only safetensors are read, because the other formats can run code. To convert it:
-python -c "
-import torch; from safetensors.torch import save_file
-weights = torch.load('{folder}/{file}', weights_only=True, map_location='cpu')
-save_file({{name: w.clone() for name, w in weights.items()}}, '{folder}/model.safetensors',
-          metadata={{'format': 'pt'}})"'''
+_CONVERT = """only safetensors are read, because the other formats can run code. To convert it:
+python -c '
+import sys, torch; from safetensors.torch import save_file
+weights = torch.load(sys.argv[1], weights_only=True, map_location="cpu")
+save_file({{name: w.clone() for name, w in weights.items()}}, sys.argv[2],
+          metadata={{"format": "pt"}})' {old} {new}"""
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,19 @@ def _hash_once(path: Path, size: int, changed: int) -> str:
 
 
 def _refuse_unsafe(model: str, files: set[str]) -> None:
-    unsafe = sorted(name for name in files if name in _UNSAFE or name.endswith((".bin", ".pt")))
+    unsafe = sorted(name for name in files if _can_run_code(name, files))
     if unsafe:
-        command = _CONVERT.format(folder=model, file=unsafe[0])
+        places = (f"{model}/{name}" for name in (unsafe[0], "model.safetensors"))
+        old, new = map(shlex.quote, places)
+        command = _CONVERT.format(old=old, new=new)
         raise SourceError(f"model {model!r} holds {unsafe[0]}: {command}")
+
+
+def _can_run_code(name: str, files: set[str]) -> bool:
+    """Return whether a file may be pickled. The weights of an IR lie beside its graph."""
+    if f"{name.removesuffix('.bin')}.xml" in files:
+        return False
+    return name in _UNSAFE or name.endswith((".bin", ".pt"))
 
 
 def weights_bytes(model: str | NewModel) -> int | None:

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jpqd.core import artifact
+from jpqd.core import artifact, room
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
-from jpqd.core.names import IR_XML, STRUCTURE
+from jpqd.core.names import IR_XML, MANIFEST, STRUCTURE
 from jpqd.recipe import plugins
+from jpqd.run import finder
 from runtime_bench.backend import Backend
 from runtime_bench.backends.eager import Eager
 from runtime_bench.backends.onnx_runtime import OnnxRuntime
@@ -52,8 +53,8 @@ def of_folders(folders: Mapping[str, Path], baseline: str, where: Setup) -> list
 
 def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]:
     folder = folder.resolve()
-    manifest = artifact.read(folder)
-    if is_ir(folder):
+    manifest = _opened(folder)
+    if _is_ir(folder, manifest):
         dense = name == baseline or _made_of(manifest, baseline)
         yield from _ir(name, folder, manifest, dense, where)
     elif (folder / "config.json").is_file():
@@ -65,9 +66,17 @@ def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]
         )
 
 
-def is_ir(folder: Path) -> bool:
+def _opened(folder: Path) -> Manifest | None:
+    """Check a sealed folder; None for a folder that jpqd did not make."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder. Give a run, or folders of models.")
+    if (folder / MANIFEST).is_file() or finder.around(folder):
+        return artifact.open_sealed(folder).manifest
+    return None
+
+
+def _is_ir(folder: Path, manifest: Manifest | None) -> bool:
     """Return whether a folder is an IR, even one with a lost file, which is then named."""
-    manifest = artifact.read(folder)
     made = manifest is not None and manifest.kind == "ir"
     return made or any((folder / IR_XML).with_suffix(end).is_file() for end in (".xml", ".bin"))
 
@@ -81,18 +90,25 @@ def _ir(
 ) -> Iterator[Arm]:
     """Yield the arms of an IR.
 
-    f32 is usual for the baseline's IR only, because devices may prefer bf16. Static copies are
+    f32 is usual for the baseline's IR only, because devices may prefer bf16. An IR with quantizers
+    has no f32: devices compute it in INT8 whatever they are asked. Static copies are
     usual where lengths differ, which costs a dynamic model time, and where the model is small:
     each copy holds its own weights.
     """
     path, threads, device = str(folder), where.threads, where.device
     default = OpenvinoIr(path=path, threads=threads, device=device)
     f32 = default.model_copy(update={"precision": "f32"})
-    yield Arm(f"{name}:f32", name, f32, usual=dense)
+    if not _has_quantizers(folder):
+        yield Arm(f"{name}:f32", name, f32, usual=dense)
     yield Arm(name, name, default, manifest=manifest)
     static = OpenvinoStatic(path=path, threads=threads, device=device)
     small = _weights_bytes(folder) < _COPIED
     yield Arm(f"{name}:static", name, static, usual=where.mixed and small, manifest=manifest)
+
+
+def _has_quantizers(folder: Path) -> bool:
+    graph = folder / IR_XML
+    return graph.is_file() and b'type="FakeQuantize"' in graph.read_bytes()
 
 
 def _weights_bytes(folder: Path) -> int:
@@ -121,12 +137,12 @@ def check_room(arms: Sequence[Arm], longest: int) -> None:
     for arm in arms:
         try:
             config = json.loads((Path(arm.backend.path) / "config.json").read_text())
-            room = int(config["max_position_embeddings"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError):
             continue
-        if longest > room:
+        most = room.tokens(config)
+        if most is not None and longest > most:
             raise UserError(
-                f"{arm.backend.path}: the model takes {room} tokens, but the requests have "
+                f"{arm.backend.path}: the model takes {most} tokens, but the requests have "
                 f"{longest}. Give a smaller --length, or --policy exact."
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +20,8 @@ _LONGEST = 512
 def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
     """Return the rows of the reported split, tokenized as the model was trained to read them."""
     from jpqd.data import splits
-    from jpqd.model import loading
 
-    tokenizer = loading.load_tokenizer(folder, task, cache)
+    tokenizer = _tokenizer(folder, "the rows of the task")
     prepared = splits.prepare(task, tokenizer, cache, progress)
     split = prepared.split(task.report_on)
     table = split.with_format("numpy")
@@ -36,24 +36,29 @@ def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
 
 def of_texts(texts: Path, folder: Path) -> Rows:
     """Read rows from a file with one text in each line."""
-    from transformers import AutoTokenizer
-
     try:
         lines = [line.strip() for line in texts.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--texts {texts} cannot be read: {error}") from error
     if not lines:
         raise UserError(f"--texts {texts} is empty. Write one text in each line.")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(
-            f"{folder}: --texts needs a tokenizer, and none can be loaded here: {error}"
-        ) from error
+    tokenizer = _tokenizer(folder, "--texts")
     longest = min(tokenizer.model_max_length, _LONGEST)
     tokens = tokenizer(lines, truncation=True, max_length=longest)["input_ids"]
     ids = [np.asarray(row, np.int64) for row in tokens]
     return Rows(ids, _zeros(ids), int(tokenizer.pad_token_id or 0), str(texts))
+
+
+def _tokenizer(folder: Path, what: str) -> Any:
+    """Load the tokenizer that lies beside a model or an IR."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(
+            f"{folder}: {what} needs a tokenizer, and none can be loaded here: {error}"
+        ) from error
 
 
 def random(folder: Path, length: int, seed: int) -> Rows:

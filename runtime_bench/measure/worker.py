@@ -132,8 +132,13 @@ def _peak_rss_mb() -> float:
 
 
 def _serve(connection: Connection, backend: Backend) -> None:
-    """Answer the parent's calls until it goes."""
+    """Answer the parent's calls until it goes, which a kill lets it do without a word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(BrokenPipeError, ConnectionResetError):
+        _answer_calls(connection, backend)
+
+
+def _answer_calls(connection: Connection, backend: Backend) -> None:
     try:
         inside = Inside(backend)
     except Exception as error:

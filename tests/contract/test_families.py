@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from jpqd.core import room
 from jpqd.core.errors import UserError
 from jpqd.model import families, loading, shrink
 from jpqd.model.student import layers_of, shorten
@@ -54,6 +55,15 @@ def pruned(family: str, quantized: bool) -> tuple[PreTrainedModel, Any]:
             gate.zero_()
             gate[0, list(kept)] = 1
     return model, structure
+
+
+def test_the_room_for_tokens_is_known_without_the_model(
+    family: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = small.model(family)
+    tokenizer.model_max_length = 10_000
+    assert room.tokens(model.config.to_dict()) == families.longest(model, tokenizer)
+    tokenizer.model_max_length = 32
 
 
 def test_the_tiny_models_are_of_every_family() -> None:

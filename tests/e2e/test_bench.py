@@ -105,11 +105,11 @@ def test_the_open_loop_offers_a_share_of_the_capacity(ir: Path, tmp_path: Path) 
     assert "open loop" in found.stdout
 
 
-def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
-    """As a terminal sends it: to every process of the group."""
+def measuring(ir: Path, out: Path) -> subprocess.Popen[str]:
+    """A long benchmark that has begun to measure, and leads a group."""
     options = ("--length", "8", "--seconds", "600", "--blocks", "600", "--threads", "1")
     process = subprocess.Popen(
-        tiny.command("bench", ir, "--out", tmp_path / "out", *options),
+        tiny.command("bench", ir, "--out", out, *options),
         env=tiny.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
@@ -117,6 +117,20 @@ def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
     for line in process.stderr:
         if line.startswith("latency"):
             break
+    return process
+
+
+def test_workers_go_without_a_word_when_their_parent_is_killed(ir: Path, tmp_path: Path) -> None:
+    process = measuring(ir, tmp_path / "out")
+    time.sleep(3)  # into a block, so that a worker has an answer to send
+    process.kill()
+    assert "Traceback" not in process.communicate(timeout=60)[1]
+    assert nobody_left(process.pid)
+
+
+def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
+    """As a terminal sends it: to every process of the group."""
+    process = measuring(ir, tmp_path / "out")
     time.sleep(8)
     os.killpg(process.pid, signal.SIGINT)
     err = process.communicate(timeout=60)[1]
@@ -206,11 +220,14 @@ def test_gates_and_an_earlier_result(ir: Path, tmp_path: Path) -> None:
     first = bench(ir, *latency, "--gate", "speedup>=50", out=tmp_path / "old")
     said = refused(first, code=1)
     assert "speedup>=50: small_ir: " in said and "[" in said.split("small_ir: ")[-1]
-    path = tmp_path / "old" / "bench.json"
-    old = json.loads(path.read_text())
+    path = tmp_path / "edited.json"
+    old = json.loads((tmp_path / "old" / "bench.json").read_text())
     figures = old["measurements"][0]["arms"]["small_ir"]
     figures["speedup"] = {"value": 900.0, "low": 890.0, "high": 910.0, "needs": None}
     path.write_text(json.dumps(old))
+    (tmp_path / "old" / "bench.json").write_text(json.dumps(old))
+    edited = bench(ir, *latency, "--against", tmp_path / "old", out=tmp_path / "new")
+    assert "old is damaged: bench.json: " in refused(edited)
     again = (*latency, "--against", path)
     second = bench(ir, *again, out=tmp_path / "new")
     assert second.returncode == 0, second.stderr

@@ -1,10 +1,13 @@
 """Which arms are measured when nobody chooses."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from jpqd.core.errors import UserError
 from runtime_bench.job import arms
+from tests.helpers import made_run
 
 
 @pytest.mark.parametrize(("megabytes", "copied"), [(20, True), (200, False)])
@@ -20,3 +23,33 @@ def test_copies_of_a_large_ir_are_made_only_when_asked(
     usual = [arm.name for arm in arms.choose(found, ["default"], "ir")]
     assert ("ir:static" in usual) == copied
     assert "ir:static" in [arm.name for arm in arms.choose(found, ["ir:static"], "ir")]
+
+
+def test_an_ir_with_quantizers_has_no_arm_that_says_f32(tmp_path: Path) -> None:
+    names = {}
+    for quantized in (True, False):
+        folder = tmp_path / f"ir_{quantized}"
+        folder.mkdir()
+        (folder / "openvino_model.xml").write_text('<layer type="FakeQuantize"/>' * quantized)
+        found = arms.of_folders({"ir": folder}, "ir", arms.Setup("CPU", 2, mixed=True))
+        names[quantized] = [arm.name for arm in found]
+    assert names == {True: ["ir", "ir:static"], False: ["ir:f32", "ir", "ir:static"]}
+
+
+def test_a_folder_in_a_run_that_lost_its_manifest_is_not_measured(tmp_path: Path) -> None:
+    run = made_run.make(tmp_path / "runs" / "made")
+    (run / "jpqd_ir" / "manifest.json").unlink()
+    with pytest.raises(UserError, match=r"manifest\.json is missing"):
+        arms.of_folders({"jpqd_ir": run / "jpqd_ir"}, "jpqd_ir", arms.Setup("CPU", 2, mixed=True))
+
+
+@pytest.mark.parametrize(("family", "room"), [("bert", 512), ("mpnet", 510), ("roberta", 510)])
+def test_requests_longer_than_the_positions_are_refused(
+    tmp_path: Path, family: str, room: int
+) -> None:
+    config = {"model_type": family, "max_position_embeddings": 512, "pad_token_id": 1}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = arms.of_folders({"m": tmp_path}, "m", arms.Setup("CPU", 2, mixed=True))
+    arms.check_room(found, room)
+    with pytest.raises(UserError, match=f"takes {room} tokens"):
+        arms.check_room(found, room + 1)

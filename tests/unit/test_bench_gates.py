@@ -1,13 +1,14 @@
 """Gates say which arm failed by how much; slower is only what the intervals cannot explain."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from jpqd.core import bench_result
 from jpqd.core.bench_result import Bench
 from jpqd.core.errors import UserError
-from runtime_bench import gates
+from runtime_bench import ci, gates
 from tests.helpers import made_bench
 
 ARMS = {"teacher:f32": 10.0, "ptq_ir": 4.0, "jpqd_ir": 2.0}
@@ -18,8 +19,12 @@ def bench() -> Bench:
     return made_bench.bench(ARMS, {"teacher:f32": 0.90, "ptq_ir": 0.895, "jpqd_ir": 0.88})
 
 
-def failed(bench: Bench, *texts: str, slower: int = 0) -> list[str]:
-    return gates.failures(bench, [gates.parse(text) for text in texts], slower)
+def outcomes(bench: Bench, *texts: str, old: Bench | None = None) -> list[gates.Outcome]:
+    return gates.outcomes(bench, [gates.parse(text) for text in texts], old or bench)
+
+
+def failed(bench: Bench, *texts: str, old: Bench | None = None) -> list[str]:
+    return [str(found) for found in outcomes(bench, *texts, old=old) if not found.passed]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,49 @@ def test_accuracy_that_nobody_measured_passes_no_gate() -> None:
 
 
 def test_slower_counts_arms(bench: Bench) -> None:
-    assert failed(bench, "slower<=0", slower=2) == ["slower<=0: jpqd_ir: 2"]
+    much = made_bench.bench({**ARMS, "jpqd_ir": 2.4, "ptq_ir": 5.0})
+    assert failed(much, "slower<=0", old=bench) == ["slower<=0: 2 of 3 comparisons"]
+    assert failed(much, "slower<=2", old=bench) == []
+
+
+def test_a_gate_does_not_pass_where_nothing_was_compared(bench: Bench) -> None:
+    other = made_bench.bench({"another": 1.0})
+    (said,) = failed(other, "slower<=0", old=bench)
+    assert said == "slower<=0: nothing was compared: no arm and workload is in both"
+
+
+def test_a_gate_that_passes_says_by_how_much(bench: Bench) -> None:
+    (passed,) = outcomes(bench, "speedup>=4")
+    assert passed.passed and str(passed) == "speedup>=4: jpqd_ir: 5 [4.90, 5.10]"
+
+
+def test_junit_holds_a_case_for_each_gate(bench: Bench, tmp_path: Path) -> None:
+    ci.junit(outcomes(bench, "speedup>=4", "speedup>=6"), tmp_path / "gates.xml")
+    suite = ElementTree.parse(tmp_path / "gates.xml").getroot()
+    assert (suite.attrib["tests"], suite.attrib["failures"]) == ("2", "1")
+    held, failure = suite.findall("testcase")
+    assert held.attrib["name"] == "speedup>=4" and held.find("failure") is None
+    message = failure.find("failure")
+    assert message is not None and "jpqd_ir: 5 [4.90, 5.10]" in message.attrib["message"]
+
+
+def test_github_gets_an_annotation_and_a_summary(
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = outcomes(bench, "speedup>=4", "speedup>=6")
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    ci.annotate(found)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    ci.annotate(found)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["::error title=jpqd bench::speedup>=6: jpqd_ir: 5 [4.90, 5.10]"]
+    summary = (tmp_path / "summary.md").read_text()
+    assert "- passed: `speedup>=4" in summary and "- **failed**: `speedup>=6" in summary
 
 
 @pytest.mark.parametrize(
