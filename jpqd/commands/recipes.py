@@ -33,6 +33,10 @@ Override = Annotated[
 def run(
     recipe: RecipeFile,
     overrides: Override = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="The last stage to run; by default the recipe's last."),
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     offline: Offline = False,
@@ -50,7 +54,7 @@ def run(
         interrupts.install()
         loaded = recipes.load(recipe, tuple(overrides or ()))
         progress = Progress(quiet=not processes.is_main())
-        steps = runner.execute(loaded, runs, progress)
+        steps = runner.execute(loaded, runs, progress, until)
         sealed = [step.manifest for step in steps if step.manifest]
         if processes.is_main():
             folder = runs / loaded.name

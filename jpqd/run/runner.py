@@ -13,6 +13,7 @@ from jpqd.core.manifest import Manifest
 from jpqd.core.names import MANIFEST, RECIPE
 from jpqd.core.progress import Progress
 from jpqd.data import sources
+from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Context
 from jpqd.recipe.recipes import Recipe
 from jpqd.run.plan import Step, plan
@@ -21,11 +22,15 @@ _MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}
 """The modules of trackers whose module has another name."""
 
 
-def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
-    """Run a recipe to its end in `runs/<name>`; skip stages that are sealed and unchanged."""
+def execute(recipe: Recipe, runs: Path, progress: Progress, until: str | None = None) -> list[Step]:
+    """Run a recipe to its end in `runs/<name>`, or up to and including the stage `until`.
+
+    Skip stages that are sealed and unchanged.
+    """
     _check_trackers(recipe)
+    count = _stages_until(recipe, until)
     run = runs / recipe.name
-    if any(step.status != "sealed" for step in plan(recipe, run)):
+    if any(step.status != "sealed" for step in plan(recipe, run)[:count]):
         others = [source for stage in recipe.stages.values() for source in stage.sources()]
         sources.check_hub(recipe.model, recipe.task, others)
         _open_sealed_sources([recipe.model, *others])
@@ -37,8 +42,8 @@ def execute(recipe: Recipe, runs: Path, progress: Progress) -> list[Step]:
         processes.barrier()
         steps = plan(recipe, run)
         processes.barrier()
-        for index, step in enumerate(steps):
-            progress.say(f"[{index + 1}/{len(steps)}] {step.id}: {announce(step)}")
+        for index, step in enumerate(steps[:count]):
+            progress.say(f"[{index + 1}/{count}] {step.id}: {announce(step)}")
             if step.status != "sealed":
                 _run(step, recipe, steps, progress)
         return plan(recipe, run)
@@ -53,6 +58,16 @@ def _open_sealed_sources(given: list[object]) -> None:
             except UserError as error:
                 changed = f"If it was changed on purpose, use a copy without {MANIFEST}."
                 raise UserError(f"{error} {changed}") from None
+
+
+def _stages_until(recipe: Recipe, until: str | None) -> int:
+    """Count the stages to run."""
+    if until is None:
+        return len(recipe.stages)
+    if until not in recipe.stages:
+        raise UserError(f"--until {until}: no stage has this name; "
+                        f"{plugins.unknown(until, recipe.stages)}.")  # fmt: skip
+    return list(recipe.stages).index(until) + 1
 
 
 def announce(step: Step) -> str:

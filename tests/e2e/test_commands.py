@@ -310,3 +310,20 @@ def test_micro_batches_train_the_same_model(sealed: tuple[Path, Path], tmp_path:
         path = tmp_path / name / "tiny" / "teacher" / "predictions.safetensors"
         logits.append(safetensors.torch.load_file(path)["logits"])
     np.testing.assert_allclose(logits[0], logits[1], atol=2e-4)
+
+
+def test_a_run_until_a_stage_ends_there_and_goes_on_later(
+    sealed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    recipe, runs = sealed[0], tmp_path / "runs"
+    wrong = jpqd("run", recipe, "--runs", runs, *SHORT, "--until", "techer")
+    assert wrong.exit_code == 2
+    assert "--until techer: no stage has this name; did you mean 'teacher'?" in wrong.stderr
+    assert not runs.exists()
+    first = jpqd("run", recipe, "--runs", runs, *SHORT, "--until", "teacher", "--json")
+    assert first.exit_code == 0, first.stderr
+    assert [step["state"] for step in json.loads(first.stdout)] == ["sealed", "new"]
+    assert "[1/1] teacher: train" in first.stderr
+    rest = jpqd("run", recipe, "--runs", runs, *SHORT)
+    assert "[1/2] teacher: sealed already" in rest.stderr
+    assert (runs / "tiny" / "check" / "manifest.json").exists()
