@@ -27,6 +27,7 @@ app.command(epilog="Example: `jpqd ls` or `jpqd ls demo --json`")(runs.ls)
 app.command(epilog="Example: `jpqd verify demo`")(runs.verify)
 app.command(epilog="Example: `jpqd compare sst2_seed1 sst2_seed2 --baseline teacher`")(runs.compare)
 app.command(epilog="Example: `jpqd report` or `jpqd report demo --out pages`")(runs.report)
+app.command(epilog="Example: `jpqd rm demo` or `jpqd rm demo --stage ptq`")(runs.rm)
 app.command(epilog="Example: `jpqd export --ir` or `jpqd export --ir ptq --shape static:1,128`")(
     export_cli.export
 )

@@ -1,4 +1,4 @@
-"""Commands that take a run: `ls`, `verify`, `compare`, `report`."""
+"""Commands that take a run: `ls`, `verify`, `compare`, `report`, `rm`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +15,11 @@ from jpqd.core.console import (
     print_table,
     show,
 )
-from jpqd.core.errors import JpqdError
+from jpqd.core.errors import JpqdError, UserError
 
 if TYPE_CHECKING:
     from jpqd.run.finder import Run
+    from jpqd.run.removal import Removal
 
 
 def ls(
@@ -118,6 +119,56 @@ def report(
         show(as_json, {"run": str(run.folder), "files": [str(path) for path in written]}, None)
         for path in () if as_json else written:
             typer.echo(path)
+
+
+def rm(
+    name: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run.", show_default=False)
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only this stage.")] = None,
+    work: Annotated[bool, typer.Option("--work", help="Only checkpoints.")] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Instead of a run: the tokenized data of all runs.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Remove a run, one of its stages, checkpoints, or the cache. Says first what is freed."""
+    with errors(debug, as_json):
+        from jpqd.run import removal
+
+        chosen = _chosen(runs, name, stage, work, cache)
+        folders = [str(folder) for folder in chosen.folders]
+        freed = f"{', '.join(folders) or 'nothing'}: {chosen.bytes / 1e6:.1f} MB"
+        if folders and not yes:
+            _ask(freed)
+        removal.remove(chosen)
+        show(as_json, {"removed": folders, "bytes": chosen.bytes}, None)
+        if not as_json:
+            typer.echo(f"removed {freed}")
+
+
+def _chosen(runs: Path, name: str | None, stage: str | None, work: bool, cache: bool) -> "Removal":
+    from jpqd.run import removal
+
+    if cache and not (name or stage or work):
+        return removal.of_cache(runs)
+    if cache or name is None:
+        raise UserError("give either a run to remove, or --cache.")
+    if work:
+        return removal.of_work(runs, name, stage)
+    return removal.of_stage(runs, name, stage) if stage else removal.of_run(runs, name)
+
+
+def _ask(freed: str) -> None:
+    try:
+        agreed = typer.confirm(f"{freed}. Remove?", err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise UserError("nothing was removed. Answer y, or add --yes.")
 
 
 def _listed(entry: "Run") -> dict[str, Any]:

@@ -31,6 +31,15 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def hold_all(run: Path) -> Iterator[None]:
+    """Lock a run folder, and every folder in it that another command may be writing."""
+    with ExitStack() as held:
+        for path in (run / ".lock", *run.glob(".?*.lock")):
+            held.enter_context(_held(path, run))
+        yield
+
+
+@contextmanager
 def sealing(final: Path, remedy: str = "") -> Iterator[Path]:
     """Yield an empty folder beside `final`; whoever fills it renames it to `final`.
 

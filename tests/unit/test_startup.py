@@ -25,6 +25,7 @@ COMMANDS = {
     "version": ["--version"],
     "validate": ["validate", *RECIPES],
     "ls": ["ls", "--runs", "no-such-folder"],
+    "rm": ["rm", "--cache", "--runs", "no-such-folder"],
 }
 SCRIPT = """
 import json, sys
