@@ -146,9 +146,10 @@ def scores(rows: Rows, parity: Parity) -> dict[str, Any]:
 
 
 def compiled(path: Path) -> ov.CompiledModel:
-    """Compile an IR for the CPU, in f32 where it is not quantized."""
+    """Compile an IR for the CPU, in f32 where it is not quantized, with PyTorch's threads."""
     try:
-        return ov.Core().compile_model(path, "CPU", F32)
+        how = {**F32, "INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
+        return ov.Core().compile_model(path, "CPU", how)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise RunError(f"{path} does not run on the CPU: {reason}") from error

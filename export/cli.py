@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from jpqd.core.console import DEFAULT_RUNS, Debug, Json, Offline, Runs, errors, prepare, show
+from jpqd.core.console import (
+    DEFAULT_RUNS,
+    Debug,
+    Json,
+    Offline,
+    Runs,
+    Threads,
+    errors,
+    prepare,
+    show,
+)
 
 
 def export(
@@ -42,6 +52,7 @@ def export(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Compare with the PyTorch model.")
     ] = True,
+    threads: Threads = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     offline: Offline = False,
@@ -50,14 +61,16 @@ def export(
     """Export a trained stage to OpenVINO IR, checked row by row against the PyTorch model."""
     with errors(debug, as_json):
         from export import command, origin
+        from jpqd.core import cpus
         from jpqd.core.progress import Progress
         from jpqd.report import terminal
 
         prepare(offline)
+        progress = Progress()
+        cpus.use(threads, progress)
         chosen = origin.find(runs, name, run)
         spec = command.spec(chosen, shape=shape, precision=precision, layout=layout,
                              fuse_tokenizer=fuse_tokenizer, check=check)  # fmt: skip
-        progress = Progress()
         sealed, place = command.export(chosen, spec, out, force, progress)
         show(as_json, {"folder": str(place), **sealed.model_dump(mode="json")},
              terminal.stage_table(str(place), [sealed]))  # fmt: skip

@@ -11,6 +11,7 @@ from jpqd.core.console import (
     Json,
     Offline,
     Runs,
+    Threads,
     errors,
     prepare,
     print_table,
@@ -37,6 +38,7 @@ def run(
         str | None,
         typer.Option(metavar="STAGE", help="The last stage to run; by default the recipe's last."),
     ] = None,
+    threads: Threads = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     offline: Offline = False,
@@ -44,7 +46,7 @@ def run(
 ) -> None:
     """Run a recipe to its end. Run it again to continue; finished stages are not repeated."""
     with errors(debug, as_json):
-        from jpqd.core import interrupts, processes
+        from jpqd.core import cpus, interrupts, processes
         from jpqd.core.progress import Progress
         from jpqd.recipe import recipes
         from jpqd.report import bench_tables, terminal
@@ -54,6 +56,7 @@ def run(
         interrupts.install()
         loaded = recipes.load(recipe, tuple(overrides or ()))
         progress = Progress(quiet=not processes.is_main())
+        cpus.use(threads or loaded.threads, progress)
         steps = runner.execute(loaded, runs, progress, until)
         sealed = [step.manifest for step in steps if step.manifest]
         if processes.is_main():

@@ -17,6 +17,10 @@ Runs = Annotated[Path, typer.Option("--runs", help="The folder of all runs.", en
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask a hub; use what is cached.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, max=1024, help="Threads that compute; by default one for each usable CPU."),
+]
 RunName = Annotated[str | None, typer.Argument(help="A run; the newest one when not given.")]
 
 DEFAULT_RUNS = Path("runs")

@@ -13,7 +13,7 @@ from jpqd.core.errors import Problem, RecipeError
 from jpqd.recipe import plugins, yamlfile
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.explain import explain, short_text
-from jpqd.recipe.schema import Name, Positive, Seed, Spec, StageId, mistake
+from jpqd.recipe.schema import Name, Positive, Seed, Spec, StageId, Threads, mistake
 from jpqd.recipe.task import KINDS, ModelSource, NewModel, Task, build
 from jpqd.recipe.yamlfile import Document, KeyPath, dotted
 
@@ -58,6 +58,8 @@ class Recipe(Spec):
     """Trackers that `transformers` knows, such as tensorboard."""
     checkpoint_minutes: Positive = 5.0
     """The most work, in minutes, that a kill may lose. It never changes a result."""
+    threads: Threads | None = None
+    """Threads that compute; by default one for each CPU that the process may use."""
     stages: Annotated[dict[StageId, AnyStage], BeforeValidator(_some_stages)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from jpqd.core import cpus
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
 from jpqd.run import finder
@@ -12,7 +13,7 @@ from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.job import arms, rows
 from runtime_bench.job.sources import Source
 from runtime_bench.job.workload import Rows
-from runtime_bench.machine import devices, host
+from runtime_bench.machine import devices
 from runtime_bench.options import Settings
 
 
@@ -30,7 +31,7 @@ class Job:
 
 def chosen(settings: Settings, source: Source) -> list[arms.Arm]:
     """Return the chosen arms, the baseline first."""
-    threads = settings.threads or host.threads()
+    threads = settings.threads or cpus.usable()
     first = (
         source.baseline if source.baseline in source.folders else source.baseline.partition(":")[0]
     )
@@ -57,7 +58,7 @@ def job(
     task = finder.task_of(source.run) if source.run else None
     return Job(
         settings=settings,
-        threads=settings.threads or host.threads(),
+        threads=settings.threads or cpus.usable(),
         arms=wanted,
         rows=_rows(settings, source, wanted, texts, cache, progress),
         split=task.report_on if task else None,

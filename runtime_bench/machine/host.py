@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from jpqd.core import environment
+from jpqd.core import cpus, environment
 from jpqd.core.bench_result import Host, Load
 
 ROOT = Path("/")
@@ -33,7 +33,7 @@ def describe(before: Load) -> Host:
         flags=[flag for flag in _FLAGS if flag in flags],
         cores=os.cpu_count() or 1,
         affinity=sorted(os.sched_getaffinity(0)),
-        cgroup_cpus=cgroup_cpus(),
+        cgroup_cpus=cpus.cgroup_limit(),
         governor=_text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
         memory_gb=_memory_gb(),
         before=before,
@@ -49,24 +49,6 @@ def load() -> Load:
         psi_avg10=float(waiting[0].split("avg10=")[1].split()[0]) if waiting else None,
         steal_seconds=_steal(),
     )
-
-
-def threads() -> int:
-    """Return the threads that this process may use; OpenVINO ignores a control group's limit."""
-    allowed = len(os.sched_getaffinity(0))
-    limit = cgroup_cpus()
-    return allowed if limit is None else max(1, min(allowed, int(limit)))
-
-
-def cgroup_cpus() -> float | None:
-    """Return the limit of control groups, version 2 or 1; None without a limit."""
-    words = _text("sys/fs/cgroup/cpu.max").split() or [
-        _text("sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
-        _text("sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-    ]
-    if not all(words) or words[0] in ("max", "-1"):
-        return None
-    return int(words[0]) / int(words[1])
 
 
 def computes_bf16() -> bool:

@@ -26,7 +26,7 @@ import numpy as np
 import openvino as ov
 import typer
 
-from jpqd.core import interrupts
+from jpqd.core import cpus, interrupts
 from jpqd.core.bench_result import Estimate
 from runtime_bench.backends.openvino_ir import IrSession, OpenvinoIr
 from runtime_bench.job import rows, workload
@@ -67,7 +67,7 @@ def main() -> None:
 
 def app(given: argparse.Namespace) -> None:
     """On a copy with that shape alone, which is what benchmark_app would make of it."""
-    length, threads = given.length or 128, host.threads()
+    length, threads = given.length or 128, cpus.usable()
     with tempfile.TemporaryDirectory() as made:
         _compare(_static(given.folder, length, Path(made) / "static_ir"), length, threads, given)
 
@@ -145,7 +145,7 @@ def _trial(
     folder: Path, kind: type[OpenvinoIr], requests: list[Any], seconds: int, seed: int
 ) -> Estimate:
     """Two new processes each time: where their memory lies is part of what may mislead."""
-    made = {"path": str(folder), "threads": host.threads()}
+    made = {"path": str(folder), "threads": cpus.usable()}
     workers = {
         "base": Worker("base", OpenvinoIr.model_validate(made)),
         "arm": Worker("arm", kind.model_validate(made)),

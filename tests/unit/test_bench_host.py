@@ -19,29 +19,6 @@ def put(root: Path, path: str, text: str) -> None:
     (root / path).write_text(text)
 
 
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, None),
-        ({"cpu.max": "max 100000"}, None),
-        ({"cpu.max": "150000 100000"}, 1.5),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2.0),
-    ],
-)
-def test_the_control_groups_limit(
-    root: Path, files: dict[str, str], expected: float | None
-) -> None:
-    for name, text in files.items():
-        put(root, f"sys/fs/cgroup/{name}", text)
-    assert host.cgroup_cpus() == expected
-
-
-def test_threads_keep_to_the_control_groups_limit(root: Path) -> None:
-    put(root, "sys/fs/cgroup/cpu.max", "100000 100000")
-    assert host.threads() == 1
-
-
 def test_energy_is_the_sum_of_the_packages_or_unknown(root: Path) -> None:
     assert host.joules() is None
     put(root, "sys/class/powercap/intel-rapl:0/energy_uj", "2500000\n")
