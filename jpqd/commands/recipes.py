@@ -14,12 +14,13 @@ from jpqd.core.console import (
     Threads,
     errors,
     prepare,
-    print_table,
     show,
 )
-from jpqd.core.errors import RecipeError
+from jpqd.core.errors import Problem, RecipeError
 
 if TYPE_CHECKING:
+    from jpqd.core.progress import Progress
+    from jpqd.recipe.recipes import Recipe
     from jpqd.run.plan import Step
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
@@ -46,6 +47,8 @@ def run(
 ) -> None:
     """Run a recipe to its end. Run it again to continue; finished stages are not repeated."""
     with errors(debug, as_json):
+        from rich.console import Group
+
         from jpqd.core import cpus, interrupts, processes
         from jpqd.core.progress import Progress
         from jpqd.recipe import recipes
@@ -57,15 +60,27 @@ def run(
         loaded = recipes.load(recipe, tuple(overrides or ()))
         progress = Progress(quiet=not processes.is_main())
         cpus.use(threads or loaded.threads, progress)
-        steps = runner.execute(loaded, runs, progress, until)
-        sealed = [step.manifest for step in steps if step.manifest]
+        described, tables = [], []
+        for one in loaded.of_each_seed():
+            if loaded.seeds:
+                progress.say(f"{one.name}: seed {one.seed}")
+            steps = runner.execute(one, runs, progress, until)
+            described += _described(one, steps)
+            sealed = [step.manifest for step in steps if step.manifest]
+            tables.append(terminal.stage_table(str(runs / one.name), sealed))
+            tables += bench_tables.of_folders(step.folder for step in steps)
         if processes.is_main():
-            folder = runs / loaded.name
-            show(as_json, _described(steps), terminal.stage_table(str(folder), sealed))
-            for table in () if as_json else bench_tables.of_folders(s.folder for s in steps):
-                print_table(table)
-            progress.say(f"Stages with their weights and manifests lie in {folder}/<stage>/.")
-            progress.say(f"All of it on one page: jpqd report {folder}")
+            show(as_json, described, Group(*tables))
+            _say_where(loaded, runs, progress)
+
+
+def _say_where(recipe: "Recipe", runs: Path, progress: "Progress") -> None:
+    folders = runs / (f"{recipe.name}_seed*" if recipe.seeds else recipe.name)
+    progress.say(f"Stages with their weights and manifests lie in {folders}/<stage>/.")
+    if recipe.seeds:
+        progress.say(f"The stages over all seeds: jpqd compare {recipe.name}")
+    for one in recipe.of_each_seed():
+        progress.say(f"All of it on one page: jpqd report {runs / one.name}")
 
 
 def plan(
@@ -77,13 +92,18 @@ def plan(
 ) -> None:
     """Show what would run and why, what is sealed already, and what each stage needs."""
     with errors(debug, as_json):
+        from rich.console import Group
+
         from jpqd.recipe import recipes
         from jpqd.report import terminal
         from jpqd.run import plan as plans
 
-        loaded = recipes.load(recipe, tuple(overrides or ()))
-        steps = plans.plan(loaded, runs / loaded.name)
-        show(as_json, _described(steps), terminal.plan_table(str(runs / loaded.name), steps))
+        described, tables = [], []
+        for one in recipes.load(recipe, tuple(overrides or ())).of_each_seed():
+            steps = plans.plan(one, runs / one.name)
+            described += _described(one, steps)
+            tables.append(terminal.plan_table(str(runs / one.name), steps))
+        show(as_json, described, Group(*tables))
 
 
 def validate(
@@ -96,22 +116,30 @@ def validate(
     with errors(debug, as_json):
         from jpqd.recipe.recipes import load
 
-        problems = []
+        problems: list[Problem] = []
+        valid: list[dict[str, Any]] = []
         for path in recipes:
             try:
-                load(path, tuple(overrides or ()))
+                found = load(path, tuple(overrides or ()))
+                names = [one.name for one in found.of_each_seed()]
+                valid.append({"recipe": str(path), "valid": True, "runs": names})
             except RecipeError as error:
                 problems += error.problems
         if problems:
             raise RecipeError(problems)
-        show(as_json, [{"recipe": str(path), "valid": True} for path in recipes], None)
+        show(as_json, valid, None)
         if not as_json:
+            for entry in valid:
+                if len(entry["runs"]) > 1:
+                    typer.echo(f"{entry['recipe']}: the runs {', '.join(entry['runs'])}")
             typer.echo(f"{len(recipes)} valid")
 
 
-def _described(steps: "list[Step]") -> list[dict[str, Any]]:
+def _described(recipe: "Recipe", steps: "list[Step]") -> list[dict[str, Any]]:
     return [
         {
+            "run": recipe.name,
+            "seed": recipe.seed,
             "stage": step.id,
             "use": step.stage.use,
             "state": step.status,

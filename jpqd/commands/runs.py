@@ -70,7 +70,8 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="[RUN]...",
-            help="Runs or their folders, whose seeds are pooled; the newest one when not given.",
+            help="Runs or their folders, whose seeds are pooled, or a recipe with `seeds`; "
+            "the newest one when not given.",
         ),
     ] = None,
     baseline: Annotated[

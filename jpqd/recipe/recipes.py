@@ -7,7 +7,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PlainValidator, SerializeAsAny, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationError,
+)
 
 from jpqd.core.errors import Problem, RecipeError
 from jpqd.recipe import plugins, yamlfile
@@ -30,6 +37,12 @@ def _stage(value: Any) -> Stage:
     return plugins.build(value, STAGES, Stage)
 
 
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) != len(seeds):
+        raise mistake("a seed is listed twice", "List each seed once.")
+    return seeds
+
+
 def _some_stages(value: Any) -> Any:
     if isinstance(value, dict) and not value:
         raise mistake(
@@ -40,6 +53,7 @@ def _some_stages(value: Any) -> Any:
 
 AnyTask = Annotated[SerializeAsAny[Task], PlainValidator(build)]
 AnyStage = Annotated[SerializeAsAny[Stage], PlainValidator(_stage)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_different)]
 Trackers = Annotated[
     tuple[Tracker, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
 ]
@@ -54,6 +68,8 @@ class Recipe(Spec):
     """A folder, a hub id, or `{new: bert, ...}` for random weights."""
     task: AnyTask
     seed: Seed = 42
+    seeds: Seeds | None = None
+    """Instead of `seed`: a run for each of these, called `<name>_seed<seed>`."""
     report_to: Trackers = ()
     """Trackers that `transformers` knows, such as tensorboard."""
     checkpoint_minutes: Positive = 5.0
@@ -61,6 +77,13 @@ class Recipe(Spec):
     threads: Threads | None = None
     """Threads that compute; by default one for each CPU that the process may use."""
     stages: Annotated[dict[StageId, AnyStage], BeforeValidator(_some_stages)]
+
+    def of_each_seed(self) -> list["Recipe"]:
+        """Return the recipe of every run: this one, or one for each of its seeds."""
+        return [
+            self.model_copy(update={"name": f"{self.name}_seed{seed}", "seed": seed, "seeds": None})
+            for seed in self.seeds or ()
+        ] or [self]
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -136,7 +159,7 @@ def _record_source(source: str, path: KeyPath, document: Document) -> None:
 def _check(document: Document) -> Recipe:
     problems = list(document.problems)
     unreadable = {problem.path for problem in problems}
-    problems += _order_problems(document)
+    problems += [*_order_problems(document), *_seed_problems(document)]
     try:
         recipe = Recipe.model_validate(document.value)
     except ValidationError as error:
@@ -170,6 +193,12 @@ def _keys(task: Any) -> type[Spec]:
         keys: type[Spec] = getattr(plugins.load(task["use"], KINDS, object), "keys")  # noqa: B009
         return keys
     return Task
+
+
+def _seed_problems(document: Document) -> Iterator[Problem]:
+    if document.value.get("seeds") is not None and "seed" in document.value:
+        remedy = "Keep one of them; --set seeds=[7] runs one seed of a recipe with several."
+        yield document.problem(("seed",), "is given beside `seeds`", remedy)
 
 
 def _order_problems(document: Document) -> Iterator[Problem]:

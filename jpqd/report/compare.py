@@ -1,5 +1,6 @@
 """The comparison of stages with a baseline on the same rows, from sealed predictions."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,27 @@ class _Stage:
 
 def find(root: Path, names: list[str]) -> list[Run]:
     """Find runs by their names below `root`, or by their folders; the newest without names."""
-    runs = [finder.find(root, name) for name in names] or [finder.find(root)]
+    runs = [run for name in names for run in _named(root, name)] or [finder.find(root)]
     folders = [run.folder.resolve() for run in runs]
     if again := {str(folder) for folder in folders if folders.count(folder) > 1}:
         raise UserError(
             f"a run was given more than once: {', '.join(sorted(again))}. Name each run once."
         )
     return runs
+
+
+def _named(root: Path, name: str) -> list[Run]:
+    """Return the run of this name, or every run of a recipe with several seeds."""
+    if not finder.is_run(Path(name)) and not finder.is_run(root / name):
+        ours = re.compile(re.escape(name) + r"_seed(\d+)")
+        seeds = {
+            int(match[1]): run
+            for run in finder.runs(root)
+            if (match := ours.fullmatch(run.folder.name))
+        }
+        if seeds:
+            return [seeds[seed] for seed in sorted(seeds)]
+    return [finder.find(root, name)]
 
 
 def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> Comparison:
