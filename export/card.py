@@ -140,10 +140,11 @@ def _what(model: dict[str, Any]) -> str:
 
 def _figures(split: str, figures: dict[str, Any]) -> str:
     numbers, before = _numbers(figures), _numbers(figures["pytorch"])
-    lines = ["| | this IR | the PyTorch model |", "|---|---:|---:|"]
+    rows = figures["pytorch"]["n"]
+    some = "" if rows == figures["n"] else f" on {rows} of these rows"
+    lines = [f"| | this IR | the PyTorch model{some} |", "|---|---:|---:|"]
     lines += [f"| {name} | {value:.4f} | {before[name]:.4f} |" for name, value in numbers.items()]
-    of = "" if figures["of"] == figures["n"] else f", a seeded sample of {figures['of']}"
-    return f"On {_plain(split)}, n = {figures['n']}{of}:\n\n" + "\n".join(lines)
+    return f"On {_plain(split)}, n = {figures['n']}:\n\n" + "\n".join(lines)
 
 
 def _sizes(metrics: dict[str, Any]) -> str:

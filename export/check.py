@@ -137,12 +137,11 @@ def on_texts(model: ov.CompiledModel, rows: Rows) -> Ask:
     return predict
 
 
-def scores(rows: Rows, parity: Parity) -> dict[str, Any]:
-    """Return the figures of the IR and of PyTorch under the split's name, where labels exist."""
+def scores(rows: Rows, actual: Predictions, expected: Predictions) -> dict[str, Any]:
+    """Return the figures of the IR, and of PyTorch on the rows that were compared, by split."""
     if not rows.labelled:
         return {}
-    actual, expected = (rows.kind.score(side) for side in (parity.actual, parity.expected))
-    return {rows.split: {**actual, "of": rows.of, "pytorch": expected}}
+    return {rows.split: {**rows.kind.score(actual), "pytorch": rows.kind.score(expected)}}
 
 
 def compiled(path: Path) -> ov.CompiledModel:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import openvino as ov
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from export import card, check, convert, names, rows, shapes
@@ -21,9 +22,10 @@ from jpqd import tasks
 from jpqd.core import files
 from jpqd.core.errors import RunError, UserError
 from jpqd.core.manifest import ModelFacts
-from jpqd.core.names import STRUCTURE
+from jpqd.core.names import PREDICTIONS, STRUCTURE
 from jpqd.core.progress import Progress
 from jpqd.model import families, loading, size
+from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
 
@@ -182,33 +184,52 @@ def _checked(export: _Export) -> dict[str, Any]:
     if not export.spec.check:
         export.progress.warn("the IR was not compared with the PyTorch model")
         return {"check": None}
-    compared = _rows(export)
+    every = _rows(export)
+    compared = every.sample()
     exact = not export.quantized and export.spec.precision == "f32"
     asked = check.EXACT if exact else check.ROUNDED
     ask = check.pytorch(export.network, compared, export.shape)
     expected = check.answers(ask, compared, export.shape)
     facts: dict[str, Any] = {}
-    measured: dict[str, Any] = {}
-    for path in sorted(export.place.glob("*.xml")):
-        if path.name != names.TOKENIZER:
-            parity, products = _compared(export, path, compared, expected, asked)
-            facts[path.name] = {**parity.facts(), "matmuls": products}
-            measured = check.scores(compared, parity)
-    return {"check": facts, **measured}
+    paths = [p for p in sorted(export.place.glob("*.xml")) if p.name != names.TOKENIZER]
+    for path in paths:
+        compiled = check.compiled(path)
+        parity, products = _compared(export, path, compiled, compared, expected, asked)
+        facts[path.name] = {**parity.facts(), "matmuls": products}
+    answers = parity.actual
+    if compared is not every:
+        export.progress.say(f"    {path.name}: answers all {len(every.tokens)} rows")
+        answers = check.answers(_ask(export, path, compiled, every), every, export.shape)
+    _keep(export, every, answers)
+    return {"check": facts, **check.scores(every, answers, expected)}
+
+
+def _keep(export: _Export, rows: Rows, answers: Predictions) -> None:
+    """Keep answers to the same rows as the model's, which `jpqd compare` sets side by side."""
+    task = export.origin.task
+    whole = task and export.shape.cut(task.max_length) == task.max_length
+    if rows.labelled and (whole or rows.kind.one_answer):
+        predictions.save(export.out / PREDICTIONS, answers, rows.kind.facts())
+
+
+def _ask(export: _Export, path: Path, compiled: ov.CompiledModel, rows: Rows) -> check.Ask:
+    if path.name == names.FUSED:
+        return check.on_texts(compiled, rows)
+    return check.on_tokens(compiled, rows, export.shape)
 
 
 def _compared(
-    export: _Export, path: Path, rows: Rows, expected: Predictions, asked: float
+    export: _Export,
+    path: Path,
+    compiled: ov.CompiledModel,
+    rows: Rows,
+    expected: Predictions,
+    asked: float,
 ) -> tuple[Parity, dict[str, int]]:
-    compiled = check.compiled(path)
     products = check.matmuls(compiled)
     if export.quantized and not any("8" in precision for precision in products):
         raise RunError(f"{path.name}: the stage is INT8, but its IR multiplies in {products}.")
-    if path.name == names.FUSED:
-        ask = check.on_texts(compiled, rows)
-    else:
-        ask = check.on_tokens(compiled, rows, export.shape)
-    answers = check.answers(ask, rows, export.shape)
+    answers = check.answers(_ask(export, path, compiled, rows), rows, export.shape)
     parity = Parity(expected, answers, asked, export.kind)
     parity.require_same(rows, path.name)
     export.progress.say(f"    {path.name}: {parity.summary()}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
 
 SMALL, SAMPLE, RANDOM = 1_000, 512, 400
-"""All rows of a split up to SMALL are used, else SAMPLE of them; without data, RANDOM rows."""
+"""An IR is held against its model on all rows of a split up to SMALL, else on SAMPLE of them;
+without data, on RANDOM rows.
+"""
 LONGEST = 128
 """The most tokens of a random text."""
 SIZES = (1, 8, 3, 32)
@@ -38,10 +40,22 @@ class Rows:
     labelled: bool = False
     """True where the labels are real."""
     split: str = "random tokens"
-    of: int = RANDOM
-    """The number of rows of the split, of which these may be a sample."""
     numbers: tuple[int, ...] = tuple(range(RANDOM))
     """The places of these rows in the data, counted from 0."""
+
+    def sample(self) -> Rows:
+        """Return a seeded sample of a large split, and a small one as it is."""
+        if len(self.tokens) <= SMALL:
+            return self
+        drawn = np.random.default_rng(0).choice(len(self.tokens), SAMPLE, replace=False)
+        chosen = np.sort(drawn).tolist()
+        return replace(
+            self,
+            texts=[[column[row] for row in chosen] for column in self.texts],
+            tokens=[self.tokens[row] for row in chosen],
+            labels=[self.labels[row] for row in chosen],
+            numbers=tuple(self.numbers[row] for row in chosen),
+        )
 
     def requests(self, shape: Shape) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows of each request, and the same rows repeated up to a static batch."""
@@ -63,25 +77,19 @@ class Rows:
 def of_task(
     origin: Origin, task: Task, tokenizer: PreTrainedTokenizerBase, shape: Shape, progress: Progress
 ) -> Rows:
-    """Take rows of the reported split, cut to the length that the IR takes."""
-    longest = min(task.max_length, shape.length or shape.most or task.max_length)
-    short = task.model_copy(update={"max_length": longest})
+    """Take the rows of the reported split, cut to the length that the IR takes."""
+    short = task.model_copy(update={"max_length": shape.cut(task.max_length)})
     data = splits.prepare(short, tokenizer, origin.cache, progress)
     split = data.split(task.report_on)
-    chosen = np.arange(len(split))
-    if len(split) > SMALL:
-        chosen = np.sort(np.random.default_rng(0).choice(len(split), SAMPLE, replace=False))
-    part = split.select(chosen)
-    numbers = tuple(int(number) for number in splits.column(part, "row"))
+    numbers = tuple(int(number) for number in splits.column(split, "row"))
     return Rows(
         texts=_texts(origin, task, data.kind, numbers),
-        tokens=part.remove_columns(["labels", "length", "row"]).to_list(),
+        tokens=split.remove_columns(["labels", "length", "row"]).to_list(),
         tokenizer=tokenizer,
         kind=data.kind,
-        labels=part["labels"][:],
+        labels=split["labels"][:],
         labelled=True,
         split=tables.canonical(task.report_on),
-        of=len(split),
         numbers=numbers,
     )
 

@@ -20,6 +20,10 @@ class Shape:
     most: int | None = None
     """The largest number of tokens, where it may vary."""
 
+    def cut(self, length: int) -> int:
+        """Return the length of texts that have up to `length` tokens."""
+        return min(length, self.length or self.most or length)
+
 
 def parse(text: str, longest: int) -> Shape:
     """Parse a shape; `bounded` without a number is bounded by `longest`."""

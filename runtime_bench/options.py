@@ -34,7 +34,7 @@ class Settings(Spec):
     threads: Count | None = None
     """The threads of every arm; by default all that this process may use."""
     accuracy: bool = False
-    """Measure the accuracy of every arm, instead of taking the stages' figures."""
+    """Measure the accuracy of every arm, instead of taking stages' figures where they hold."""
     seed: Seed = 0
 
     def measures_accuracy(self) -> bool:

@@ -1,5 +1,6 @@
 """An arm's accuracy: from the stage that measured it, or from its answers to every row."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,16 @@ from runtime_bench.job.arms import Arm
 from runtime_bench.job.workload import Truth
 
 
-def of_manifest(arm: Arm, split: str | None) -> Accuracy | None:
-    """Return the accuracy on the task's reported split, or on any split the stage measured."""
+def of_manifest(arm: Arm, split: str | None, precisions: Iterable[str]) -> Accuracy | None:
+    """Return the accuracy on the task's reported split, or on any split the stage measured.
+
+    The figures of an IR hold for an arm that multiplies in the precisions of the IR's check: a
+    device may prefer bf16, and answers otherwise then.
+    """
     if arm.manifest is None:
+        return None
+    checked = [set(facts["matmuls"]) for facts in arm.manifest.checks.values()]
+    if checked and set(precisions) not in checked:
         return None
     measured = arm.manifest.splits
     for name in sorted(measured, key=lambda name: name != split):

@@ -32,7 +32,7 @@ class Arm:
     usual: bool = True
     """True where it is measured by default."""
     manifest: Manifest | None = None
-    """The stage's manifest, where its figures hold for a model that runs this way."""
+    """The stage's manifest, where its figures may hold for a model that runs this way."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _ir(
     default = OpenvinoIr(path=path, threads=threads, device=device)
     f32 = default.model_copy(update={"precision": "f32"})
     if not _has_quantizers(folder):
-        yield Arm(f"{name}:f32", name, f32, usual=dense)
+        yield Arm(f"{name}:f32", name, f32, usual=dense, manifest=manifest)
     yield Arm(name, name, default, manifest=manifest)
     static = OpenvinoStatic(path=path, threads=threads, device=device)
     small = _weights_bytes(folder) < _COPIED

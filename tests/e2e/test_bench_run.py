@@ -86,14 +86,26 @@ def test_the_result_is_sealed_in_the_run(trained: Path, measured: bench_result.B
 
 
 def test_accuracy_comes_from_the_manifests_otherwise(trained: Path, tmp_path: Path) -> None:
-    run = trained / "runs" / "tiny"
+    """Where the arm computes as it was checked; another arm is measured, if that is quick."""
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    run = tmp_path / "runs" / "tiny"
+    shutil.copytree(run / "small_ir", run / "other_ir")
+    path = run / "other_ir" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["metrics"]["check"] = {"openvino_model.xml": {"matmuls": {"f8": 1}}}
+    manifest["metrics"]["validation"]["accuracy"] = 0.123
+    path.write_text(json.dumps({**manifest, "stage": "other_ir"}))
     done = tiny.run(
-        "bench", run / "teacher", run / "small_ir", "--arms", "teacher:f32,small_ir", *QUICK,
+        "bench", run / "teacher", run / "small_ir", run / "other_ir",
+        "--arms", "teacher:f32,small_ir,other_ir", *QUICK,
         "--batch", "4", "--policy", "buckets", "--json", "--out", tmp_path / "out", timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [arm["accuracy"]["source"] for arm in found["arms"]] == ["manifest", "manifest"]
+    sources = {arm["name"]: arm["accuracy"]["source"] for arm in found["arms"]}
+    assert sources == {"teacher:f32": "manifest", "small_ir": "manifest", "other_ir": "measured"}
+    known = {arm["name"]: arm["accuracy"]["value"] for arm in found["arms"]}
+    assert known["other_ir"] == pytest.approx(known["small_ir"], abs=1 / 64)
     assert found["workloads"][0]["padding"] > 0
     assert found["run"] == str(run)
 

@@ -16,6 +16,7 @@ import openvino_tokenizers  # noqa: F401 - its operations, for an IR that takes 
 import pytest
 from safetensors.numpy import load_file
 
+from export import rows
 from export.names import FUSED, MODEL
 from jpqd.core import artifact
 from tests.helpers import tiny
@@ -59,6 +60,32 @@ def test_without_a_name_the_last_trained_stage_of_the_newest_run_is_exported(run
     )
     assert again.exit_code == 0, again.stderr
     assert str(ov.Core().read_model(folder / MODEL).input("input_ids").shape) == "[1,16]"
+
+
+def test_a_large_split_is_compared_on_a_sample_and_answered_whole(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "SMALL", 40)
+    monkeypatch.setattr(rows, "SAMPLE", 16)
+    done = jpqd("export", "--ir", "--runs", runs)
+    assert done.exit_code == 0, done.output
+    folder = runs / "tiny" / "jpqd_ir"
+    metrics = manifest(folder)["metrics"]
+    assert (metrics["check"][MODEL]["rows"], metrics["validation"]["pytorch"]["n"]) == (16, 16)
+    stage = manifest(runs / "tiny" / "jpqd")["metrics"]["validation"]
+    assert {**metrics["validation"], "pytorch": None} == {**stage, "pytorch": None}
+    assert (
+        "| | this IR | the PyTorch model on 16 of these rows |"
+        in (folder / "README.md").read_text()
+    )
+
+
+def test_an_ir_is_compared_on_the_rows_of_its_model(runs: Path) -> None:
+    assert jpqd("export", "--ir", "--runs", runs).exit_code == 0
+    found = json.loads(jpqd("compare", "tiny", "--runs", runs, "--json").stdout)
+    rows = {stage["stage"]: stage for stage in found["stages"]}
+    assert rows["jpqd_ir"]["n"] == 64
+    assert rows["jpqd_ir"]["difference"] == rows["jpqd"]["difference"]
 
 
 def test_the_card_says_what_was_measured_and_its_snippet_runs(exported: Path) -> None:
