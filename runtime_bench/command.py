@@ -96,6 +96,8 @@ def show(done: Done, progress: Progress, as_json: bool) -> None:
 
     if as_json:
         console.show(True, done.bench.model_dump(mode="json"), None)
+    for doubt in tables.doubts(done.bench):
+        progress.warn(doubt)
     for table in () if as_json else tables.tables(done.bench):
         console.print_table(table)
     for note in tables.notes(done.bench):
@@ -136,6 +138,8 @@ def as_stage(settings: Settings, needs: Sequence[str], ctx: Context) -> dict[str
             interrupts.pending(),
         )
     store.write(result, samples, ctx.out)
+    for doubt in tables.doubts(result):
+        ctx.progress.warn(doubt)
     for note in tables.notes(result):
         ctx.progress.say(f"    {note}")
     return store.summary(result)

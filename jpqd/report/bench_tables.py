@@ -68,20 +68,24 @@ def _open(title: str, bench: Bench, measurements: list[Measurement]) -> Table:
     return table
 
 
-def notes(bench: Bench) -> Iterator[str]:
-    """Yield notes that a reader of the table must know."""
+def doubts(bench: Bench) -> Iterator[str]:
+    """Yield the reasons not to trust the speeds; a reader needs them before the tables."""
     disturbed = sum(len(measurement.disturbed) for measurement in bench.measurements)
     if disturbed:
         yield (
             f"in {disturbed} of {sum(m.blocks for m in bench.measurements)} blocks other programs "
             "used the processors; measure again on a quiet machine"
         )
+    if not bench.complete:
+        yield "interrupted: the figures are of the blocks measured before that"
+
+
+def notes(bench: Bench) -> Iterator[str]:
+    """Yield notes that a reader of the tables must know."""
     for arm in bench.arms:
         if arm.energy_note:
             yield f"energy: {arm.energy_note}"
             break
-    if not bench.complete:
-        yield "interrupted: the figures are of the blocks measured before that"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -33,6 +33,11 @@ def ratio(estimate: Estimate | None) -> str:
     return f"{estimate.value:.2f}x{inside}"
 
 
+def ratio_in_words(estimate: Estimate) -> str:
+    inside = f" (95%: {estimate.low:.2f} to {estimate.high:.2f})" if estimate.low else ""
+    return f"{estimate.value:.2f} times{inside}"
+
+
 def score(metric: str, value: float | None, interval: object = None) -> str:
     """Write an accuracy in percent, and a correlation as it is."""
     if value is None:
@@ -55,9 +60,18 @@ def sentence(metric: str, value: float, interval: object = None) -> str:
 def difference(metric: str, interval: tuple[float, float, float] | None) -> str:
     if interval is None:
         return NONE
-    scale, places = scale_of(metric)
-    middle, low, high = (f"{value * scale:+.{places}f}" for value in interval)
+    middle, low, high = (signed(metric, value) for value in interval)
     return f"{middle} [{low}, {high}]"
+
+
+def signed(metric: str, value: float) -> str:
+    scale, places = scale_of(metric)
+    return f"{value * scale:+.{places}f}"
+
+
+def unit(metric: str) -> str:
+    """Name the unit of a difference in a sentence."""
+    return "points" if is_percent(metric) else f"of {metric}"
 
 
 def scale_of(metric: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from jpqd.core import artifact, bench_result
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
-from tests.helpers import irs, tiny
+from tests.helpers import irs, reseal, tiny
 
 TRAIN = "use: train, epochs: 1, batch_size: 16, learning_rate: 3.0e-3, precision: f32"
 RECIPE = tiny.RECIPE[: tiny.RECIPE.index("stages:")] + (
@@ -91,10 +92,13 @@ def test_accuracy_comes_from_the_manifests_otherwise(trained: Path, tmp_path: Pa
     run = tmp_path / "runs" / "tiny"
     shutil.copytree(run / "small_ir", run / "other_ir")
     path = run / "other_ir" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["metrics"]["check"] = {"openvino_model.xml": {"matmuls": {"f8": 1}}}
-    manifest["metrics"]["validation"]["accuracy"] = 0.123
-    path.write_text(json.dumps({**manifest, "stage": "other_ir"}))
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["stage"] = "other_ir"
+        manifest["metrics"]["check"] = {"openvino_model.xml": {"matmuls": {"f8": 1}}}
+        manifest["metrics"]["validation"]["accuracy"] = 0.123
+
+    reseal.edit(path, change)
     done = tiny.run(
         "bench", run / "teacher", run / "small_ir", run / "other_ir",
         "--arms", "teacher:f32,small_ir,other_ir", *QUICK,

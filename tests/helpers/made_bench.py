@@ -27,6 +27,9 @@ def bench(milliseconds: dict[str, float], accuracy: dict[str, float] | None = No
     base = next(iter(milliseconds))
     arms = {name: _figures(p50, milliseconds[base], name == base)
             for name, p50 in milliseconds.items()}  # fmt: skip
+    for name, p50 in milliseconds.items():
+        others = {other: estimate(time / p50) for other, time in milliseconds.items()}
+        arms[name].speedup_over = {k: v for k, v in others.items() if k != name}
     measured = Measurement(
         mode="latency", workload=WORKLOAD, blocks=30, requests_per_block=8, disturbed=[], arms=arms
     )
@@ -57,7 +60,7 @@ def _arm(name: str, accuracy: float | None) -> Arm:
         source="manifest",
     )  # fmt: skip
     return Arm(
-        name=name, stage=name, backend="OpenVINO", path=name, precision="int8", matmuls={},
+        name=name, stage=name, backend="OpenVINO", path=name, precision="int8", matmuls={"u8": 12},
         compiled={}, accuracy=found, bytes=5_000_000, parameters=None, peak_rss_mb=100.0,
         load_seconds=0.1, compile_cold_seconds=None, compile_cached_seconds=None,
         energy_joules=None, energy_note="not measurable here",

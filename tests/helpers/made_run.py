@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from jpqd.core import artifact, files, lock, seals
+from jpqd.core import artifact, bench_result, files, lock, seals
 from jpqd.core.bench_result import Bench
 from jpqd.core.manifest import Manifest
 from jpqd.core.names import BENCH
 from runtime_bench import store
-from tests.helpers import made_bench
+from tests.helpers import made_bench, reseal
 
 ROWS = 400
 DENSE, CUT = [[12, 1536], [12, 1536]], [[5, 384], [0, 64]]
@@ -33,6 +33,16 @@ def make(folder: Path, task: str = "reviews", bench: bool = True) -> Path:
     return folder
 
 
+def whole(folder: Path) -> None:
+    """Add the whole model in INT8, its IR, and the IR of the teacher."""
+    facts = _facts(1.0, DENSE, "INT8")
+    trained(folder, "ptq", wrong=44, facts=facts, needs=("teacher",))
+    exported(folder, "ptq_ir", "ptq", wrong=44, facts=facts)
+    exported(folder, "teacher_ir", "teacher", wrong=40, facts=_facts(1.0, DENSE, "FP32"))
+    stages = {name: {} for name in ("teacher", "ptq", "jpqd", "teacher_ir", "ptq_ir", "jpqd_ir")}
+    reseal.edit(folder / "recipe.json", lambda kept: kept.update(stages=stages))
+
+
 def _facts(share: float, layers: list[list[int]], precision: str) -> dict[str, Any]:
     return {"parameters": int(1e6 * share), "encoder_share": share, "layers": layers,
             "precision": precision}  # fmt: skip
@@ -47,15 +57,19 @@ def trained(
 ) -> None:
     """The first `wrong` rows are predicted wrongly."""
     partial = _partial(folder / name)
-    labels = np.arange(ROWS) % 2
-    right = np.arange(ROWS) >= wrong
-    logits = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
-    save_file({"logits": logits, "labels": labels}, partial / "predictions.safetensors")
+    _answers(partial, wrong)
     (partial / "model.safetensors").write_bytes(b"x" * 4_000_000)
     (partial / "history.json").write_text(json.dumps(_history()))
     train = {"steps": 40, "best_step": 40, "select_accuracy": 0.9125, "samples_per_second": 1.0}
     metrics = {"validation": _measured(wrong), "train": train, "model": facts}
     _seal(folder / name, "train", metrics, needs)
+
+
+def _answers(partial: Path, wrong: int) -> None:
+    labels = np.arange(ROWS) % 2
+    right = np.arange(ROWS) >= wrong
+    logits = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
+    save_file({"logits": logits, "labels": labels}, partial / "predictions.safetensors")
 
 
 def _history() -> list[dict[str, Any]]:
@@ -66,15 +80,18 @@ def _history() -> list[dict[str, Any]]:
     return [*steps, *chosen]
 
 
-def exported(folder: Path, name: str, stage: str, wrong: int) -> None:
+def exported(
+    folder: Path, name: str, stage: str, wrong: int, facts: dict[str, Any] | None = None
+) -> None:
     partial = _partial(folder / name)
+    _answers(partial, wrong)
     (partial / "openvino_model.bin").write_bytes(b"x" * 1_250_000)
     check = {"rows": ROWS, "same": 0.9975, "same_asked": 0.995, "largest_difference": 0.0044,
              "mean_difference": 1e-5, "matmuls": {"u8": 12}}  # fmt: skip
     metrics = {
         "check": {"openvino_model.xml": check},
         "validation": {**_measured(wrong), "pytorch": _measured(36)},
-        "model": _facts(0.2971, CUT, "INT8"),
+        "model": facts or _facts(0.2971, CUT, "INT8"),
     }
     _seal(folder / name, "ov_ir", metrics, (stage,))
 
@@ -103,6 +120,14 @@ def benchmark(
     with lock.sealing(folder / name) as partial:
         store.seal(made, samples, partial, folder / name)
     return made
+
+
+def seal_benchmark(folder: Path, made: Bench) -> None:
+    """Seal a benchmark that was changed, with the same raw times."""
+    with np.load(folder / BENCH / bench_result.SAMPLES) as samples:
+        times = dict(samples)
+    with lock.sealing(folder / BENCH) as partial:
+        store.seal(made, times, partial, folder / BENCH)
 
 
 def _spread() -> np.ndarray:

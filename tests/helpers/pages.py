@@ -16,7 +16,8 @@ class Reader(HTMLParser):
         self.attributes: set[str] = set()
         self.words: list[str] = []
         self._rows: list[list[str]] = []
-        self._caption = ""
+        self._hint = False
+        self._caption, self._captioned = "", False
         self.feed(page)
 
     @property
@@ -33,27 +34,30 @@ class Reader(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
         self.loads += [value or "" for name, value in attrs if name in _LOADS]
         self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag == "small":  # a few words below the head of a column
+            self._hint = ("class", "hint") in attrs
         if tag == "caption":
-            self._caption = ""
+            self._caption, self._captioned = "", True
         if tag == "tr":
             self._rows.append([])
         if tag in ("th", "td"):
             self._rows[-1].append("")
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "small":
+            self._hint = False
+        if tag == "caption":
+            self._captioned = False
         if tag == "table":
             self.tables[self._caption] = [[" ".join(c.split()) for c in r] for r in self._rows]
             self._rows = []
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
-        if "caption" in self.tags and self._inside_caption():
+        if self._captioned:
             self._caption = self._caption or data.strip()
-        elif self._rows and self._rows[-1]:
+        elif self._rows and self._rows[-1] and not self._hint:
             self._rows[-1][-1] += data
-
-    def _inside_caption(self) -> bool:
-        return self.tags[-1] == "caption"
 
 
 def styles_load(page: str) -> list[str]:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 
 from jpqd.core import artifact, files, seals
 from jpqd.core.errors import UserError
-from jpqd.report.page import charts, markdown, write
+from jpqd.report.page import markdown, tradeoff, write
 from jpqd.run import finder
 from jpqd.scores import predictions
 from jpqd.tasks.regression import Regression
 from tests.helpers import made_bench, made_run, reseal, tiny
 from tests.helpers.pages import Reader, styles_load
 
+DEPLOYED = "Accuracy, speed and size of the same thing"
 LATENCY = f"Latency, {made_bench.WORKLOAD}"
 
 
@@ -35,38 +37,84 @@ def test_the_stage_table_holds_the_manifests_numbers(run: Path) -> None:
     row = Reader(written(run)[0]).row("Stages", "jpqd")
     assert row["accuracy, % [95%]"] == "91.00 [85.00, 95.00]"
     assert (row["n"], row["measured on"]) == ("400", "validation")
+    assert row["accuracy of"] == "PyTorch, INT8 simulated"
     assert row["points [95%]"].startswith("+1.00 [")
     assert (row["file, MB"], row["parameters"]) == ("4.00", "297,100")
-    assert (row["encoder kept"], row["precision"]) == ("29.7%", "INT8")
+    assert (row["encoder kept"], row["weights"]) == ("29.7%", "INT8")
 
 
-def test_speed_stands_with_intervals_and_what_is_missing_with_its_n(run: Path) -> None:
+def test_one_row_tells_all_of_the_thing_that_would_be_deployed(run: Path) -> None:
+    made_run.whole(run)
+    made_run.benchmark(run, more={"teacher_ir": 5.6, "ptq_ir": 2.0})
     page = Reader(written(run)[0])
-    row = page.row("Stages", "jpqd_ir")
-    assert row["speed ratio [95%]"] == "11.20x [10.98, 11.42]"
+    row = page.row(DEPLOYED, "jpqd_ir")
+    assert row["accuracy, % [95%], n"] == "91.00, n 872"  # of the arm, as it ran
+    assert row["points [95%]"].startswith("+1.00 [")
+    assert (row["precision"], row["size, MB"]) == ("int8", "5.00")
     assert row["p50, ms [95%]"] == "1.00 [0.980, 1.02]"
-    assert row["p99, ms [95%]"] == "needs n >= 299"
-    assert row["memory, MB"] == "100"
+    assert row["speed ratio [95%]"] == "11.20x [10.98, 11.42]"
+    assert row["ratio to ptq_ir [95%]"] == "2.00x [1.96, 2.04]"
+    assert page.row(DEPLOYED, "ptq_ir")["ratio to ptq_ir [95%]"] == "reference"
+    assert len(row) == 8
+    names = [line[0] for line in page.tables[DEPLOYED][1:]]
+    assert names == ["teacher", "teacher_ir", "ptq_ir", "jpqd_ir"]  # PyTorch only where it is first
+
+
+def test_an_accuracy_of_another_precision_is_not_taken_for_the_arms_own(run: Path) -> None:
+    """A benchmark of 0.1 named the figure of the f32 check beside a speed in bf16."""
+    bench = made_run.benchmark(run)
+    bench.arms[1].matmuls, bench.arms[1].precision = {"bf16": 12}, "bf16"
+    made_run.seal_benchmark(run, bench)
+    page = Reader(written(run)[0])
+    row = page.row(DEPLOYED, "jpqd_ir")
+    assert (row["precision"], row["accuracy, % [95%], n"][-5:]) == ("bf16", "n 400")
+    assert "Accuracy of jpqd_ir: of its check in f32, and not as it runs" in page.text
+
+
+def test_percentiles_that_are_missing_say_their_n(run: Path) -> None:
+    page = Reader(written(run)[0])
+    assert page.row(LATENCY, "jpqd_ir")["p99, ms [95%]"] == "needs n >= 299"
     assert page.row(LATENCY, "jpqd_ir")["n"] == "240"
     assert page.row(LATENCY, "teacher")["speed ratio [95%]"] == "baseline"
+    assert page.row("Accuracy, size, memory and start", "jpqd_ir")["memory, MB"] == "100"
 
 
-def test_the_headline_is_the_main_result(run: Path) -> None:
+def test_the_headline_is_the_main_result_in_words(run: Path) -> None:
     text = Reader(written(run)[0]).text
-    assert "jpqd: 29.7% of the encoder's weights, INT8, +1.00 points [" in text
+    assert "jpqd_ir is 11.20 times (95%: 10.98 to 11.42) as fast as teacher in PyTorch f32." in text
     assert (
-        "against teacher (n 400), 11.20x [10.98, 11.42] as fast as PyTorch f32 (jpqd_ir, " in text
+        "jpqd_ir has accuracy 91.00%, which cannot be told from that of teacher: the difference is "
+        "+1.00 points (95%: -0.20 to +2.19, n 400)." in text
     )
+    assert "this run has no measured INT8 IR of the whole teacher" in text
 
 
-@pytest.mark.parametrize(("static", "ratio"), [(0.5, "22.40x"), (2.0, "11.20x")])
+def test_the_headline_tells_what_is_owed_to_the_runtime(run: Path) -> None:
+    made_run.whole(run)
+    made_run.benchmark(run, more={"teacher_ir": 5.6, "ptq_ir": 2.0})
+    text = Reader(written(run)[0]).text
+    assert "OpenVINO int8 alone gives 2.00x [1.96, 2.04] (teacher_ir)" in text
+    assert "OpenVINO INT8 of the whole model alone gives 5.60x [5.49, 5.71] (ptq_ir)" in text
+    assert "and compression multiplies that by 2.00x [1.96, 2.04]." in text
+    made_run.benchmark(run, more={"ptq_ir": 1.01})
+    assert "adds no speed that can be told from chance: 1.01x" in Reader(written(run)[0]).text
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(20, "5.00 points above"), (60, "5.00 points below")])
+def test_a_difference_beyond_chance_is_called_so(run: Path, wrong: int, said: str) -> None:
+    shutil.rmtree(run / "jpqd_ir")
+    made_run.exported(run, "jpqd_ir", "jpqd", wrong=wrong)
+    text = Reader(written(run)[0]).text
+    assert re.search(rf"jpqd_ir has accuracy \S+, {said} teacher \(95%: [+-]", text)
+
+
+@pytest.mark.parametrize(("static", "ratio"), [(0.5, "22.40"), (2.0, "11.20")])
 def test_an_ir_stands_for_its_faster_way_to_run(run: Path, static: float, ratio: str) -> None:
     made_run.benchmark(run, more={"jpqd_ir:static": static})
     page = Reader(written(run)[0])
-    assert page.row("Stages", "jpqd_ir")["speed ratio [95%]"].startswith(ratio)
     way = "jpqd_ir:static" if static < 1 else "jpqd_ir"
-    assert re.search(rf"{ratio} \S+ \S+ as fast as PyTorch f32 \({way}, ", page.text)
-    assert ("As static copies, which are faster here: jpqd_ir." in page.text) == (static < 1)
+    assert page.row(DEPLOYED, way)["speed ratio [95%]"].startswith(ratio)
+    assert f"{way} is {ratio} times (95%: " in page.text
 
 
 def test_an_ir_that_answers_otherwise_than_its_model_is_named(run: Path) -> None:
@@ -122,7 +170,7 @@ def test_what_a_person_named_is_shown_and_not_run(tmp_path: Path) -> None:
     read = Reader(page)
     assert "script" not in read.tags and "b" not in read.tags
     assert EVIL in read.text and "</pre><script>alert(2)</script>" in read.text
-    assert read.row("Stages", "<b>&$x$|")["precision"] == "INT8"
+    assert read.row("Stages", "<b>&$x$|")["weights"] == "INT8"
     assert "<b>" not in text and "| &lt;b&gt;&amp;$x$\\| |" in text
 
 
@@ -177,6 +225,7 @@ def test_no_bench_says_how_to_get_it(tmp_path: Path) -> None:
     assert "Run jpqd bench made, then jpqd report made again." in read.text
     assert "Run jpqd bench made" in text
     assert read.row("Stages", "jpqd")["encoder kept"] == "29.7%"
+    assert "speed ratio [95%]" not in read.row(DEPLOYED, "jpqd_ir")
     assert read.tags.count("svg") == 3
 
 
@@ -190,11 +239,36 @@ def test_no_history_leaves_out_the_curves_only(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["bench/bench.json", "bench/samples.npz", "jpqd/history.json"])
-def test_a_file_that_is_not_as_it_was_sealed_is_named(run: Path, name: str) -> None:
+def test_a_damaged_run_says_so_on_top_and_shows_nothing_of_the_file(run: Path, name: str) -> None:
     (run / name).write_bytes((run / name).read_bytes()[:100])
-    with pytest.raises(UserError, match=re.escape(name)):
-        written(run)
-    assert not (run / "report.html").exists()
+    page, text = written(run)
+    stage = name.partition("/")[0]
+    for shown in (Reader(page).text, text):
+        assert f"This run is damaged: {name}: 100 bytes instead of" in shown
+        assert f"Do not trust the figures of {stage}" in shown
+        assert shown.index("This run is damaged") < shown.index("jpqd_ir has accuracy")
+    assert (LATENCY in Reader(page).tables) == (name != "bench/bench.json")
+
+
+def test_figures_of_what_was_made_of_a_damaged_stage_are_not_trusted(run: Path) -> None:
+    path = run / "jpqd" / "model.safetensors"
+    path.write_bytes(b"y" * path.stat().st_size)
+    text = Reader(written(run)[0]).text
+    assert "jpqd/model.safetensors: content differs from its SHA-256" in text
+    assert "Do not trust the figures of jpqd, jpqd_ir." in text
+
+
+def test_a_stage_of_the_recipe_that_is_gone_is_missed_on_top(run: Path) -> None:
+    shutil.rmtree(run / "bench")
+    stages = {"teacher": {"use": "train"}, "jpqd": {"use": "train"}, "bench": {"use": "bench"}}
+    reseal.edit(run / "recipe.json", lambda kept: kept.update(stages=stages))
+    for shown in (Reader(written(run)[0]).text, written(run)[1]):
+        assert "Missing, because not sealed: bench." in shown
+
+
+def test_a_whole_run_has_no_warning(run: Path) -> None:
+    page, text = written(run)
+    assert 'class="warnings"' not in page and "Warning" not in text
 
 
 def test_the_newest_benchmark_counts(run: Path) -> None:
@@ -206,10 +280,11 @@ def test_the_newest_benchmark_counts(run: Path) -> None:
     assert "11.20x" in written(run)[0]
 
 
-def test_a_disturbed_benchmark_says_so(run: Path) -> None:
+def test_a_disturbed_benchmark_says_so_above_its_figures(run: Path) -> None:
     made_run.benchmark(run, disturbed=(3, 7))
     text = Reader(written(run)[0]).text
-    assert "in 2 of 30 blocks other programs used the processors" in text
+    warning = "Speed: in 2 of 30 blocks other programs used the processors"
+    assert text.index(warning) < text.index("11.20")
     assert "disturbed by other programs: 3, 7" in text
 
 
@@ -231,7 +306,7 @@ def test_a_regression_is_told_by_its_correlation(tmp_path: Path) -> None:
     assert page.row("Stages", "jpqd")["pearson [95%]"] == "0.8765"
     difference = page.row("Stages", "jpqd")["difference [95%]"]
     assert re.fullmatch(r"[+-]0\.\d{4} \[[+-]0\.\d{4}, [+-]0\.\d{4}]", difference)
-    assert f"INT8, {difference.replace(' ', ' of pearson ', 1)} against teacher" in page.text
+    assert re.search(r"jpqd_ir has pearson 0.8765, 0\.\d{4} of pearson above teacher", page.text)
 
 
 def test_nothing_sealed_is_a_mistake(tmp_path: Path) -> None:
@@ -253,7 +328,7 @@ def test_a_run_is_as_sealed_as_before(run: Path) -> None:
 def test_the_markdown_is_well_formed(run: Path) -> None:
     text = written(run)[1]
     blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(blocks) == 6  # stages, differences, latency, arms, layers, checks
+    assert len(blocks) == 9  # deployed, classes, stages, differences, speed, layers, checks
     for block in blocks:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block}) == 1
         assert re.fullmatch(r"\|( -+:? \|)+", block[1])
@@ -264,17 +339,46 @@ def test_markdown_shows_what_is_given() -> None:
     assert markdown.plain("a|b\n<c> `d` [e](f)") == r"a\|b &lt;c&gt; \`d\` [e]\(f)"
 
 
-def test_names_of_arms_that_are_alike_do_not_cover_each_other(run: Path) -> None:
-    alike = {f"jpqd_ir:{way}": 1.0 + 0.01 * place for place, way in enumerate("abcdef")}
+def test_names_of_eleven_arms_do_not_cover_each_other_and_their_colours_differ(run: Path) -> None:
+    alike = {f"jpqd_ir:{way}": 1.0 + 0.01 * place for place, way in enumerate("abcdefghi")}
     made_run.benchmark(run, more=alike)
-    beside_points = r'<text [^>]* y="([\d.]+)" [^>]*>(jpqd_ir[:a-f]*)<'
-    found = re.findall(beside_points, written(run)[0])
-    assert {name for _, name in found} >= {"jpqd_ir", *alike}
-    heights = sorted({float(y) for y, name in found if name in alike})
-    assert len(heights) == len(alike)
+    page = written(run)[0]
+    names = re.findall(r'<text [^>]* y="([\d.]+)" [^>]*>(\d+  (?:jpqd_ir|teacher)\S*)<', page)
+    assert len({name for _, name in names}) == 11
+    heights = sorted(float(y) for y, _ in names)
     assert min(b - a for a, b in itertools.pairwise(heights)) > 9
+    chart = page[page.index('id="tradeoff-t"') : page.index('id="latencies-t"')]
+    assert len(set(re.findall(r"var\(--series-\d+\)", chart))) == 11
+    styles = re.findall(r"--series-\d+: (#\w+);", page)
+    assert len(styles) == 36 and len(set(styles[:12])) == len(set(styles[12:24])) == 12
 
 
-def test_the_frontier_is_of_those_that_nothing_beats() -> None:
-    points = [(3.0, 0.9), (1.0, 0.8), (2.0, 0.7), (4.0, 0.9), (1.0, 0.85)]
-    assert charts.frontier(points) == [4, 0]
+def test_a_point_is_beaten_only_where_intervals_say_so() -> None:
+    def point(name: str, p50: float, accuracy: float, spread: float = 0.01) -> tradeoff.Point:
+        arm = made_bench.bench({name: p50}).arms[0]
+        interval = (accuracy - 0.01, accuracy + 0.01)
+        return tradeoff.Point(arm, 0, made_bench.estimate(p50, spread), accuracy, interval)
+
+    fast, like, slow = point("fast", 1.0, 0.9), point("like", 1.01, 0.9), point("slow", 2.0, 0.9)
+    best, unsure = point("best", 3.0, 0.95), point("unsure", 1.5, 0.895, spread=0.6)
+    worse = point("worse", 1.005, 0.87)
+    found = tradeoff.frontier([fast, like, slow, best, unsure, worse])
+    assert [one.arm.name for one in found] == ["fast", "like", "best", "unsure"]
+
+
+def test_each_class_has_its_figures_and_what_it_was_taken_for(run: Path) -> None:
+    """The first 36 of 400 rows are wrong: 18 of each class."""
+    page = Reader(written(run)[0])
+    row = page.row("Each class: jpqd_ir", "0")
+    assert (row["n"], row["recall, %"], row["F1, %"]) == ("200", "91.00", "91.00")
+    assert row["F1 of teacher, %"] == "90.00"
+    assert page.tables["What was taken for what: jpqd_ir"] == [
+        ["true class", "0", "1"], ["0", "182", "18"], ["1", "18", "182"]
+    ]  # fmt: skip
+
+
+def test_long_tables_are_folded_and_the_page_has_contents(run: Path) -> None:
+    page = Reader(written(run)[0])
+    assert page.tags.count("details") >= 5
+    places = [place[1:] for place in page.loads if place.startswith("#")]
+    assert {"deployed", "accuracy", "speed", "layers", "training"} <= {*places} <= {*page.ids}

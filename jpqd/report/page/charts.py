@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,6 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from jpqd.core.bench_result import Arm, Estimate
 from jpqd.core.manifest import Manifest
 from jpqd.report import words
 from jpqd.report.page import svg, tables
@@ -30,119 +28,7 @@ class Chart:
     note: str
 
 
-@dataclass(frozen=True)
-class _Point:
-    arm: Arm
-    colour: str
-    latency: Estimate
-    accuracy: float
-    interval: tuple[float, float] | None
-    n: int
-
-
-def tradeoff(page: Page) -> Chart | None:
-    """Draw accuracy against latency; a line joins the arms that no other arm beats in both."""
-    points = list(_points(page))
-    if len(points) < 2 or page.latency is None:
-        return None
-    metric = points[0].arm.accuracy.metric if points[0].arm.accuracy else page.metric
-    best = frontier([(point.latency.value or 0.0, point.accuracy) for point in points])
-    drawn = svg.figure(3.4)
-    axes = drawn.add_subplot()
-    scale, _ = words.scale_of(metric)
-    _frontier(axes, [points[place] for place in best], scale)
-    for point in points:
-        _point(axes, point, scale)
-    _logarithmic(axes)
-    axes.margins(x=0.16, y=0.2)
-    drawn.draw_without_rendering()  # settles where points lie
-    _names(axes, points, scale)
-    axes.set(xlabel="p50 latency, ms (logarithmic; left is faster)", ylabel=words.titled(metric))
-    named = ", ".join(points[place].arm.name for place in best)
-    title = f"Accuracy against latency: {page.latency.workload}"
-    note = (
-        f"Whiskers are 95% intervals; n = {points[0].n} rows for accuracy. On the frontier (no "
-        f"other is both faster and more accurate): {named}.{_missing_points(page, points)}"
-    )
-    return Chart(title, svg.text(drawn, "tradeoff", title, note), note)
-
-
-def _points(page: Page) -> Iterator[_Point]:
-    if page.bench is None or page.latency is None:
-        return
-    for place, arm in enumerate(page.bench.arms):
-        score, latency = arm.accuracy, page.latency.arms[arm.name].latency_ms
-        if score and latency and latency.p50.value is not None:
-            yield _Point(arm, svg.colour(place), latency.p50, score.value, score.interval, score.n)
-
-
-def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the places of the points that nothing beats: lower first, higher second value."""
-    best: list[int] = []
-    for place in sorted(range(len(points)), key=lambda p: (points[p][0], -points[p][1])):
-        if not best or points[place][1] > points[best[-1]][1]:
-            best.append(place)
-    return best
-
-
-def _frontier(axes: Axes, points: Sequence[_Point], scale: float) -> None:
-    x = [point.latency.value or 0.0 for point in points]
-    y = [point.accuracy * scale for point in points]
-    axes.plot(x, y, color=svg.SOFT, linestyle=(0, (4, 3)), linewidth=1, drawstyle="steps-post")
-
-
-def _point(axes: Axes, point: _Point, scale: float) -> None:
-    x, y = point.latency.value or 0.0, point.accuracy * scale
-    low, high = point.interval or (point.accuracy, point.accuracy)
-    sides = [x - (point.latency.low or x)], [(point.latency.high or x) - x]
-    axes.errorbar(
-        x, y, xerr=sides, yerr=([y - low * scale], [high * scale - y]), fmt="o", markersize=6,
-        color=point.colour, ecolor=point.colour, elinewidth=0.8,
-    )  # fmt: skip
-
-
-def _names(axes: Axes, points: Sequence[_Point], scale: float) -> None:
-    """Write names beside the points; where one is in the way, move it and draw a line."""
-    dots = 72 / axes.get_figure().dpi  # type: ignore[union-attr]
-    at = {p.arm.name: (p.latency.value or 0.0, p.accuracy * scale) for p in points}
-    places = {name: axes.transData.transform(xy) * dots for name, xy in at.items()}
-    taken = [(x - 4, x + 4, y - 4) for x, y in places.values()]
-    for point in sorted(points, key=lambda point: point.latency.value or 0.0):
-        name = point.arm.name
-        x, y = places[name]
-        end = x + 6 + _LETTER * len(name)
-        up = next(up for up in _heights() if _is_free(taken, x + 6, end, y + up))
-        taken.append((x + 6, end, y + up))
-        line = {"arrowstyle": "-", "color": point.colour, "linewidth": 0.6}
-        axes.annotate(name, at[name], xytext=(6, up), textcoords="offset points",
-                      arrowprops=line if abs(up) > _LINE else None)  # fmt: skip
-
-
-def _is_free(
-    taken: Sequence[tuple[float, float, float]], begin: float, end: float, height: float
-) -> bool:
-    return all(
-        abs(height - other) >= _LINE or begin >= last or end <= first
-        for first, last, other in taken
-    )
-
-
-def _heights() -> Iterator[float]:
-    """Yield heights above and below a point, in the order in which they are tried."""
-    for step in itertools.count():
-        yield 6 + _LINE * step
-        yield -12 - _LINE * step
-
-
-def _missing_points(page: Page, points: Sequence[_Point]) -> str:
-    drawn = {point.arm.name for point in points}
-    rest = [arm.name for arm in (page.bench.arms if page.bench else []) if arm.name not in drawn]
-    if not rest:
-        return ""
-    return f" Without a measured accuracy or p50: {', '.join(rest)} (jpqd bench --accuracy)."
-
-
-def _logarithmic(axes: Axes) -> None:
+def logarithmic(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -161,7 +47,7 @@ def distributions(page: Page) -> Chart | None:
     for place, values in enumerate(times.values()):
         _ridge(axes, -place, values, bins, svg.colour(place))
     axes.set_yticks([0.3 - place for place in range(len(times))], labels=_names_with_n(times))
-    _logarithmic(axes)
+    logarithmic(axes)
     svg.quiet(axes, "x")
     axes.set(xlabel="latency, ms (logarithmic)")
     title = f"Latency distributions: {page.latency.workload}"

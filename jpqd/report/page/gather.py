@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jpqd.core import bench_result
+from jpqd.core.artifact import Sealed
 from jpqd.core.bench_result import Arm, Bench, Measurement
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest, main_figure
@@ -38,6 +39,8 @@ class Page:
     histories: dict[str, list[dict[str, Any]]]
     bench: Bench | None
     samples: Samples | None
+    damage: list[str]
+    """The files that are not as they were sealed."""
 
     @property
     def name(self) -> str:
@@ -106,12 +109,6 @@ class Page:
         latency = self.latency.arms[arm.name].latency_ms if self.latency else None
         return math.inf if latency is None or latency.p50.value is None else latency.p50.value
 
-    def deployed(self, stage: Manifest) -> Arm | None:
-        """Return the arm of the stage's IR, or its own."""
-        irs = [s.stage for s in self.stages if s.kind == "ir" and stage.stage in s.made_of]
-        arms = [arm for name in [*irs, stage.stage] if (arm := self.arm(name))]
-        return next(iter(arms), None)
-
 
 def gather(run: Run) -> Page:
     stages = [stage for stage in run.in_order() if stage.kind != "bench"]
@@ -121,7 +118,8 @@ def gather(run: Run) -> Page:
     comparison, why = _compare(run)
     bench, samples = _bench(run)
     histories = {stage.stage: past for stage in stages if (past := _history(run, stage))}
-    return Page(run, recipe, stages, comparison, why, histories, bench, samples)
+    damage = run.damage()
+    return Page(run, recipe, stages, comparison, why, histories, bench, samples, damage)
 
 
 def _recipe(run: Run) -> dict[str, Any]:
@@ -141,9 +139,15 @@ def _compare(run: Run) -> tuple[Comparison | None, str]:
 
 def _history(run: Run, stage: Manifest) -> list[dict[str, Any]]:
     """Read the training history of a stage; empty where nothing was trained."""
-    path = run.open(stage.stage).file(HISTORY)
+    path = _whole(run.open(stage.stage), HISTORY)
     history: list[dict[str, Any]] = json.loads(path.read_text()) if path else []
     return history
+
+
+def _whole(sealed: Sealed, name: str) -> Path | None:
+    """Return the path of a file as it was sealed; None where there is none, or it is damaged."""
+    known = name in sealed.manifest.files and not sealed.broken(name)
+    return sealed.folder / name if known else None
 
 
 def _bench(run: Run) -> tuple[Bench | None, Samples | None]:
@@ -152,7 +156,7 @@ def _bench(run: Run) -> tuple[Bench | None, Samples | None]:
     if not sealed:
         return None, None
     newest = run.open(max(sealed, key=lambda stage: stage.created).stage)
-    path, samples = newest.file(bench_result.FILE), newest.file(bench_result.SAMPLES)
+    path, samples = _whole(newest, bench_result.FILE), _whole(newest, bench_result.SAMPLES)
     if path is None:
         return None, None
     return bench_result.read(path), _load(samples) if samples else None

@@ -7,7 +7,18 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from jpqd import __version__
-from jpqd.report.page import charts, facts, headline, speed, svg, tables
+from jpqd.report.page import (
+    banner,
+    charts,
+    classes,
+    deployed,
+    facts,
+    headline,
+    speed,
+    svg,
+    tables,
+    tradeoff,
+)
 from jpqd.report.page.charts import Chart
 from jpqd.report.page.gather import Page
 
@@ -21,8 +32,10 @@ def render(page: Page) -> str:
         drawn = _charts(page)
     return template.render(
         page=page,
-        headline=headline.main(page),
-        others=headline.others(page),
+        warnings=list(banner.warnings(page)),
+        headline=headline.sentences(page),
+        tiles=headline.tiles(page),
+        accuracies=tables.ACCURACIES,
         notes=list(headline.notes(page)),
         missing_bench=headline.missing_bench(page),
         tables=_tables(page),
@@ -39,6 +52,8 @@ def _shipped(name: str) -> str:
 
 def _tables(page: Page) -> dict[str, object]:
     return {
+        "deployed": deployed.table(page),
+        "classes": list(classes.found(page)),
         "stages": tables.stages(page),
         "differences": tables.differences(page),
         "speed": list(speed.measurements(page.bench)) if page.bench else [],
@@ -53,7 +68,7 @@ def _tables(page: Page) -> dict[str, object]:
 
 def _charts(page: Page) -> dict[str, list[Chart]]:
     return {
-        "speed": [chart for chart in (charts.tradeoff(page), charts.distributions(page)) if chart],
+        "speed": [chart for chart in (tradeoff.chart(page), charts.distributions(page)) if chart],
         "layers": list(charts.layers(page)),
         "curves": list(charts.curves(page)),
     }

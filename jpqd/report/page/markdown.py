@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from jpqd.report.page import headline, speed, tables
+from jpqd.report.page import banner, classes, deployed, headline, speed, tables
 from jpqd.report.page.gather import Page
 from jpqd.report.page.tables import Table
 
@@ -17,17 +17,18 @@ def render(page: Page) -> str:
 
 def _parts(page: Page) -> Iterator[str]:
     yield f"## {plain(page.name)}"
-    yield f"**{plain(headline.main(page))}**"
-    if notes := [*headline.others(page), *headline.notes(page)]:
+    yield from (f"> **Warning:** {plain(warning)}" for warning in banner.warnings(page))
+    yield f"**{plain(' '.join(headline.sentences(page)))}**"
+    if notes := list(headline.notes(page)):
         yield "\n".join(f"- {plain(note)}" for note in notes)
-    yield from _table(tables.stages(page))
-    parts = [tables.differences(page)]
+    yield from _table(deployed.table(page))
+    parts = [*classes.found(page), tables.stages(page), tables.differences(page)]
     if page.bench:
         parts += [*speed.measurements(page.bench), speed.arms(page.bench)]
     for table in [*parts, tables.layers(page), tables.checks(page)]:
         if table:
             yield from _table(table)
-    yield "Brackets hold 95% intervals. Charts, environment and recipe are in `report.html`."
+    yield "Charts, environment and recipe are in `report.html`."
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK, SOFT, FAINT = "#010203", "#040506", "#070809"
-SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06")
+SERIES = tuple(f"#0a0b{place:02x}" for place in range(1, 13))
+_MARKS = "osD^vP"
 _VARIABLES = {
     INK: "var(--ink)", SOFT: "var(--soft)", FAINT: "var(--faint)",
     **{colour: f"var(--series-{place})" for place, colour in enumerate(SERIES)},
@@ -68,6 +69,11 @@ def figure(height: float) -> Figure:
 
 def colour(place: int) -> str:
     return SERIES[place % len(SERIES)]
+
+
+def mark(place: int) -> str:
+    """Return a shape of points: with its colour, no two of 72 points are alike."""
+    return _MARKS[(place + place // len(SERIES)) % len(_MARKS)]
 
 
 def quiet(axes: Axes, grid: str) -> None:

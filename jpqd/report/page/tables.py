@@ -11,7 +11,8 @@ from jpqd.report import words
 from jpqd.report.page.gather import Page
 from jpqd.report.words import INTERVAL, NONE
 
-_WORDS = {"measured on", "precision", "backend", "arm", "file", "chosen by", "matrix products", ""}
+_WORDS = {"measured on", "accuracy of", "precision", "weights", "backend", "arm", "file",
+          "chosen by", "matrix products", ""}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,20 @@ class Table:
     rows: list[list[str]]
     note: str = ""
     texts: set[str] = field(default_factory=lambda: _WORDS)
+    hints: dict[str, str] = field(default_factory=dict)
+    """A few words on a column, below its head."""
 
     def is_number(self, column: int) -> bool:
         return column > 0 and self.head[column] not in self.texts
 
 
 def stages(page: Page) -> Table:
-    """Make the main table: the stages from the baseline on."""
+    """Make the table of all stages, each with the accuracy that it measured itself."""
     head = [
-        "stage", "measured on", "n", f"{words.titled(page.metric)} {INTERVAL}",
+        "stage", "accuracy of", "measured on", "n", f"{words.titled(page.metric)} {INTERVAL}",
         f"{words.points(page.metric)} {INTERVAL}", "file, MB", "parameters", "encoder kept",
-        "precision",
+        "weights",
     ]  # fmt: skip
-    if page.latency:
-        head += [f"speed ratio {INTERVAL}", f"p50, ms {INTERVAL}", f"p95, ms {INTERVAL}",
-                 f"p99, ms {INTERVAL}", f"rows/s {INTERVAL}", "memory, MB"]  # fmt: skip
     rows = [row for stage in page.stages for row in _stage(page, stage)]
     return Table("Stages", head, rows, _stages_note(page))
 
@@ -48,6 +48,7 @@ def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
     for split, figures in list(stage.splits.items()) or [(NONE, {})]:
         yield [
             stage.stage,
+            _measured_as(stage),
             split,
             str(figures.get("n", NONE)),
             words.score(page.metric, figures.get(page.metric), figures.get(f"{page.metric}_95")),
@@ -56,8 +57,15 @@ def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
             f"{facts.parameters:,}" if facts else NONE,
             words.share(facts.encoder_share if facts else None),
             facts.precision if facts else NONE,
-            *(_speed(page, stage.stage) if page.latency else []),
         ]
+
+
+def _measured_as(stage: Manifest) -> str:
+    """Name what answered the rows."""
+    quantized = stage.model is not None and stage.model.precision == "INT8"
+    if stage.kind == "ir":
+        return "OpenVINO, INT8" if quantized else "OpenVINO, f32"
+    return "PyTorch, INT8 simulated" if quantized else "PyTorch, f32"
 
 
 def _difference(page: Page, stage: Manifest) -> str:
@@ -67,35 +75,20 @@ def _difference(page: Page, stage: Manifest) -> str:
     return words.difference(page.metric, row.difference if row else None)
 
 
-def _speed(page: Page, stage: str) -> list[str]:
-    arm = page.arm(stage)
-    if arm is None or page.latency is None or page.throughput is None:
-        return [NONE] * 6
-    figures = page.latency.arms[arm.name]
-    latency = figures.latency_ms
-    return [
-        words.ratio(figures.speedup) if figures.speedup else "baseline",
-        *(words.measured(getattr(latency, name, None)) for name in ("p50", "p95", "p99")),
-        words.measured(page.throughput.arms[arm.name].rows_per_second),
-        f"{arm.peak_rss_mb:.0f}",
-    ]
-
-
 def _stages_note(page: Page) -> str:
-    note = (
+    return (
         f"{words.points(page.metric).capitalize()}: to {page.baseline.stage} on the same rows, "
         "paired. File: weights and graph; a quantized stage is stored in f32 until it is exported."
     )
-    if page.bench and page.latency:
-        base = page.bench.arm(page.bench.baseline)
-        note += (
-            f" Times and ratio: {page.latency.mode}, {page.latency.workload}, over {base.name} "
-            f"({words.arm(base)}); above 1 is faster. Every arm with its n stands below."
-        )
-        chosen = [arm.name for stage in page.stages if (arm := page.arm(stage.stage))]
-        if static := [name.partition(":")[0] for name in chosen if name.endswith(":static")]:
-            note += f" As static copies, which are faster here: {', '.join(static)}."
-    return note
+
+
+ACCURACIES = (
+    "PyTorch: the trained stage. INT8 simulated: values are rounded as INT8 would, and multiplied "
+    "in f32.",
+    "OpenVINO: the exported IR as its check compiled it, in f32 where it is not quantized.",
+    "The first table and the benchmark: the IR in the precision that this processor chose.",
+)
+"""A sentence for each accuracy that one model has."""
 
 
 def differences(page: Page) -> Table | None:
