@@ -92,14 +92,9 @@ def _folder(wanted: Wanted, source: Source) -> Path:
 
 def show(done: Done, progress: Progress, as_json: bool) -> None:
     """Print the tables to standard output, and notes on them to standard error."""
-    from jpqd.core import console
-
-    if as_json:
-        console.show(True, done.bench.model_dump(mode="json"), None)
     for doubt in tables.doubts(done.bench):
         progress.warn(doubt)
-    for table in () if as_json else tables.tables(done.bench):
-        console.print_table(table)
+    _print(done.bench, as_json)
     for note in tables.notes(done.bench):
         progress.say(note)
     for line in done.setup_differences:
@@ -112,6 +107,15 @@ def show(done: Done, progress: Progress, as_json: bool) -> None:
     ci.annotate(done.gates)
     figures, times = bench_result.FILE, bench_result.SAMPLES
     progress.say(f"{done.folder}/{figures} holds every figure, {times} the raw times.")
+
+
+def _print(bench: Bench, as_json: bool) -> None:
+    from jpqd.core import console
+
+    if as_json:
+        console.show(True, bench.model_dump(mode="json"), None)
+    for table in () if as_json else tables.tables(bench):
+        console.print_table(table)
 
 
 def conclude(done: Done) -> None:
