@@ -31,7 +31,7 @@ TEXT = "The film is good."
         ("ir/openvino_model.bin", ("predict", "IR", TEXT)),
         ("ir/tokenizer.json", ("predict", "IR", TEXT)),
         ("ir/config.json", ("predict", "IR", TEXT)),
-        ("jpqd/predictions.safetensors", ("compare", "tiny")),
+        ("jpqd/predictions.safetensors", ("compare", "tiny", "--stages", "jpqd")),
         ("jpqd/structure.json", ("export", "jpqd")),
         ("teacher/tokenizer.json", ("export", "teacher")),
     ],
