@@ -1,5 +1,9 @@
 """The command line: every command of `jpqd`, with an example of each."""
 
+from jpqd.core import interrupts
+
+interrupts.end_at_once()
+
 from typing import Annotated
 
 import typer
@@ -14,10 +18,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Make transformers small and fast on Intel CPUs and GPUs: "
     "joint pruning, quantization and distillation.",
     epilog="Exit codes: 0 done, 1 a run failed, 2 a mistake in the recipe or the options, "
-    "130 or 143 interrupted.",
+    "129, 130 or 143 interrupted.",
 )
 
 app.command(epilog="Example: `jpqd run recipes/demo.yaml --set seed=7`")(recipes.run)

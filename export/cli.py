@@ -1,7 +1,5 @@
 """`jpqd export` and `jpqd predict`: read arguments, call the library, print results."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +12,7 @@ from jpqd.core.console import (
     Offline,
     Runs,
     Threads,
+    echo,
     errors,
     prepare,
     show,
@@ -77,24 +76,42 @@ def export(
 
 
 def predict(
-    folder: Annotated[Path, typer.Argument(help="A folder that `jpqd export --ir` wrote.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="STAGE|DIR", help="An exported folder, or such a stage of the run."),
+    ],
     texts: Annotated[
         list[str] | None,
         typer.Argument(metavar="[TEXT]...", help="Lines of standard input when not given."),
     ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A file with one text, or pair, in each line.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="The probability of every label, the likeliest first.")
+    ] = False,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The run; by default the newest.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Predict the label and its probability for texts, with an exported folder.
+    """Predict the label and its probability for texts: an answer for every line, in order.
 
-    A model of text pairs takes two texts at a time.
+    A model of text pairs takes two texts at a time, or two in a line with a tab between them.
     """
     with errors(debug, as_json):
-        from export.predict import Predictor
+        from export import origin, predict
+        from jpqd.core import terminal
+        from jpqd.core.progress import Progress
 
-        predictor = Predictor(folder)
-        given = predictor.arguments(texts) if texts else predictor.lines(sys.stdin)
-        for answer in predictor(given):
-            typer.echo(
-                json.dumps(answer, ensure_ascii=False) if as_json else predictor.line(answer)
-            )
+        folder = origin.find(runs, name, run).folder
+        predictor = predict.Predictor(folder)
+        if texts:
+            rows = iter(predictor.arguments(texts))
+        else:
+            rows = predictor.lines(predict.lines(file, Progress()))
+        for answer in predictor(rows):
+            told = terminal.json_line(answer) if as_json else predictor.line(answer, every)
+            echo(told)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from export.names import MODEL
 from jpqd import tasks
 from jpqd.core import artifact, room
 from jpqd.core.errors import UserError
+from jpqd.core.progress import Progress
 
 _ROWS = 32
 """The number of texts in a request, where the IR takes any number."""
@@ -76,15 +79,14 @@ class Predictor:
         return list(zip(texts[::2], texts[1::2], strict=True))
 
     def lines(self, given: Iterable[str]) -> Iterator[Row]:
-        """Yield a row for each line; a tab separates the texts of a pair."""
+        """Yield a row for each line, an empty one too; a tab separates the texts of a pair."""
         for line in given:
-            row = tuple(line.rstrip("\n").split("\t")) if self.pairs else (line.rstrip("\n"),)
-            if self.pairs and len(row) != 2:
+            row = tuple(line.split("\t")) if self.pairs and line else (line,) * (1 + self.pairs)
+            if len(row) != 1 + self.pairs:
                 raise UserError(
                     f"this model reads two texts with a tab between them, not {line!r}."
                 )
-            if any(row):
-                yield row
+            yield row
 
     def _encoded(self, rows: Sequence[Row]) -> list[Encoding]:
         """Tokenize rows; repeat them where the IR takes a fixed number."""
@@ -105,10 +107,26 @@ class Predictor:
         copy: np.ndarray = logits["logits"].copy()
         return copy
 
-    def line(self, answer: dict[str, Any]) -> str:
+    def line(self, answer: dict[str, Any], every: bool = False) -> str:
         """Write an answer for a person, followed by the text."""
         text = answer["text"] if isinstance(answer["text"], str) else " / ".join(answer["text"])
-        return f"{self.kind.line(answer)}\t{text}"
+        shares = answer.get("probabilities", {}) if every else {}
+        ordered = sorted(shares.items(), key=lambda share: -share[1])
+        told = ", ".join(f"{label} {share:.4f}" for label, share in ordered)
+        return f"{told or self.kind.line(answer)}\t{text}"
+
+
+def lines(file: Path | None, progress: Progress) -> Iterator[str]:
+    """Yield the lines of a file or of standard input. One that is not UTF-8 costs no other line."""
+    try:
+        with file.open("rb") if file else nullcontext(sys.stdin.buffer) as source:
+            for number, line in enumerate(source, 1):
+                text = line.rstrip(b"\r\n").decode("utf-8", "replace")
+                if text.encode() != line.rstrip(b"\r\n"):
+                    progress.warn(f"line {number} is not UTF-8: what cannot be read became \ufffd")
+                yield text
+    except OSError as error:
+        raise UserError(f"--file {file} cannot be read: {error.strerror}.") from error
 
 
 def _refuse_other(folder: Path) -> None:

@@ -73,12 +73,10 @@ def bench(
 ) -> None:
     """Measure a run's models, or any folders, side by side: latency, throughput, memory."""
     with errors(debug, as_json):
-        from jpqd.core import interrupts
         from jpqd.core.progress import Progress
         from runtime_bench import command
 
         prepare(offline)
-        interrupts.install()
         progress = Progress()
         settings = command.settings(
             device=device, arms=arms, length=length, batch=batch, policy=policy, modes=mode,

@@ -12,6 +12,7 @@ from jpqd.core.console import (
     Offline,
     Runs,
     Threads,
+    echo,
     errors,
     prepare,
     show,
@@ -49,14 +50,13 @@ def run(
     with errors(debug, as_json):
         from rich.console import Group
 
-        from jpqd.core import cpus, interrupts, processes
+        from jpqd.core import cpus, processes
         from jpqd.core.progress import Progress
         from jpqd.recipe import recipes
         from jpqd.report import bench_tables, terminal
         from jpqd.run import runner
 
         prepare(offline)
-        interrupts.install()
         loaded = recipes.load(recipe, tuple(overrides or ()))
         progress = Progress(quiet=not processes.is_main())
         cpus.use(threads or loaded.threads, progress)
@@ -131,8 +131,8 @@ def validate(
         if not as_json:
             for entry in valid:
                 if len(entry["runs"]) > 1:
-                    typer.echo(f"{entry['recipe']}: the runs {', '.join(entry['runs'])}")
-            typer.echo(f"{len(recipes)} valid")
+                    echo(f"{entry['recipe']}: the runs {', '.join(entry['runs'])}")
+            echo(f"{len(recipes)} valid")
 
 
 def _described(recipe: "Recipe", steps: "list[Step]") -> list[dict[str, Any]]:

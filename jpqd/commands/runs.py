@@ -11,6 +11,7 @@ from jpqd.core.console import (
     Json,
     RunName,
     Runs,
+    echo,
     errors,
     print_table,
     show,
@@ -34,11 +35,11 @@ def ls(
         for entry in () if as_json else entries:
             print_table(terminal.stage_table(str(entry.folder), list(entry.stages), entry.unsealed))
             for what in entry.unreadable():
-                typer.echo(f"warning: {entry.folder}/{what}", err=True)
+                echo(f"warning: {entry.folder}/{what}", err=True)
         if as_json:
             show(True, [_listed(entry) for entry in entries], None)
         elif not entries:
-            typer.echo(f"no runs in {runs}", err=True)
+            echo(f"no runs in {runs}", err=True)
 
 
 def verify(
@@ -58,11 +59,9 @@ def verify(
             raise JpqdError(f"{chosen.folder}: not as sealed\n" + "\n".join(broken))
         if not as_json:
             files = sum(len(stage.files) for stage in chosen.stages)
-            typer.echo(
-                f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, all as sealed"
-            )
+            echo(f"{chosen.folder}: {len(chosen.stages)} stages, {files} files, all as sealed")
             if left:
-                typer.echo(f"no hash covers: {', '.join(left)}")
+                echo(f"no hash covers: {', '.join(left)}")
 
 
 def compare(
@@ -93,9 +92,9 @@ def compare(
         wanted = [name.strip() for name in stages.split(",")] if stages else None
         comparison = comparing.compare(comparing.find(runs, names or []), baseline, wanted)
         for warning in comparison.warnings():
-            typer.echo(f"warning: {warning}", err=True)
+            echo(f"warning: {warning}", err=True)
         if markdown and not as_json:
-            typer.echo(compare_tables.markdown(comparison))
+            echo(compare_tables.markdown(comparison))
         else:
             show(as_json, comparison.plain(), compare_tables.table(comparison))
 
@@ -119,7 +118,7 @@ def report(
         written = write.write(run, out)
         show(as_json, {"run": str(run.folder), "files": [str(path) for path in written]}, None)
         for path in () if as_json else written:
-            typer.echo(path)
+            echo(path)
 
 
 def rm(
@@ -148,7 +147,7 @@ def rm(
         removal.remove(chosen)
         show(as_json, {"removed": folders, "bytes": chosen.bytes}, None)
         if not as_json:
-            typer.echo(f"removed {freed}")
+            echo(f"removed {freed}")
 
 
 def _chosen(runs: Path, name: str | None, stage: str | None, work: bool, cache: bool) -> "Removal":

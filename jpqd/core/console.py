@@ -3,14 +3,17 @@
 import contextlib
 import json
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from jpqd.core.errors import JpqdError
+from jpqd.core import interrupts
+from jpqd.core.errors import Interrupted, JpqdError
 from jpqd.core.offline import go_offline
 
 Runs = Annotated[Path, typer.Option("--runs", help="The folder of all runs.", envvar="JPQD_RUNS")]
@@ -29,20 +32,38 @@ DEFAULT_RUNS = Path("runs")
 @contextlib.contextmanager
 def errors(debug: bool, as_json: bool) -> Iterator[None]:
     """Turn every error into a message and an exit code; show a traceback only with --debug."""
+    interrupts.install()
     try:
         yield
-    except (typer.Exit, SystemExit):
+    except (typer.Exit, typer.Abort, SystemExit):
         raise
+    except BrokenPipeError:  # the reader of our output has gone, as in `jpqd predict ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(128 + signal.SIGPIPE) from None
     except BaseException as error:
         if debug:
-            raise
-        known = isinstance(error, JpqdError)
-        message = str(error) if known else f"{type(error).__name__}: {error}\nMore with --debug."
-        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
+            traceback.print_exc()
+        message, code = _told(error)
         if as_json:
-            typer.echo(json.dumps({"error": message, "exit_code": code}))
-        typer.echo(f"error: {message}", err=True)
+            echo(json.dumps({"error": message, "exit_code": code}))
+        echo(f"error: {message}", err=True)
         raise typer.Exit(code) from None
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """Return the message of an error, and its exit code."""
+    if isinstance(error, JpqdError | Interrupted):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 128 + signal.SIGINT
+    return f"{type(error).__name__}: {error}\nMore with --debug.", 1
+
+
+def echo(text: object, err: bool = False) -> None:
+    """Print a line; what would steer the terminal is shown as its code."""
+    from jpqd.core.terminal import plain
+
+    typer.echo(plain(text), err=err)
 
 
 def prepare(offline: bool) -> None:
@@ -59,7 +80,7 @@ def show(as_json: bool, value: Any, table: Any) -> None:
 
 
 def print_table(table: Any) -> None:
-    from rich.console import Console
+    from jpqd.core.terminal import PlainConsole
 
     width = None if sys.stdout.isatty() else 140
-    Console(width=width, highlight=False).print(table)
+    PlainConsole(width=width, highlight=False).print(table)

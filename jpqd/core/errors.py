@@ -6,9 +6,10 @@ JpqdError                     1
 │   ├── SourceError           2   a model or a dataset that cannot be loaded
 │   ├── DataError             2   rows, columns or labels that cannot be used
 │   └── BusyError             2   another process holds the run folder
-├── RunError                  1   a run that failed
-│   └── DiskFullError         1
-└── Interrupted         130/143   Ctrl-C or a request to terminate
+└── RunError                  1   a run that failed
+    └── DiskFullError         1
+
+Interrupted         129/130/143   Ctrl-C, a closed terminal or a request to terminate
 """
 
 from dataclasses import dataclass
@@ -44,8 +45,11 @@ class DiskFullError(RunError):
     pass
 
 
-class Interrupted(JpqdError):
-    """An interruption, raised after the work that can be kept is on disk."""
+class Interrupted(KeyboardInterrupt):
+    """An interruption, raised after the work that can be kept is on disk.
+
+    Like Ctrl-C it is no Exception: libraries turn exceptions during their import into others.
+    """
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)

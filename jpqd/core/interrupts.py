@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: they stop training at the end of a step, and everything else at once."""
+"""Ctrl-C, SIGTERM, SIGHUP: they stop training at the end of a step, all else at once."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from types import FrameType
 from jpqd.core.errors import Interrupted
 from jpqd.core.processes import world_size
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ECHO_SECONDS = 2.0  # launchers pass the terminal's Ctrl-C on, so that it arrives twice
 
 
@@ -22,9 +22,16 @@ class _State:
 
 
 def install() -> None:
-    """Make the two signals raise `Interrupted` from now on."""
+    """Make the signals raise `Interrupted` from now on; `nohup` ignores one, and it stays so."""
     for signum in SIGNALS:
-        signal.signal(signum, _handle)
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, _handle)
+
+
+def end_at_once() -> None:
+    """Let Ctrl-C end the process while it starts: there is nothing to keep or to show."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

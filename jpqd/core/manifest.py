@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_validator
 
 from jpqd.core import environment
 from jpqd.core.names import FUSED_FILES, IR_BIN, IR_XML, WEIGHTS
@@ -22,6 +22,10 @@ _KINDS: dict[str, FolderKind] = {
 class FileEntry(BaseModel):
     sha256: str
     bytes: int
+
+
+_SPLIT = TypeAdapter(dict[str, float | dict[str, Any] | list[Any] | None])
+"""The figures of a split: numbers, intervals, and figures of parts."""
 
 
 class DenseFacts(BaseModel):
@@ -65,6 +69,20 @@ class Manifest(BaseModel):
     created: str
     environment: dict[str, Any]
     files: dict[str, FileEntry] = {}
+
+    @field_validator("metrics")
+    @classmethod
+    def _readable(cls, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Refuse figures of another kind than those that are written: everything reads them."""
+        if isinstance(metrics.get("model"), dict):
+            ModelFacts.model_validate(metrics["model"])
+        for name in ("train", "check"):
+            if not isinstance(metrics.get(name), dict | None):
+                raise ValueError(f"{name} holds no facts")
+        for figures in metrics.values():
+            if isinstance(figures, dict) and "n" in figures:
+                _SPLIT.validate_python(figures)
+        return metrics
 
     @field_validator("files")
     @classmethod

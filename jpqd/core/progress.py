@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
+from jpqd.core.terminal import PlainConsole
+
 LINE_EVERY_SECONDS = 10.0
 
 
@@ -12,14 +14,14 @@ class Progress:
     """Messages on standard error, which keep standard output clean for `--json`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = PlainConsole(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self.quiet = quiet
 
     def say(self, message: str) -> None:
-        self.console.print(message, markup=False)
+        self.console.print(message)
 
     def warn(self, message: str) -> None:
-        self.console.print(f"warning: {message}", markup=False, style="yellow")
+        self.console.print(f"warning: {message}", style="yellow")
 
     def training(self, stage: str, steps: int, done: int) -> "TrainingProgress":
         return TrainingProgress(self, stage, steps, done)

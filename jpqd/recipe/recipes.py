@@ -133,10 +133,19 @@ def _put(value: Any, keys: list[str], new: Any) -> KeyPath:
     path: list[str | int] = []
     for key in keys[:-1]:
         path.append(_place_in(value, key))
+        _refuse_slip(value, key)
         value = value.setdefault(key, {}) if isinstance(value, dict) else value[path[-1]]
     path.append(_place_in(value, keys[-1]))
     value[path[-1]] = new
     return tuple(path)
+
+
+def _refuse_slip(value: Any, key: str) -> None:
+    """Refuse a new key that resembles one that is there: it would start a stage of its own."""
+    if isinstance(value, dict) and key not in value:
+        advice = plugins.unknown(key, map(str, value))
+        if advice.startswith("did you mean"):
+            raise LookupError(f"there is no {short_text(key)}; {advice.partition('?')[0]}?")
 
 
 def _place_in(value: Any, key: str) -> str | int:

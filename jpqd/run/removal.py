@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jpqd.core import lock
-from jpqd.core.artifact import PARTIAL, REPLACED
+from jpqd.core.artifact import REPLACED
 from jpqd.core.errors import RunError, UserError
+from jpqd.core.files import PARTIAL
 from jpqd.core.names import RECIPE
 from jpqd.recipe import plugins
 from jpqd.run import finder

@@ -118,7 +118,7 @@ def _run(step: Step, recipe: Recipe, steps: list[Step], progress: Progress) -> N
     with _partial(step, progress) as partial:
         processes.barrier()
         started = time.monotonic()
-        kept = "Stages and checkpoints on disk are intact."
+        kept = "What is on disk is intact: sealed stages, and checkpoints if there are any."
         with artifact.disk_full_is_clear(step.folder.parent, kept):
             metrics = step.stage.run(_context(step, recipe, steps, partial, progress))
             if processes.is_main():

@@ -153,7 +153,9 @@ class Classification(TextKind):
         shares = softmax(logits)
         best = int(shares.argmax())
         words = list(row) if len(row) > 1 else row[0]
-        return {"text": words, "label": self.names[best], "probability": float(shares[best])}
+        each = {name: float(share) for name, share in zip(self.names, shares, strict=True)}
+        label = self.names[best]
+        return {"text": words, "label": label, "probability": each[label], "probabilities": each}
 
     def line(self, answer: dict[str, Any]) -> str:
         return f"{answer['label']}\t{answer['probability']:.4f}"

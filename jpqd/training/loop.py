@@ -173,7 +173,9 @@ class Loop:
         self.journal.loss_sum = processes.mean(self.learner.loss_sum)
         written = self.checkpoints.staging / str(self.journal.step)
         try:
-            with artifact.disk_full_is_clear(self.ctx.work, "The earlier checkpoint is intact."):
+            saved = self.checkpoints.steps()
+            kept = "The earlier checkpoint is intact." if saved else "There was no checkpoint yet."
+            with artifact.disk_full_is_clear(self.ctx.work, kept):
                 written.mkdir(parents=True, exist_ok=True)
                 randomness.save(written)
                 processes.barrier()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jpqd.core import artifact, files, seals
-from jpqd.core.errors import UserError
+from jpqd.core.errors import RunError, UserError
 from jpqd.report.page import html, markdown
 from jpqd.report.page.gather import gather
 from jpqd.run.finder import Run
@@ -29,7 +29,7 @@ def write(run: Run, out: Path | None) -> list[Path]:
                 for name, text in texts.items()
             ]
     except OSError as error:
-        raise UserError(
+        raise RunError(
             f"{folder} cannot be written: {error.strerror}. Give another folder: --out."
         ) from error
 

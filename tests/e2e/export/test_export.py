@@ -203,3 +203,35 @@ def test_six_classes_with_names(tmp_path: Path) -> None:
     told = json.loads(jpqd("predict", folder, "text number 3 of class 3", "--json").stdout)
     assert told["label"] in {f"class {i}" for i in range(6)}
     assert "matthews" in (folder / "README.md").read_text()
+
+
+def test_every_line_has_its_answer(exported: Path) -> None:
+    given = f"{REVIEWS[0]}\n\n{REVIEWS[1]}\n"
+    answers = [json.loads(line) for line in
+               jpqd("predict", exported, "--json", text=given).stdout.splitlines()]  # fmt: skip
+    assert [answer["text"] for answer in answers] == [REVIEWS[0], "", REVIEWS[1]]
+
+
+def test_a_line_that_is_not_utf_8_costs_no_other_line(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_bytes(b"good\r\n\xff\xfe bad\nfine\n")
+    done = jpqd("predict", exported, "--file", tmp_path / "texts.txt", "--json")
+    assert done.exit_code == 0
+    texts = [json.loads(line)["text"] for line in done.stdout.splitlines()]
+    assert texts == ["good", "\ufffd\ufffd bad", "fine"]
+    assert "line 2 is not UTF-8" in done.stderr and "line 1" not in done.stderr
+
+
+def test_a_stage_is_named_and_every_label_has_its_probability(runs: Path) -> None:
+    where = ("--runs", runs)
+    told = json.loads(jpqd("predict", "ir", REVIEWS[0], "--json", *where).stdout)
+    shares = told["probabilities"]
+    assert abs(sum(shares.values()) - 1) < 1e-5
+    assert told["probability"] == shares[told["label"]] == max(shares.values())
+    line = jpqd("predict", "ir", REVIEWS[0], "--all", *where).stdout
+    first, second = sorted(shares, key=lambda label: -shares[label])
+    assert line.startswith(f"{first} {shares[first]:.4f}, {second} {shares[second]:.4f}\t")
+
+
+def test_predict_names_what_it_was_not_given(exported: Path) -> None:
+    done = jpqd("predict", exported, "--file", "nothing.txt")
+    assert done.exit_code == 2 and "--file nothing.txt cannot be read" in done.stderr
