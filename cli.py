@@ -36,6 +36,7 @@ app.command(epilog="Example: `jpqd rm demo` or `jpqd rm demo --stage ptq`")(runs
 app.command(epilog="Example: `jpqd export --ir` or `jpqd export --ir ptq --shape static:1,128`")(
     export_cli.export
 )
+app.command(epilog="Example: `jpqd evaluate jpqd_ir --data new_rows.csv`")(export_cli.evaluate)
 app.command(epilog='Example: `jpqd predict runs/demo/jpqd_ir "The film is hardly a joke."`')(
     export_cli.predict
 )

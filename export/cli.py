@@ -1,4 +1,4 @@
-"""`jpqd export` and `jpqd predict`: read arguments, call the library, print results."""
+"""`jpqd export`, `evaluate` and `predict`: read arguments, call the library, print results."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -73,6 +73,44 @@ def export(
         sealed, place = command.export(chosen, spec, out, force, progress)
         show(as_json, {"folder": str(place), **sealed.model_dump(mode="json")},
              terminal.stage_table(str(place), [sealed]))  # fmt: skip
+
+
+def evaluate(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="STAGE|DIR", help="A stage of the run, a model folder, or an exported folder."
+        ),
+    ],
+    data: Annotated[Path, typer.Option(metavar="FILE", help="Rows with labels.")],
+    text: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Its text columns; by default the task's.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Its column of labels; by default the task's.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="The run; by default the newest.")
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a model, or its OpenVINO IR, on any file of rows with labels."""
+    with errors(debug, as_json):
+        from export import origin
+        from jpqd.core import cpus
+        from jpqd.core.progress import Progress
+
+        prepare(offline=False)
+        progress = Progress()
+        cpus.use(None, progress)
+        chosen = origin.find(runs, name, run)
+        from export import evaluate as evaluating  # seconds, which a wrong name need not wait for
+
+        columns = tuple(part.strip() for part in text.split(",")) if text else ()
+        result = evaluating.evaluate(chosen, evaluating.Columns(data, columns, label), progress)
+        show(as_json, result, evaluating.show(result))
 
 
 def predict(

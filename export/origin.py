@@ -43,8 +43,8 @@ class Origin:
             return
         if self.manifest.kind != "model":
             raise UserError(
-                f"{self.folder} is a stage of `use: {self.manifest.use}`, which makes no model to "
-                "export. Name a trained stage."
+                f"{self.folder} is a stage of `use: {self.manifest.use}`, which makes no model. "
+                "Name a trained stage."
             )
 
 

@@ -1,7 +1,6 @@
 """Tokenized splits of a task: train, `select`, and the reported split; cached by content."""
 
 import json
-import reprlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,13 @@ from jpqd import tasks
 from jpqd.core import files, processes, seals
 from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
-from jpqd.data import sources, tables
+from jpqd.data import cuts, sources, tables, usable
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
 
-SPLIT_SEED = 20_000
-"""Cuts are the same for every training seed, so that seeds can be compared."""
 _LAYOUT = 4
 """The version of the cached columns: raised when they change."""
-_ROW = "__row__"
 
 
 @dataclass(frozen=True)
@@ -126,16 +122,16 @@ def _make_once(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, fold
 
 def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
     raw = tables.load(task, cache)
-    _check_columns(task, raw)
-    _check_types(task, raw, tasks.of_columns(task, raw["train"]))
+    usable.check_columns(task, raw)
+    usable.check_types(task, raw, tasks.of_columns(task, raw["train"]))
     kind = tasks.of_data(task, raw["train"])
-    usable = DatasetDict({split: _usable(task, raw, kind, split) for split in raw})
-    splits = cut(task, usable)
+    used = DatasetDict({split: usable.rows(task, raw, kind, split) for split in raw})
+    splits = cuts.cut(task, used)
     facts = {
         "kind": kind.facts(),
-        "rows": _counts(raw, usable, splits),
+        "rows": _counts(raw, used, splits),
         "of_train": len(raw["train"]),
-        "held_out": _held_out(task, raw),
+        "held_out": cuts.held_out(task, raw),
     }
     tokens = {split: _tokenize(task, rows, kind, tokenizer) for split, rows in splits.items()}
     partial = folder.with_name(folder.name + files.PARTIAL)
@@ -147,140 +143,26 @@ def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: P
 
 
 def _counts(
-    raw: DatasetDict, usable: DatasetDict, splits: dict[str, Dataset]
+    raw: DatasetDict, used: DatasetDict, splits: dict[str, Dataset]
 ) -> dict[str, dict[str, int]]:
     """Count the rows of every split of the data, used and unusable, so that none is unaccounted."""
     return {
         split: {
             "used": len(splits.get(split, ())),
-            "unusable": len(raw[split]) - len(usable[split]) if split in raw else 0,
+            "unusable": len(raw[split]) - len(used[split]) if split in raw else 0,
         }
         for split in [*splits, *(name for name in raw if name not in splits)]
     }
 
 
-def _held_out(task: Task, raw: DatasetDict) -> list[str]:
-    report = tables.canonical(task.report_on)
-    chooses = ["select"] if isinstance(task.select_on, float) else []
-    return ([] if report in raw else [report]) + chooses
-
-
-def _needed(task: Task) -> set[str]:
-    chooses = {tables.canonical(task.select_on)} if isinstance(task.select_on, str) else set()
-    return {"train", tables.canonical(task.report_on)} | chooses
-
-
 def train_texts(task: Task, cache: Path) -> list[str]:
     """Return all texts of train, for a tokenizer that is trained on them."""
     raw = tables.load(task, cache)
-    _check_columns(task, raw)
+    usable.check_columns(task, raw)
     kind = tasks.of_data(task, raw["train"])
     columns = raw["train"].select_columns([*task.text])
-    usable = (row for row in columns if all(row[column] is not None for column in task.text))
-    return [text for row in usable for text in kind.texts(task, row)]
-
-
-def _check_columns(task: Task, raw: DatasetDict) -> None:
-    if "train" not in raw:
-        raise DataError(f"there is no split 'train'; the data has {', '.join(raw) or 'none'}.")
-    for split in _needed(task) & set(raw):
-        for column in (*task.text, task.label):
-            if column not in raw[split].column_names:
-                advice = plugins.unknown(column, raw[split].column_names)
-                raise DataError(f"split {split!r} has no column {column!r}; {advice}.")
-
-
-def _check_types(task: Task, raw: DatasetDict, kind: type[Kind]) -> None:
-    for split, table in raw.items():
-        for column in [c for c in (*task.text, task.label) if c in table.column_names]:
-            feature = table.features[column]
-            if not kind.reads(task, column, feature):
-                wanted = "labels" if column == task.label else "texts"
-                raise DataError(
-                    f"split {split!r}: column {column!r} holds {feature}, but a {kind.title} needs "
-                    f"{wanted}. Write every value as a text of its own, in quotes where "
-                    "the format has them."
-                )
-
-
-def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
-    """Cut splits from train, with a fixed seed, where the data has none to report or select on."""
-    report = tables.canonical(task.report_on)
-    if "select" in (report, *usable):
-        raise DataError(
-            "a split cannot be called 'select': jpqd uses this name for the rows that choose the "
-            "checkpoint. Rename the split."
-        )
-    splits = {name: table for name, table in usable.items() if len(table)}
-    if report not in splits:
-        splits["train"], splits[report] = _cut(splits["train"], task.holdout)
-    if isinstance(task.select_on, float):
-        splits["train"], splits["select"] = _cut(splits["train"], task.select_on)
-    else:
-        splits["select"] = _chosen(task.select_on, report, splits)
-    if task.train_rows is not None and task.train_rows < len(splits["train"]):
-        _, splits["train"] = _cut(splits["train"], task.train_rows / len(splits["train"]))
-    return splits
-
-
-def _chosen(select_on: str, report: str, splits: dict[str, Dataset]) -> Dataset:
-    select = tables.canonical(select_on)
-    if select == report:
-        raise DataError(
-            f"select_on and report_on are both the split {report!r}. Choose another for select_on."
-        )
-    if select not in splits:
-        raise DataError(
-            f"select_on: there is no split {select!r}; {plugins.unknown(select, splits)}."
-        )
-    return splits[select]
-
-
-def _cut(table: Dataset, share: float) -> tuple[Dataset, Dataset]:
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(table))
-    size = max(1, round(len(table) * share))
-    if size >= len(table):
-        raise DataError(
-            f"{len(table)} rows of train are too few to cut {share:.0%} from. "
-            "Add rows, or add splits of your own for report_on and select_on."
-        )
-    return table.select(np.sort(order[size:])), table.select(np.sort(order[:size]))
-
-
-def _usable(task: Task, raw: DatasetDict, kind: Kind, split: str) -> Dataset:
-    """Return the rows with text and label; refuse the data where too many have none."""
-    table, columns = raw[split], [*task.text, task.label]
-    if not {*columns} <= set(table.column_names):
-        return table.select([])
-
-    def keep(*cells: list[Any]) -> list[bool]:
-        rows = (dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True))
-        return [kind.label(task, row) is not None for row in rows]
-
-    numbered = table.add_column(_ROW, np.arange(len(table)))
-    used = numbered.filter(keep, batched=True, input_columns=columns)
-    if split not in _needed(task) and not len(used):
-        return used  # a test split whose labels are kept secret
-    unusable = len(table) - len(used)
-    if unusable > task.max_unusable * len(table) or not len(used):
-        raise DataError(
-            f"split {split!r}: {unusable} of {len(table)} rows have no text, or no label that "
-            f"train knows (more than max_unusable {task.max_unusable:.1%}). "
-            f"The first is {_first_unusable(table, keep, columns)}. "
-            "Correct the data, or raise task.max_unusable."
-        )
-    return used
-
-
-def _first_unusable(table: Dataset, keep: Any, columns: list[str]) -> str:
-    """Name the first unusable row, counted from 1 below the header."""
-    for start in range(0, len(table), 1000):
-        rows = table[start : start + 1000]
-        for offset, usable in enumerate(keep(*(rows[column] for column in columns))):
-            if not usable:
-                cells = [f"{column}: {reprlib.repr(rows[column][offset])}" for column in columns]
-                return f"row {start + offset + 1} ({', '.join(cells)})"
-    return "unknown"
+    complete = (row for row in columns if all(row[column] is not None for column in task.text))
+    return [text for row in complete for text in kind.texts(task, row)]
 
 
 def _tokenize(
@@ -291,7 +173,7 @@ def _tokenize(
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         columns = kind.encode(task, {column: rows[column] for column in wanted}, tokenizer)
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
-        columns["row"] = rows[_ROW]  # as the data numbers its rows, from 0
+        columns["row"] = rows[usable.ROW]  # as the data numbers its rows, from 0
         return columns
 
     return table.map(encode, batched=True, remove_columns=table.column_names)

@@ -54,14 +54,14 @@ def of_cache(root: Path) -> Removal:
 def remove(chosen: Removal) -> None:
     """Remove folders. A removal that was killed can be repeated."""
     with ExitStack() as held:
-        for run in chosen.runs:
-            held.enter_context(lock.hold_all(run))
         try:
+            for run in chosen.runs:
+                held.enter_context(lock.hold_all(run))
             for folder in chosen.folders:
                 _remove(folder)
         except OSError as error:
             reason = f"cannot remove {error.filename}: {error.strerror}."
-            raise RunError(f"{reason} The rest is still there; try again.") from None
+            raise RunError(f"{reason} What is left is there as it was.") from None
 
 
 def _remove(folder: Path) -> None:

@@ -45,3 +45,11 @@ def wilson(right: float, n: int) -> list[float]:
     middle = (share + spread / 2) / (1 + spread)
     half = Z95 * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
     return [max(0.0, middle - half), min(1.0, middle + half)]
+
+
+def fisher(correlation: float, n: int) -> list[float] | None:
+    """Return the 95% interval of a correlation (Fisher's z); None where n says nothing."""
+    if n < 4 or abs(correlation) >= 1:
+        return None
+    half = Z95 / math.sqrt(n - 3)
+    return [math.tanh(math.atanh(correlation) + side) for side in (-half, half)]

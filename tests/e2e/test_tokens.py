@@ -97,6 +97,16 @@ def test_predict_names_entities_with_their_places(runs: Path) -> None:
     assert "person 'Carla Rossi' 0-11" in tiny.run("predict", folder, TEXT).stdout
 
 
+def test_a_stage_and_its_ir_are_measured_on_a_file(runs: Path) -> None:
+    for stage in ("jpqd", "jpqd_ir"):
+        data = runs.parent / "data" / "validation.conll"
+        done = tiny.run("evaluate", stage, "--data", data, "--runs", runs, "--json")
+        assert done.returncode == 0, done.stderr
+        found, sealed = json.loads(done.stdout)["figures"], figures(runs, stage)["validation"]
+        assert found["f1"] == pytest.approx(sealed["f1"], abs=0.02)
+        assert found["entities"] == sealed["entities"] and len(found["f1_95"]) == 2
+
+
 def test_optimum_and_a_pipeline_read_what_was_exported(runs: Path) -> None:
     from optimum.intel import OVModelForTokenClassification
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "help of run": ["run", "--help"],
     "help of compare": ["compare", "--help"],
     "help of export": ["export", "--help"],
+    "help of evaluate": ["evaluate", "--help"],
     "help of bench": ["bench", "--help"],
     "help of report": ["report", "--help"],
     "version": ["--version"],
