@@ -173,7 +173,7 @@ def _rows(
     if not len(usable):
         raise DataError(f"{place}: no row has both a text and a label.")
     columns = kind.encode(task, {name: usable[name][:] for name in names}, tokenizer)
-    labels = columns.pop("labels")
+    labels, _, _ = (columns.pop(name) for name in ("labels", "lost", "parts"))
     tokens = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return _Sorted([], tokens, tokenizer, kind, labels, labelled=True)
 

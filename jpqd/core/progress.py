@@ -1,6 +1,7 @@
 """Progress for a person: a live line on a terminal, and a line now and then elsewhere."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +23,20 @@ class Progress:
 
     def warn(self, message: str) -> None:
         self.console.print(f"warning: {message}", style="yellow")
+
+    def counting(self, what: str, things: str) -> Callable[[int], None]:
+        """Return a counter for work without a known end, which says a line now and then."""
+        started = spoke = time.monotonic()
+        done = 0
+
+        def count(more: int) -> None:
+            nonlocal done, spoke
+            done, now = done + more, time.monotonic()
+            if now - spoke >= LINE_EVERY_SECONDS:
+                spoke = now
+                self.say(f"{what} {done:,} {things}, {done / (now - started):,.0f} in a second")
+
+        return count
 
     def training(self, stage: str, steps: int, done: int) -> "TrainingProgress":
         return TrainingProgress(self, stage, steps, done)

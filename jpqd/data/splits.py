@@ -1,8 +1,8 @@
 """Tokenized splits of a task: train, `select`, and the reported split; cached by content."""
 
 import json
-import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from jpqd import tasks
-from jpqd.core import files, processes, seals
+from jpqd.core import cached, files, processes, seals
 from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
 from jpqd.data import cuts, sources, tables, usable
@@ -20,8 +20,11 @@ from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
 
-_LAYOUT = 4
+_LAYOUT = 5
 """The version of the cached columns: raised when they change."""
+_FACTS = "data.json"
+_COUNTS = ["lost", "parts"]
+"""Columns of `Kind.encode` that are summed and not kept."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,17 @@ class Data:
     """The number of rows of train in the data, before anything was left out or cut."""
     held_out: tuple[str, ...] = ()
     """The splits that were cut from train."""
+    truncated: dict[str, float] = field(default_factory=dict)
+    """The share of texts (or of words, where each has a label) lost beyond `max_length`."""
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for the manifest, which accounts for every row."""
-        return {"task": self.kind.use, "rows": self.rows, "cut_from_train": list(self.held_out)}
+        return {
+            "task": self.kind.use,
+            "rows": self.rows,
+            "cut_from_train": list(self.held_out),
+            "truncated": self.truncated,
+        }
 
     def split(self, name: str) -> Dataset:
         name = tables.canonical(name)
@@ -63,13 +73,13 @@ def prepare(
     _check_length(task, tokenizer)
     folder = cache / f"data-{fingerprint(task, tokenizer)[:16]}"
     if processes.is_main():
-        _make_once(task, tokenizer, cache, folder)
+        _make_once(task, tokenizer, cache, folder, progress)
     processes.barrier()
-    facts = json.loads((folder / "data.json").read_text())
+    facts = json.loads((folder / _FACTS).read_text())
     splits, kind = load_from_disk(str(folder)), tasks.of_facts(facts["kind"])
     held_out = tuple(facts["held_out"])
-    data = Data(splits, kind, facts["rows"], facts["of_train"], held_out)
-    _report_rows(data, progress)
+    data = Data(splits, kind, facts["rows"], facts["of_train"], held_out, facts["truncated"])
+    _report_rows(data, task, progress)
     return data
 
 
@@ -98,7 +108,7 @@ def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     return [content, tokenizer.truncation_side, tokenizer.model_input_names]
 
 
-def _report_rows(data: Data, progress: Progress) -> None:
+def _report_rows(data: Data, task: Task, progress: Progress) -> None:
     counts = [
         f"{split} {rows['used']} rows" + (" (cut from train)" if split in data.held_out else "")
         for split, rows in data.rows.items()
@@ -110,18 +120,26 @@ def _report_rows(data: Data, progress: Progress) -> None:
                 f"{split}: {rows['unusable']} rows are not used: they have no text, or no label "
                 "that train knows"
             )
+    for split, share in data.truncated.items():
+        if share:
+            lost = "texts are cut" if data.kind.one_answer else "words are lost"
+            progress.say(f"    {split}: {share:.1%} of the {lost} at {task.max_length} tokens")
 
 
-def _make_once(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
+def _make_once(
+    task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path, progress: Progress
+) -> None:
     """Make the data under a lock: runs of one folder share the cache."""
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "data.json").is_file():
-            _make(task, tokenizer, cache, folder)
+        if not cached.is_whole(folder, progress):
+            cached.put(folder, lambda out: _make(task, tokenizer, cache, out, progress))
 
 
-def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: Path) -> None:
-    raw = tables.load(task, cache)
+def _make(
+    task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, out: Path, progress: Progress
+) -> None:
+    raw = tables.load(task, cache, progress)
     usable.check_columns(task, raw)
     usable.check_types(task, raw, tasks.of_columns(task, raw["train"]))
     kind = tasks.of_data(task, raw["train"])
@@ -133,13 +151,17 @@ def _make(task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, folder: P
         "of_train": len(raw["train"]),
         "held_out": cuts.held_out(task, raw),
     }
-    tokens = {split: _tokenize(task, rows, kind, tokenizer) for split, rows in splits.items()}
-    partial = folder.with_name(folder.name + files.PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
-    DatasetDict(tokens).save_to_disk(str(partial))
-    files.write_json(partial / "data.json", facts)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    counter = progress.counting("    tokenized", "rows")
+    tokens = {s: _tokenize(task, rows, kind, tokenizer, counter) for s, rows in splits.items()}
+    truncated = {split: _share_lost(table) for split, table in tokens.items()}
+    kept = {split: table.remove_columns(_COUNTS) for split, table in tokens.items()}
+    DatasetDict(kept).save_to_disk(str(out))
+    files.write_json(out / _FACTS, {**facts, "truncated": truncated})
+
+
+def _share_lost(table: Dataset) -> float:
+    lost, parts = (int(column(table, name).sum()) for name in _COUNTS)
+    return lost / max(parts, 1)
 
 
 def _counts(
@@ -166,7 +188,11 @@ def train_texts(task: Task, cache: Path) -> list[str]:
 
 
 def _tokenize(
-    task: Task, table: Dataset, kind: Kind, tokenizer: PreTrainedTokenizerBase
+    task: Task,
+    table: Dataset,
+    kind: Kind,
+    tokenizer: PreTrainedTokenizerBase,
+    counter: Callable[[int], None],
 ) -> Dataset:
     wanted = [*task.text, task.label]
 
@@ -174,6 +200,7 @@ def _tokenize(
         columns = kind.encode(task, {column: rows[column] for column in wanted}, tokenizer)
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
         columns["row"] = rows[usable.ROW]  # as the data numbers its rows, from 0
+        counter(len(columns["row"]))
         return columns
 
     return table.map(encode, batched=True, remove_columns=table.column_names)

@@ -9,9 +9,11 @@ from typing import Any
 
 import datasets
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
+from filelock import FileLock
 
-from jpqd.core import artifact
+from jpqd.core import artifact, cached, files
 from jpqd.core.errors import DataError
+from jpqd.core.progress import Progress
 from jpqd.data import conll, corpus, sources
 from jpqd.recipe.task import BUILTIN, Task, looks_local
 
@@ -22,27 +24,31 @@ _FORMATS = {
 }  # fmt: skip
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 """The end of a shard's name on the hub: `train-00000-of-00002.parquet`."""
-_LONGEST_CELL = 2**31 - 1
+_LONGEST_CELL, _LONGEST_LINE = 1_000_000, 10_000_000
+"""Letters of a cell, and bytes of a line: what is longer is no text to classify, but a slip."""
+_LARGE = 20_000_000
+"""Bytes of a file whose reading is announced."""
 _NO_ROWS = ("corresponds to no data", "BatchSize must be greater than 0")
 """The library's messages for a JSON lines file and a Parquet file without rows."""
 
 
-def load(task: Task, cache: Path) -> DatasetDict:
+def load(task: Task, cache: Path, progress: Progress | None = None) -> DatasetDict:
     """Load every split that there is, with its columns unchanged."""
+    progress = progress or Progress()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is said once, by us
     if task.dataset == BUILTIN:
         return _builtin()
     if isinstance(task.dataset, dict):
-        files = _grouped((name, sources.local_file(p)) for name, p in task.dataset.items())
+        found = _grouped((name, sources.local_file(p)) for name, p in task.dataset.items())
     elif looks_local(task.dataset):
-        files = _by_split(sources.table_files(Path(task.dataset).expanduser()))
+        found = _by_split(sources.table_files(Path(task.dataset).expanduser()))
     else:
         return _from_hub(task.dataset, task.subset)
     return DatasetDict(
         {
-            split: concatenate_datasets([read(path, cache / "tables") for path in paths])
-            for split, paths in files.items()
+            split: concatenate_datasets([read(path, cache / "tables", progress) for path in paths])
+            for split, paths in found.items()
         }
     )
 
@@ -91,20 +97,36 @@ def _grouped(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
     return groups
 
 
-def read(path: Path, cache: Path) -> Dataset:
+def read(path: Path, cache: Path, progress: Progress | None = None) -> Dataset:
     """Read a file into a cache keyed by content: the library's own looks at path and time only."""
-    kind = _FORMATS[path.suffix.lower()]
-    if not path.stat().st_size:
+    kind, size = _FORMATS[path.suffix.lower()], path.stat().st_size
+    progress = progress or Progress()
+    if not size:
         raise DataError(f"{path}: the file is empty.")
+    if size > _LARGE:
+        progress.say(f"    reading {path} ({size / 1e6:,.0f} MB)")
     if kind != "parquet":
         _require_utf8(path)
     if kind == "conll":
         return Dataset.from_dict(conll.read(path))
     options = _text_options(path) if kind == "csv" else {}
     place = cache / artifact.hash_file(path)[:16]
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_suffix(".lock")):
+        whole = cached.is_whole(place, progress)
+        if not whole:
+            files.remove(place)
+        table = _from_library(kind, path, place, options)
+        if not whole:
+            artifact.close(place, {})
+    return table
+
+
+def _from_library(kind: str, path: Path, place: Path, options: dict[str, Any]) -> Dataset:
+    where = glob.escape(str(path))
     try:
         return datasets.load_dataset(
-            kind, data_files=glob.escape(str(path)), split="train", cache_dir=str(place), **options
+            kind, data_files=where, split="train", cache_dir=str(place), **options
         )
     except (OSError, MemoryError):
         raise
@@ -126,6 +148,11 @@ def _require_utf8(path: Path) -> None:
     """Refuse other encodings: the JSON reader accepts them, and they break much later."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if len(line) > _LONGEST_LINE:
+                raise DataError(
+                    f"{path}, line {number}: {len(line) / 1e6:,.0f} MB in one line, more than "
+                    f"{_LONGEST_LINE / 1e6:.0f} MB. Write every row in a line of its own."
+                )
             try:
                 line.decode()
             except UnicodeDecodeError as error:
@@ -159,19 +186,30 @@ def _check_cells(path: Path, separator: str, quoting: Any) -> list[str]:
     csv.field_size_limit(_LONGEST_CELL)
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, delimiter=separator, quoting=quoting)
-        rows = (row for row in reader if row)
-        header = _column_names(path, next(rows, []))
-        width = 0
-        for row in rows:
-            width = max(width, len(row))
-            if width > len(header):
-                raise DataError(
-                    f"{path}, line {reader.line_num}: {width} cells, but the header names "
-                    f"{len(header)} columns ({', '.join(header)}). {_advice(separator)}"
-                )
+        try:
+            header, width = _measured(path, reader, separator)
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {reader.line_num}: {error}. A cell may have {_LONGEST_CELL:,} "
+                "letters; a quote that is not closed makes one cell of all that follows."
+            ) from None
     if not width:
         raise DataError(f"{path}: the file has no rows below its header.")
     return header
+
+
+def _measured(path: Path, reader: Any, separator: str) -> tuple[list[str], int]:
+    """Return the columns' names and the width of the widest row."""
+    rows = (row for row in reader if row)
+    header, width = _column_names(path, next(rows, [])), 0
+    for row in rows:
+        width = max(width, len(row))
+        if width > len(header):
+            raise DataError(
+                f"{path}, line {reader.line_num}: {width} cells, but the header names "
+                f"{len(header)} columns ({', '.join(header)}). {_advice(separator)}"
+            )
+    return header, width
 
 
 def _advice(separator: str) -> str:

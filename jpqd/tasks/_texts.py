@@ -43,12 +43,21 @@ class TextKind(Kind):
         encoded = tokenizer(*texts, truncation=True, max_length=task.max_length)
         columns = {name: encoded[name] for name in kept if name in encoded}
         columns["labels"] = [self.number(cell) for cell in rows[task.label]]
+        columns["lost"] = _were_cut(encoded, task.max_length)
+        columns["parts"] = [1] * len(columns["lost"])
         return columns
 
     def pad(self, labels: Sequence[Any], length: int) -> np.ndarray:
         import numpy as np
 
         return np.array(labels)
+
+
+def _were_cut(encoded: Any, longest: int) -> list[int]:
+    """Say of each text whether it was cut; slow tokenizers tell its length only."""
+    if encoded.encodings:
+        return [int(bool(one.overflowing)) for one in encoded.encodings]
+    return [int(len(ids) == longest) for ids in encoded["input_ids"]]
 
 
 def is_plain(feature: Any) -> bool:

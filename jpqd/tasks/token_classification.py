@@ -115,7 +115,10 @@ class TokenClassification(Kind):
                 for row in zip(*rows.values(), strict=True)]  # fmt: skip
         labels = [_on_first_pieces(encoded.word_ids(row), numbers or [])
                   for row, numbers in enumerate(tags)]  # fmt: skip
-        return {"input_ids": encoded["input_ids"], "labels": labels}
+        counts = [len(row) for row in words]
+        lost = [count - sum(number != SILENT for number in row)
+                for count, row in zip(counts, labels, strict=True)]  # fmt: skip
+        return {"input_ids": encoded["input_ids"], "labels": labels, "lost": lost, "parts": counts}
 
     # The head, the loss, distillation.
 

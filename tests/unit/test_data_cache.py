@@ -93,7 +93,7 @@ def test_what_a_killed_preparation_left_behind_is_not_used(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("jpqd.core.artifact.write_json", killed)
+        patched.setattr("jpqd.core.artifact.close", killed)
         prepare(place)
     assert prepare(place).rows["train"]["used"] == 34
     assert len(loads) == 2

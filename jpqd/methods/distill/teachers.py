@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from jpqd.core import cells, files, processes, seals
+from jpqd.core import cached, cells, processes, seals
 from jpqd.core.errors import DataError, SourceError, UserError
+from jpqd.core.names import PREDICTIONS
 from jpqd.data import batching, sources, splits, tables
 from jpqd.methods.distill.options import Options
 from jpqd.model import loading
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.scores import predictions as scores
-from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
 from jpqd.training import evaluation
 from jpqd.training.method import Training
@@ -57,15 +57,17 @@ class Teacher:
         ctx, split = training.ctx, training.data.splits["train"]
         tokens = splits.fingerprint(ctx.task, training.tokenizer)
         identity = [sources.model_identity(str(self.folder)), tokens]
-        path = ctx.cache / f"logits-{seals.digest(identity)[:16]}.safetensors"
-        if processes.agree(not path.is_file()):
+        place = ctx.cache / f"logits-{seals.digest(identity)[:16]}"
+        if processes.agree(not cached.is_whole(place, ctx.progress)):
             ctx.progress.say(f"    {self.where} predicts every row of train once")
             collate = batching.collator(self.tokenizer, training.kind)
             found = evaluation.predict(self.network, split, training.kind, collate, _BATCH)
             if processes.is_main():
-                _write(path, found, training.kind)
+                facts = training.kind.facts()
+                with FileLock(place.with_suffix(".lock")):
+                    cached.put(place, lambda out: scores.save(out / PREDICTIONS, found, facts))
             processes.barrier()
-        found, _ = scores.load(path)
+        found, _ = scores.load(place / PREDICTIONS)
         rows = splits.column(split, "row")[found.rows]
         return KnownAnswers(found.logits[:, self.order], rows)
 
@@ -93,12 +95,6 @@ def load(method: Options, training: Training) -> Teacher:
     name = str(method.teacher)
     folder = training.ctx.inputs[name] if method.inputs() else sources.model_folder(name)
     return Teacher(folder, f"{training.stage}: distill: teacher {name!r}", training)
-
-
-def _write(path: Path, found: Predictions, kind: Kind) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}{files.PARTIAL}")
-    scores.save(partial, found, kind.facts())
-    partial.replace(path)
 
 
 def _check_tokens(
