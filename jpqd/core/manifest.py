@@ -76,7 +76,7 @@ class Manifest(BaseModel):
         """Refuse figures of another kind than those that are written: everything reads them."""
         if isinstance(metrics.get("model"), dict):
             ModelFacts.model_validate(metrics["model"])
-        for name in ("train", "check"):
+        for name in ("train", "check", "data"):
             if not isinstance(metrics.get(name), dict | None):
                 raise ValueError(f"{name} holds no facts")
         for figures in metrics.values():

@@ -157,6 +157,8 @@ def _make(
     kept = {split: table.remove_columns(_COUNTS) for split, table in tokens.items()}
     DatasetDict(kept).save_to_disk(str(out))
     files.write_json(out / _FACTS, {**facts, "truncated": truncated})
+    for table in raw.values():
+        table.cleanup_cache_files()  # what the library kept of this work has no hash
 
 
 def _share_lost(table: Dataset) -> float:
@@ -203,4 +205,6 @@ def _tokenize(
         counter(len(columns["row"]))
         return columns
 
-    return table.map(encode, batched=True, remove_columns=table.column_names)
+    return table.map(
+        encode, batched=True, remove_columns=table.column_names, load_from_cache_file=False
+    )

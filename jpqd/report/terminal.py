@@ -1,5 +1,6 @@
 """Tables for the terminal: the stages of a run, and the steps of a plan."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
@@ -75,7 +76,14 @@ def plan_table(title: str, steps: list[Step]) -> Table:
         reads = ", ".join(step.stage.inputs()) or "model, data"
         disk = _megabytes(step.disk_bytes) or "?"
         sealed = step.status == "sealed"
-        table.add_row(
-            step.id, step.stage.use, step.status, "\n".join(step.why), reads, "" if sealed else disk
-        )
+        why = "\n".join([*step.why, *_truncated(step)])
+        table.add_row(step.id, step.stage.use, step.status, why, reads, "" if sealed else disk)
     return table
+
+
+def _truncated(step: Step) -> Iterator[str]:
+    """Say how much of its texts a sealed stage did not read."""
+    shares = (step.manifest.metrics.get("data") or {}).get("truncated") if step.manifest else None
+    for split, share in (shares or {}).items():
+        if share:
+            yield f"{split}: {share:.1%} cut at max_length"

@@ -1,6 +1,6 @@
 """Prepares a table of many rows and prints time and memory at the peak.
 
-    python -m tests.attack.big_input FOLDER [ROWS]
+python -m tests.attack.big_input FOLDER [ROWS]
 """
 
 import resource

@@ -116,3 +116,49 @@ def test_a_refused_dataset_leaves_no_cache_behind(tmp_path: Path, loads: list[st
         with pytest.raises(DataError, match="every row has the label"):
             prepare(place)
     assert len(loads) == 2
+
+
+def damage(cache: Path, pattern: str, change: Any) -> Path:
+    path = max(cache.rglob(pattern), key=lambda found: found.stat().st_size)
+    path.write_bytes(change(bytearray(path.read_bytes())))
+    return path
+
+
+def flip(content: bytearray) -> bytearray:
+    content[len(content) // 2] ^= 1
+    return content
+
+
+def cut(content: bytearray) -> bytearray:
+    return content[:-20]
+
+
+@pytest.mark.parametrize("harm", [flip, cut])
+@pytest.mark.parametrize(
+    "file", ["data-*/*/*.arrow", "data-*/data.json", "data-*/manifest.json", "data-*/*.json"]
+)
+def test_a_damaged_entry_is_made_anew_and_says_so(
+    tmp_path: Path, loads: list[str], file: str, harm: Any
+) -> None:
+    place = folder(tmp_path, train=distinct(40))
+    expected = contents(prepare(place), "train")
+    damage(tmp_path / "cache", file, harm)
+    listener = Listener()
+    assert contents(prepare(place, listener), "train") == expected
+    assert len(loads) == 2
+    (told,) = listener.warned
+    assert "in the cache is damaged" in told and "is made anew" in told
+
+
+@pytest.mark.parametrize("harm", [flip, cut])
+@pytest.mark.parametrize("file", ["tables/*/**/*.arrow", "tables/*/**/dataset_info.json"])
+def test_a_damaged_table_is_read_again(tmp_path: Path, file: str, harm: Any) -> None:
+    place = folder(tmp_path, train=distinct(40))
+    expected = contents(prepare(place), "train")
+    damage(tmp_path / "cache", file, harm)
+    listener = Listener()
+    again = splits.prepare(
+        task(place, max_length=64), tokenizer(), tmp_path / "cache", listener
+    )  # another length: the table is read from its own entry
+    assert contents(again, "train") == expected
+    assert "in the cache is damaged" in listener.warned[0]

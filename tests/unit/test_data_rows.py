@@ -7,7 +7,16 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from jpqd.core.errors import DataError
-from tests.helpers.data_fixtures import Listener, contents, distinct, folder, prepare, tokenizer
+from tests.helpers.data_fixtures import (
+    Listener,
+    contents,
+    distinct,
+    folder,
+    prepare,
+    sentences,
+    tokenizer,
+    write,
+)
 
 
 def test_unusable_rows_are_counted_and_told(tmp_path: Path) -> None:
@@ -161,3 +170,33 @@ def test_a_sample_of_train_is_always_the_same_and_counts_no_other_split(tmp_path
     whole = prepare(place)
     assert set(first.split("train")["row"]) < set(whole.split("train")["row"])
     assert first.split("select")["row"] == whole.split("select")["row"]
+
+
+def test_a_cell_without_end_is_named_before_it_fills_the_memory(tmp_path: Path) -> None:
+    text = 'text,label\ngood,1\n"' + "never closed\n" * 100_000
+    write(tmp_path / "data" / "train.csv", text)
+    with pytest.raises(DataError, match=r"train\.csv, line \d+: .*1,000,000 letters; a quote"):
+        prepare(tmp_path / "data")
+
+
+def test_a_line_without_end_is_named(tmp_path: Path) -> None:
+    row = '{"text": "' + "x" * 11_000_000 + '", "label": 1}\n'
+    write(tmp_path / "data" / "train.jsonl", '{"text": "a", "label": 0}\n' + row)
+    with pytest.raises(DataError, match=r"line 2: 11 MB in one line, more than 10 MB"):
+        prepare(tmp_path / "data")
+
+
+def test_texts_that_are_cut_are_counted(tmp_path: Path) -> None:
+    rows = [{"text": "good " * (3 if i % 4 else 30), "label": i % 2} for i in range(80)]
+    listener = Listener()
+    data = prepare(folder(tmp_path, train=rows, validation=rows), listener, max_length=16)
+    assert data.truncated["validation"] == 0.25
+    assert data.facts()["truncated"]["validation"] == 0.25
+    assert "    validation: 25.0% of the texts are cut at 16 tokens" in listener.said
+
+
+def test_nothing_is_said_where_nothing_is_cut(tmp_path: Path) -> None:
+    listener = Listener()
+    data = prepare(folder(tmp_path, train=sentences(80)), listener)
+    assert set(data.truncated.values()) == {0.0}
+    assert not any("cut at" in line for line in listener.said)
