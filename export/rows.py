@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from export.origin import Origin
 from export.shapes import Shape
 from jpqd.core.progress import Progress
-from jpqd.data import splits, tables
+from jpqd.data import sources, splits, tables
 from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
 
@@ -89,14 +89,14 @@ def of_task(
         kind=data.kind,
         labels=split["labels"][:],
         labelled=True,
-        split=tables.canonical(task.report_on),
+        split=sources.canonical(task.report_on),
         numbers=numbers,
     )
 
 
 def _texts(origin: Origin, task: Task, kind: Kind, numbers: tuple[int, ...]) -> list[list[str]]:
     raw = tables.load(task, origin.cache)
-    split = tables.canonical(task.report_on)
+    split = sources.canonical(task.report_on)
     rows = raw[split if split in raw else "train"]  # a split that was cut is part of train
     part = rows.select(numbers)
     return [list(column) for column in zip(*(kind.texts(task, row) for row in part), strict=True)]

@@ -4,7 +4,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 
 from jpqd.core.errors import DataError
-from jpqd.data import tables
+from jpqd.data import sources
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 
@@ -14,7 +14,7 @@ SPLIT_SEED = 20_000
 
 def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
     """Cut splits from train, with a fixed seed, where the data has none to report or select on."""
-    report = tables.canonical(task.report_on)
+    report = sources.canonical(task.report_on)
     if "select" in (report, *usable):
         raise DataError(
             "a split cannot be called 'select': jpqd uses this name for the rows that choose the "
@@ -33,7 +33,7 @@ def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
 
 
 def _chosen(select_on: str, report: str, splits: dict[str, Dataset]) -> Dataset:
-    select = tables.canonical(select_on)
+    select = sources.canonical(select_on)
     if select == report:
         raise DataError(
             f"select_on and report_on are both the split {report!r}. Choose another for select_on."
@@ -58,6 +58,6 @@ def _cut(table: Dataset, share: float) -> tuple[Dataset, Dataset]:
 
 def held_out(task: Task, raw: DatasetDict) -> list[str]:
     """Name the splits that are cut from train."""
-    report = tables.canonical(task.report_on)
+    report = sources.canonical(task.report_on)
     chooses = ["select"] if isinstance(task.select_on, float) else []
     return ([] if report in raw else [report]) + chooses

@@ -1,5 +1,6 @@
 """The sources of models and datasets: folders, files, or a hub that may be unreachable."""
 
+import json
 import shlex
 import time
 from collections.abc import Iterable
@@ -12,17 +13,25 @@ from typing import Any, Literal
 from jpqd.core import artifact, offline
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
+from jpqd.recipe.explain import short_text
 from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
 
 Kind = Literal["model", "dataset"]
 
 HUB_SECONDS = 7.0
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll")
+_ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
+_TOKENIZERS = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model",
+    "sentencepiece.bpe.model",
+)  # fmt: skip
 _WEIGHTS = "model*.safetensors"
 _MODEL_FILES = (
     _WEIGHTS, "config.json", STRUCTURE, "tokenizer*", "special_tokens_map.json",
     "vocab.*", "merges.txt", "*.model",
 )  # fmt: skip
+_SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "intermediate_size",
+          "num_attention_heads", "max_position_embeddings")  # fmt: skip
 _UNSAFE = ("pytorch_model.bin", "model.ckpt", "tf_model.h5", "flax_model.msgpack")
 
 _CONVERT = """only safetensors are read, because the other formats can run code. To convert it:
@@ -60,6 +69,11 @@ def identity(source: str) -> dict[str, Any]:
     if is_table(source):
         return {"sha256": _hash(local_file(source))}
     return model_identity(source)
+
+
+def canonical(split: str) -> str:
+    """Return the canonical name of a split: `dev`, `valid` and `val` are `validation`."""
+    return _ALIASES.get(split.lower(), split.lower())
 
 
 def is_table(source: str) -> bool:
@@ -102,7 +116,31 @@ def local_model(text: str) -> Path:
     if not any(folder.glob(_WEIGHTS)):
         _refuse_unsafe(text, {path.name for path in folder.iterdir()})
         raise SourceError(f"model {text!r}: the folder has no model.safetensors.")
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise SourceError(
+            f"model {text!r}: the folder has no tokenizer ({', '.join(_TOKENIZERS)}), and without "
+            "it every word is unknown. Copy the tokenizer's files there."
+        )
+    _check_sizes(folder)
     return folder
+
+
+def _check_sizes(folder: Path) -> None:
+    """Refuse sizes that the weights cannot have, before memory is asked for."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        sizes = {name: config[name] for name in _SIZES if name in config}
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise SourceError(f"{folder / 'config.json'} cannot be read: {error}") from None
+    room = sum(path.stat().st_size for path in folder.glob(_WEIGHTS))
+    hidden = sizes.get("hidden_size", 1)
+    for name, size in sizes.items():
+        most = room if (folder / STRUCTURE).exists() else room // max(hidden, 1) + 1
+        if type(size) is not int or not 0 < size <= (room if name == "hidden_size" else most):
+            raise SourceError(
+                f"{folder / 'config.json'}: {name} is {short_text(size)}, which does not fit "
+                f"weights of {room / 1e6:,.1f} MB. Correct it, or copy the model again."
+            )
 
 
 def local_file(text: str) -> Path:

@@ -52,7 +52,7 @@ class Data:
         }
 
     def split(self, name: str) -> Dataset:
-        name = tables.canonical(name)
+        name = sources.canonical(name)
         if name in self.splits:
             return self.splits[name]
         if name in self.rows:

@@ -17,7 +17,6 @@ from jpqd.core.progress import Progress
 from jpqd.data import conll, corpus, sources
 from jpqd.recipe.task import BUILTIN, Task, looks_local
 
-ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
 _FORMATS = {
     ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet",
     ".conll": "conll",
@@ -53,11 +52,6 @@ def load(task: Task, cache: Path, progress: Progress | None = None) -> DatasetDi
     )
 
 
-def canonical(split: str) -> str:
-    """Return the canonical name of a split: `dev`, `valid` and `val` are `validation`."""
-    return ALIASES.get(split.lower(), split.lower())
-
-
 def _builtin() -> DatasetDict:
     splits = {}
     for split in ("train", "validation"):
@@ -73,7 +67,7 @@ def _from_hub(dataset: str, subset: str | None) -> DatasetDict:
         splits = datasets.load_dataset(hub.name, subset, revision=hub.revision)
     except Exception as error:
         raise DataError(f"dataset {dataset!r} could not be loaded: {error}") from error
-    return DatasetDict({canonical(split): table for split, table in splits.items()})
+    return DatasetDict({sources.canonical(split): table for split, table in splits.items()})
 
 
 def _by_split(files: list[Path]) -> dict[str, list[Path]]:
@@ -87,11 +81,11 @@ def _grouped(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
     """Group files by split; refuse two files of one split that are not its shards."""
     groups: dict[str, list[Path]] = {}
     for name, path in named:
-        group = groups.setdefault(canonical(name), [])
+        group = groups.setdefault(sources.canonical(name), [])
         if group and not _SHARD.search(path.stem):
             raise DataError(
-                f"{path} and {group[0]} are both the split {canonical(name)!r}. Keep one of them, "
-                "or name the files: dataset: {train: FILE, validation: FILE}."
+                f"{path} and {group[0]} are both the split {sources.canonical(name)!r}. "
+                "Keep one of them, or name the files: dataset: {train: FILE, validation: FILE}."
             )
         group.append(path)
     return groups

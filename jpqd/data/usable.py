@@ -7,7 +7,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 
 from jpqd.core.errors import DataError
-from jpqd.data import tables
+from jpqd.data import sources
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
@@ -76,5 +76,5 @@ def _first_unusable(table: Dataset, keep: Any, columns: list[str]) -> str:
 
 
 def _needed(task: Task) -> set[str]:
-    chooses = {tables.canonical(task.select_on)} if isinstance(task.select_on, str) else set()
-    return {"train", tables.canonical(task.report_on)} | chooses
+    chooses = {sources.canonical(task.select_on)} if isinstance(task.select_on, str) else set()
+    return {"train", sources.canonical(task.report_on)} | chooses

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from jpqd.core import artifact, environment, seals
 from jpqd.core.manifest import Manifest
-from jpqd.data import sources
+from jpqd.data import preflight, sources
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.recipes import Recipe
 from jpqd.recipe.task import Task
@@ -35,6 +35,7 @@ class Step:
 
 def plan(recipe: Recipe, run: Path) -> list[Step]:
     """Return the steps in order. Read the recipe's files and the run folder, and write nothing."""
+    preflight.check(recipe.task)
     model = sources.model_identity(recipe.model)
     data = {**_keys_of_01(recipe.task), "dataset": sources.dataset_identity(recipe.task)}
     weights = sources.weights_bytes(recipe.model)

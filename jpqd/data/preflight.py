@@ -1,0 +1,89 @@
+"""Checks of local data that cost no time, before seconds of imports."""
+
+import csv
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from jpqd.core.errors import DataError
+from jpqd.data import sources
+from jpqd.recipe import plugins
+from jpqd.recipe.task import BUILTIN, Task, looks_local
+
+_BEGINNING = 100_000
+"""The bytes of a file that are looked at."""
+_SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}
+
+
+def check(task: Task) -> None:
+    """Refuse data that cannot be what the task says. Names the problems of every file."""
+    problems = [what for split, path in _files(task) for what in _problems(task, split, path)]
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def _files(task: Task) -> Iterator[tuple[str, Path]]:
+    if isinstance(task.dataset, dict):
+        for split, text in task.dataset.items():
+            yield sources.canonical(split), sources.local_file(text)
+    elif task.dataset != BUILTIN and looks_local(task.dataset):
+        found = sources.table_files(Path(task.dataset).expanduser())
+        for path in found:
+            yield "train" if len(found) == 1 else sources.canonical(path.stem), path
+
+
+def _problems(task: Task, split: str, path: Path) -> Iterator[str]:
+    with path.open("rb") as file:
+        start = file.read(_BEGINNING)
+    if not start:
+        yield f"{path}: the file is empty."
+    elif path.suffix.lower() != ".parquet" and b"\x00" in start:
+        yield f"{path}: this is no text, but binary data. Give {', '.join(sources.TABLES)}."
+    else:
+        yield from _missing_columns(task, split, path, start.decode("utf-8-sig", "replace"))
+
+
+def _missing_columns(task: Task, split: str, path: Path, start: str) -> Iterator[str]:
+    columns = _columns(path, start)
+    wanted = {"train", sources.canonical(task.report_on)}
+    if not columns or split not in wanted:
+        return
+    for column in (*task.text, task.label):
+        if column not in columns:
+            advice = _other_separator(columns) or f"{plugins.unknown(column, columns)}."
+            yield f"{path}: there is no column {column!r}; {advice}"
+
+
+def _columns(path: Path, start: str) -> list[str]:
+    """Return the columns' names; empty where the beginning of the file does not tell them."""
+    kind = path.suffix.lower()
+    if kind in (".csv", ".tsv"):
+        rows = csv.reader(start.splitlines(), delimiter="\t" if kind == ".tsv" else ",")
+        return next(iter(islice(rows, 1)), [])
+    if kind == ".parquet":
+        from pyarrow import parquet  # type: ignore[import-untyped]
+
+        try:
+            return list(parquet.read_schema(path).names)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
+    return _keys(start) if kind == ".jsonl" else []
+
+
+def _keys(start: str) -> list[str]:
+    """Return the keys of the first row; what is no JSON is told later, with its line."""
+    try:
+        row = json.loads(next((line for line in start.splitlines() if line.strip()), ""))
+    except (ValueError, RecursionError):
+        return []
+    return list(row) if isinstance(row, dict) else []
+
+
+def _other_separator(columns: list[str]) -> str:
+    """Say what separates the columns, where the header looks like a single one."""
+    for separator, name in _SEPARATORS.items():
+        if len(columns) == 1 and separator in columns[0]:
+            remedy = "Name it .tsv." if separator == "\t" else "Save it with commas, as .csv."
+            return f"its columns are separated by {name}. {remedy}"
+    return ""
