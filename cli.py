@@ -10,7 +10,7 @@ import typer
 
 from export import cli as export_cli
 from jpqd import __version__
-from jpqd.commands import recipes, runs
+from jpqd.commands import init, recipes, runs
 from runtime_bench import cli as bench_cli
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
     "129, 130 or 143 interrupted.",
 )
 
+app.command(epilog="Example: `jpqd init --model DIR --data train.csv`")(init.init)
 app.command(epilog="Example: `jpqd run recipes/demo.yaml --set seed=7`")(recipes.run)
 app.command(epilog="Example: `jpqd plan recipes/demo.yaml`")(recipes.plan)
 app.command(epilog="Example: `jpqd validate recipes/*.yaml`")(recipes.validate)

@@ -96,13 +96,16 @@ def plan(
 
         from jpqd.recipe import recipes
         from jpqd.report import terminal
+        from jpqd.run import estimate
         from jpqd.run import plan as plans
 
         described, tables = [], []
         for one in recipes.load(recipe, tuple(overrides or ())).of_each_seed():
             steps = plans.plan(one, runs / one.name)
-            described += _described(one, steps)
-            tables.append(terminal.plan_table(str(runs / one.name), steps))
+            times = estimate.of_steps(steps, runs)
+            for step in _described(one, steps):
+                described.append({**step, "seconds": times.get(step["stage"], (None,))[0]})
+            tables.append(terminal.plan_table(str(runs / one.name), steps, times))
         show(as_json, described, Group(*tables))
 
 

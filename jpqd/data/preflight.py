@@ -62,7 +62,7 @@ def _columns(path: Path, start: str) -> list[str]:
         rows = csv.reader(start.splitlines(), delimiter="\t" if kind == ".tsv" else ",")
         return next(iter(islice(rows, 1)), [])
     if kind == ".parquet":
-        from pyarrow import parquet  # type: ignore[import-untyped]
+        from pyarrow import parquet
 
         try:
             return list(parquet.read_schema(path).names)

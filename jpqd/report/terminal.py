@@ -8,6 +8,7 @@ from rich.table import Table
 from jpqd.core import terminal
 from jpqd.core.manifest import Manifest
 from jpqd.recipe.task import kinds
+from jpqd.run.estimate import Estimate
 from jpqd.run.plan import Step
 
 
@@ -67,18 +68,27 @@ def _megabytes(size: float | None) -> str:
     return "" if size is None else f"{size / 1e6:.1f} MB"
 
 
-def plan_table(title: str, steps: list[Step]) -> Table:
-    """Make a table of steps: their state and its reason, their inputs and the disk space."""
+def plan_table(title: str, steps: list[Step], times: dict[str, Estimate]) -> Table:
+    """Make a table of steps: state and reason, inputs, disk space, and time where it is known."""
     table = terminal.new_table(title)
-    for column in ("stage", "use", "state", "why", "reads", "disk"):
+    for column in ("stage", "use", "state", "why", "reads", "disk", "time"):
         table.add_column(column, overflow="fold")
     for step in steps:
         reads = ", ".join(step.stage.inputs()) or "model, data"
         disk = _megabytes(step.disk_bytes) or "?"
         sealed = step.status == "sealed"
         why = "\n".join([*step.why, *_truncated(step)])
-        table.add_row(step.id, step.stage.use, step.status, why, reads, "" if sealed else disk)
+        place, time = ("", "") if sealed else (disk, _took(times.get(step.id)))
+        table.add_row(step.id, step.stage.use, step.status, why, reads, place, time)
+    waiting = [step.id for step in steps if step.status != "sealed"]
+    if waiting and times.keys() >= {*waiting}:
+        table.caption = f"about {sum(seconds for seconds, _ in times.values()) / 60:.1f} minutes"
+        table.caption_justify = "left"
     return table
+
+
+def _took(estimate: Estimate | None) -> str:
+    return "?" if estimate is None else f"{estimate[0]:.0f} s, as in {estimate[1]}"
 
 
 def _truncated(step: Step) -> Iterator[str]:

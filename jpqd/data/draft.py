@@ -1,0 +1,165 @@
+"""A recipe drafted from a data file: its columns of texts and labels, and how long texts are."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from jpqd.core import cells
+from jpqd.core.errors import DataError
+from jpqd.data import conll, sources
+
+_ROWS = 20_000
+"""The rows that are looked at."""
+_LABELS = ("label", "labels", "class", "category", "target", "gold_label", "sentiment", "intent",
+           "score", "stars", "rating", "tags")  # fmt: skip
+_PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question", "answer"),
+          ("question", "sentence"), ("query", "passage"), ("text_a", "text_b"))  # fmt: skip
+_TEXTS = ("text", "sentence", "review", "comment", "content", "body", "title", "question")
+_FEW, _RARE, _LONGEST = 50, 0.05, 512
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The findings in a file, each of which a person may correct."""
+
+    kind: str
+    text: tuple[str, ...]
+    label: str
+    labels: Counter[str]
+    """How often each label occurs; empty where labels are numbers."""
+    max_length: int
+    measured_in: str
+    rows: int
+    doubts: tuple[str, ...]
+
+
+def draft(model: str, train: Path, validation: Path | None) -> Draft:
+    rows = read(train)
+    kind, text, label = _columns(train, rows)
+    counts = Counter(cells.as_text(row[label]) for row in rows if _is_label(row.get(label)))
+    numbers = kind == "regression"
+    length, unit = _longest(model, rows, text)
+    doubts = tuple(_doubts(rows, text, {} if kind != "classification" else counts, validation))
+    labels: Counter[str] = Counter() if numbers or kind == "token_classification" else counts
+    return Draft(kind, text, label, labels, length, unit, len(rows), doubts)
+
+
+def read(path: Path) -> Rows:
+    """Read the first rows of a file, without the libraries that a training needs."""
+    path = sources.local_file(str(path))
+    try:
+        rows = list(islice(_rows(path), _ROWS))
+    except (ValueError, csv.Error, OSError) as error:
+        raise DataError(f"{path}: cannot be read as {path.suffix}: {error}") from None
+    if not rows:
+        raise DataError(f"{path}: the file has no rows.")
+    return rows
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    kind = path.suffix.lower()
+    if kind == ".conll":
+        columns = conll.read(path)
+        yield from (
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        )
+    elif kind == ".parquet":
+        from pyarrow import parquet
+
+        for batch in parquet.ParquetFile(path).iter_batches(1000):
+            yield from batch.to_pylist()
+    elif kind == ".json":
+        yield from json.loads(path.read_text(encoding="utf-8"))
+    else:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if kind == ".jsonl":
+                yield from (json.loads(line) for line in file if line.strip())
+            else:
+                yield from csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")
+
+
+def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:
+    """Guess the kind of task, its text columns and its label column."""
+    names = [name for name in rows[0] if name]
+    if any(isinstance(rows[0][name], list) for name in names):
+        lists = [name for name in names if isinstance(rows[0][name], list)]
+        label = next((name for name in _LABELS if name in lists), lists[-1])
+        return "token_classification", (next(n for n in lists if n != label),), label
+    label = next((name for name in _LABELS if name in names), "") or _fewest(rows, names)
+    others = [name for name in names if name != label]
+    if not label or not others:
+        raise DataError(
+            f"{path}: it takes a column of texts and one of labels; there are {', '.join(names)}."
+        )
+    pair = next((pair for pair in _PAIRS if set(pair) <= set(others)), None)
+    one = next((name for name in _TEXTS if name in others), None) or _widest(rows, others)
+    values = [row[label] for row in rows if not cells.is_missing(row[label])]
+    return _kind(values), pair or (one,), label
+
+
+def _kind(values: Sequence[Any]) -> str:
+    numbers = [cells.as_float(value) for value in values]
+    fractions = any(number is not None and number % 1 for number in numbers)
+    return "regression" if fractions and None not in numbers else "classification"
+
+
+def _fewest(rows: Rows, names: Sequence[str]) -> str:
+    """Name the column with the fewest different values, where these are few."""
+    sizes = {name: len({str(row[name]) for row in rows}) for name in names}
+    found = min(sizes, key=lambda name: (sizes[name], -names.index(name)))
+    return found if 1 < sizes[found] <= min(_FEW, len(rows) // 2) else ""
+
+
+def _widest(rows: Rows, names: Sequence[str]) -> str:
+    return max(names, key=lambda name: sum(len(str(row[name])) for row in rows[:1000]))
+
+
+def _is_label(value: Any) -> bool:
+    return not isinstance(value, list) and not cells.is_missing(value)
+
+
+def _longest(model: str, rows: Rows, text: Sequence[str]) -> tuple[int, str]:
+    """Return the length that 99 of 100 texts keep, a multiple of 16, and what it counts."""
+    texts = [" ".join(_words(row[column]) for column in text) for row in rows]
+    words = Path(model).expanduser() / "tokenizer.json"
+    if words.is_file():
+        from tokenizers import Tokenizer
+
+        tokenizer, unit = Tokenizer.from_file(str(words)), "pieces of this model's tokenizer"
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        lengths = [len(one.ids) for one in tokenizer.encode_batch(texts)]
+    else:
+        lengths, unit = [2 + 3 * len(one.split()) // 2 for one in texts], "words, times 1.5"
+    usual = sorted(lengths)[int(0.99 * (len(lengths) - 1))]
+    return min(_LONGEST, max(16, -(-usual // 16) * 16)), unit
+
+
+def _words(cell: Any) -> str:
+    return " ".join(map(str, cell)) if isinstance(cell, list) else str(cell or "")
+
+
+def _doubts(
+    rows: Rows, text: Sequence[str], labels: dict[str, int], validation: Path | None
+) -> Iterator[str]:
+    """Name what a person should look at before a training."""
+    empty = sum(any(cells.is_missing(row.get(column)) for column in text) for row in rows)
+    if empty:
+        yield f"{empty} of {len(rows)} rows have no text"
+    for label, count in labels.items():
+        if count < _RARE * sum(labels.values()):
+            yield f"label {label!r} has {count} of {sum(labels.values())} rows: look at its own F1"
+    if validation:
+        seen = {tuple(_words(row.get(column)) for column in text) for row in rows}
+        others = [tuple(_words(row.get(column)) for column in text) for row in read(validation)]
+        if twice := sum(one in seen for one in others):
+            yield f"{twice} of {len(others)} texts of {validation.name} are in train too"

@@ -1,0 +1,100 @@
+"""`jpqd init`: what it finds in a file, and that its recipe is one."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli import app
+from jpqd.data import corpus
+
+MODEL = Path(__file__).parents[1] / "data" / "v01" / "sealed" / "teacher"
+
+
+def jpqd(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    shutil.copytree(MODEL, tmp_path / "model")
+    (tmp_path / "model" / "manifest.json").unlink()
+    return tmp_path / "model"
+
+
+def drafted(model: Path, data: Path, text: str, *more: object) -> dict[str, Any]:
+    """The recipe for a file with this content, once it was found to be valid."""
+    data.write_text(text)
+    out = data.with_name("mine.yaml")
+    done = jpqd("init", "--model", model, "--data", data, "--out", out, *more)
+    assert done.exit_code == 0, done.output
+    for command in ("validate", "plan"):
+        checked = jpqd(command, out)
+        assert checked.exit_code == 0, checked.output
+    recipe: dict[str, Any] = yaml.safe_load(out.read_text())
+    return {**recipe["task"], "said": done.output, "stages": recipe["stages"]}
+
+
+def rows(separator: str, head: str) -> str:
+    lines = [f"{text}{separator}{label}" for text, label in corpus.reviews("train")[:60]]
+    return "\n".join([head.replace(",", separator), *lines])
+
+
+def test_texts_and_labels_are_found_by_name(model: Path, tmp_path: Path) -> None:
+    found = drafted(model, tmp_path / "train.tsv", rows("\t", "review,sentiment"))
+    assert (found["use"], found["text"], found["label"]) == (
+        "classification", ["review"], "sentiment",
+    )  # fmt: skip
+    assert found["max_length"] % 16 == 0
+    assert list(found["stages"])[-1] == "bench"
+
+
+def test_they_are_found_by_content(model: Path, tmp_path: Path) -> None:
+    found = drafted(model, tmp_path / "train.tsv", rows("\t", "what,how"))
+    assert (found["text"], found["label"]) == (["what"], "how")
+
+
+def test_fractions_are_a_regression_of_pairs(model: Path, tmp_path: Path) -> None:
+    lines = [json.dumps({"sentence1": f"a {i}", "sentence2": f"b {i}", "score": i / 7})
+             for i in range(40)]  # fmt: skip
+    found = drafted(model, tmp_path / "sts.jsonl", "\n".join(lines))
+    assert (found["use"], found["text"]) == ("regression", ["sentence1", "sentence2"])
+    assert found["name"] == "sts"
+
+
+def test_tags_of_words_are_a_token_classification(model: Path, tmp_path: Path) -> None:
+    text = "Carla B-person\nsings O\n\nBen B-person\nreads O\n"
+    found = drafted(model, tmp_path / "ner.conll", text * 20)
+    assert (found["use"], found["text"], found["label"]) == (
+        "token_classification", ["tokens"], "tags",
+    )  # fmt: skip
+
+
+def test_what_to_look_at_is_said(model: Path, tmp_path: Path) -> None:
+    lines = ["text,label", *(f"word {i},a" for i in range(60)), "rare,b", ",a"]
+    (tmp_path / "dev.csv").write_text("text,label\nword 3,a\nother,b\n")
+    more = ("--validation", tmp_path / "dev.csv")
+    said = drafted(model, tmp_path / "train.csv", "\n".join(lines), *more)["said"]
+    assert "label 'b' has 1 of 62 rows" in said
+    assert "1 of 62 rows have no text" in said
+    assert "1 of 2 texts of dev.csv are in train too" in said
+
+
+def test_no_recipe_is_replaced_unasked(model: Path, tmp_path: Path) -> None:
+    drafted(model, tmp_path / "train.tsv", rows("\t", "text,label"))
+    again = ("init", "--model", model, "--data", tmp_path / "train.tsv", "--out",
+             tmp_path / "mine.yaml")  # fmt: skip
+    refused = jpqd(*again)
+    assert refused.exit_code == 2 and "--force" in refused.stderr
+    assert jpqd(*again, "--force").exit_code == 0
+
+
+def test_a_file_without_labels_is_named(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("a\nb\n")
+    done = jpqd("init", "--model", model, "--data", tmp_path / "train.csv")
+    assert done.exit_code == 2
+    assert "it takes a column of texts and one of labels; there are a" in done.stderr
