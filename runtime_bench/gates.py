@@ -50,7 +50,7 @@ def check_arms(gates: list[Gate], names: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a gate."""
+    """The result of a gate."""
 
     gate: str
     passed: bool

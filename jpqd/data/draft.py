@@ -35,7 +35,7 @@ class Draft:
     text: tuple[str, ...]
     label: str
     labels: Counter[str]
-    """How often each label occurs; empty where labels are numbers."""
+    """The rows of each label; empty where labels are numbers."""
     max_length: int
     measured_in: str
     rows: int
