@@ -22,9 +22,9 @@ class _State:
 
 
 def install() -> None:
-    """Make the signals raise `Interrupted` from now on; `nohup` ignores one, and it stays so."""
+    """Make the signals raise `Interrupted` from now on; what `nohup` ignores stays ignored."""
     for signum in SIGNALS:
-        if signal.getsignal(signum) is not signal.SIG_IGN:
+        if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _handle)
 
 
