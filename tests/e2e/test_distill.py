@@ -73,7 +73,7 @@ def test_the_teacher_predicts_once_for_all_runs_of_a_folder(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.run(place.small(f"teacher: {place.teacher}"))
-    assert len(list((place.folder / "runs" / ".cache").glob("logits-*.safetensors"))) == 1
+    assert len(list((place.folder / "runs" / ".cache").glob("logits-*/*.safetensors"))) == 1
     asked: list[int] = []
     predict = evaluation.predict
 
