@@ -1,11 +1,11 @@
 """`jpqd init`: a recipe drafted from a model and a data file."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jpqd.core import terminal
 from jpqd.core.console import Debug, echo, errors
 from jpqd.core.errors import UserError
 
@@ -65,13 +65,16 @@ def init(
     with errors(debug, as_json=False):
         from jpqd.core import files
         from jpqd.data import draft
+        from jpqd.recipe import recipes
 
         named = name or _name(data)
         place = out or Path(f"{named}.yaml")
         if place.exists() and not force:
             raise UserError(f"{place} exists. Replace it with --force, or name another: --out.")
         found = draft.draft(model, data, validation)
+        place.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(place, _written(model, data, validation, place, named, found))
+        recipes.load(place)  # names what was given and cannot be in a recipe
         echo(f"{place}: {found.kind} of {' and '.join(found.text)} by {found.label}")
         for doubt in found.doubts:
             echo(f"warning: {doubt}", err=True)
@@ -80,7 +83,8 @@ def init(
 def _name(data: Path) -> str:
     usual = data.stem.lower() in ("train", "training", "data")
     stem = data.absolute().parent.name if usual else data.stem
-    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in stem) or "task"
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in stem)
+    return plain.strip("_-")[:100] or "task"
 
 
 def _written(
@@ -90,10 +94,19 @@ def _written(
     labels = ""
     if found.labels:
         told = ", ".join(f"{label} {count:,}" for label, count in found.labels.most_common(12))
-        labels = f"  # {told}".replace("\n", " ")
+        labels = f"  # {_in_comment(told)}"
     return _RECIPE.format(
-        data=data.name, rows=found.rows, out=place, model=json.dumps(model), name=json.dumps(name),
-        dataset=json.dumps(dataset), kind=found.kind, text=json.dumps(found.text),
-        label=json.dumps(found.label), labels=labels, max_length=found.max_length,
-        measured_in=found.measured_in,
+        data=_in_comment(data.name), rows=found.rows, out=_in_comment(str(place)),
+        model=_yaml(model), name=_yaml(name), dataset=_yaml(dataset), kind=found.kind,
+        text=_yaml(found.text), label=_yaml(found.label), labels=labels,
+        max_length=found.max_length, measured_in=found.measured_in,
     )  # fmt: skip
+
+
+def _in_comment(text: str) -> str:
+    """Keep a comment in its line, whatever stands in the data."""
+    return " ".join(terminal.plain(text).split())
+
+
+def _yaml(value: object) -> str:
+    return terminal.json_line(value)

@@ -102,7 +102,7 @@ def plan(
         described, tables = [], []
         for one in recipes.load(recipe, tuple(overrides or ())).of_each_seed():
             steps = plans.plan(one, runs / one.name)
-            times = estimate.of_steps(steps, runs)
+            times = estimate.of_steps(one, steps, runs)
             for step in _described(one, steps):
                 described.append({**step, "seconds": times.get(step["stage"], (None,))[0]})
             tables.append(terminal.plan_table(str(runs / one.name), steps, times))

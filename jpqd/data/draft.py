@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from jpqd.core import cells
 from jpqd.core.errors import DataError
-from jpqd.data import conll, sources
+from jpqd.data import conll, preflight, sources
 
 _ROWS = 20_000
 """The rows that are looked at."""
@@ -62,7 +63,11 @@ def read(path: Path) -> Rows:
         raise DataError(f"{path}: cannot be read as {path.suffix}: {error}") from None
     if not rows:
         raise DataError(f"{path}: the file has no rows.")
-    return rows
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: row {number} is {row!r:.60}, and no map of columns.")
+    names = list(dict.fromkeys(name for row in rows for name in row if name))
+    return [{name: row.get(name) for name in names} for row in rows]
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -78,7 +83,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         for batch in parquet.ParquetFile(path).iter_batches(1000):
             yield from batch.to_pylist()
     elif kind == ".json":
-        yield from json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        whole = text.lstrip().startswith("[")
+        lines = filter(str.strip, text.splitlines())
+        yield from json.loads(text) if whole else map(json.loads, lines)
     else:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if kind == ".jsonl":
@@ -97,9 +105,8 @@ def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:
     label = next((name for name in _LABELS if name in names), "") or _fewest(rows, names)
     others = [name for name in names if name != label]
     if not label or not others:
-        raise DataError(
-            f"{path}: it takes a column of texts and one of labels; there are {', '.join(names)}."
-        )
+        advice = preflight.other_separator(names) or f"there are {', '.join(names)}."
+        raise DataError(f"{path}: it takes a column of texts and one of labels; {advice}")
     pair = next((pair for pair in _PAIRS if set(pair) <= set(others)), None)
     one = next((name for name in _TEXTS if name in others), None) or _widest(rows, others)
     values = [row[label] for row in rows if not cells.is_missing(row[label])]
@@ -141,7 +148,15 @@ def _longest(model: str, rows: Rows, text: Sequence[str]) -> tuple[int, str]:
     else:
         lengths, unit = [2 + 3 * len(one.split()) // 2 for one in texts], "words, times 1.5"
     usual = sorted(lengths)[int(0.99 * (len(lengths) - 1))]
-    return min(_LONGEST, max(16, -(-usual // 16) * 16)), unit
+    return min(_most(model), max(16, -(-usual // 16) * 16)), unit
+
+
+def _most(model: str) -> int:
+    """Return the most tokens that the model takes, as far as its folder says so."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        config = (Path(model).expanduser() / "tokenizer_config.json").read_text(encoding="utf-8")
+        return min(_LONGEST, int(json.loads(config)["model_max_length"]))
+    return _LONGEST
 
 
 def _words(cell: Any) -> str:

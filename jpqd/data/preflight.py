@@ -51,7 +51,7 @@ def _missing_columns(task: Task, split: str, path: Path, start: str) -> Iterator
         return
     for column in (*task.text, task.label):
         if column not in columns:
-            advice = _other_separator(columns) or f"{plugins.unknown(column, columns)}."
+            advice = other_separator(columns) or f"{plugins.unknown(column, columns)}."
             yield f"{path}: there is no column {column!r}; {advice}"
 
 
@@ -80,7 +80,7 @@ def _keys(start: str) -> list[str]:
     return list(row) if isinstance(row, dict) else []
 
 
-def _other_separator(columns: list[str]) -> str:
+def other_separator(columns: list[str]) -> str:
     """Say what separates the columns, where the header looks like a single one."""
     for separator, name in _SEPARATORS.items():
         if len(columns) == 1 and separator in columns[0]:

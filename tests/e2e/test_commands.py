@@ -294,7 +294,7 @@ def test_version_and_help_of_every_command_with_an_example() -> None:
     said = {
         "run": "The recipe", "plan": "The recipe", "validate": "Recipes", "ls": "A run",
         "verify": "A run", "compare": "Runs or their folders", "export": "A stage of the run",
-        "predict": "A folder that jpqd export --ir wrote", "bench": "A run", "report": "A run",
+        "predict": "An exported folder", "bench": "A run", "report": "A run",
         "rm": "A run", "evaluate": "A stage of the run",
     }  # fmt: skip
     for command, argument in said.items():

@@ -98,3 +98,52 @@ def test_a_file_without_labels_is_named(model: Path, tmp_path: Path) -> None:
     done = jpqd("init", "--model", model, "--data", tmp_path / "train.csv")
     assert done.exit_code == 2
     assert "it takes a column of texts and one of labels; there are a" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("separator", "said"),
+    [
+        (";", "separated by semicolons. Save it with commas"),
+        ("\t", "separated by tabs. Name it .tsv."),
+    ],
+)
+def test_another_separator_is_named(tmp_path: Path, separator: str, said: str) -> None:
+    (tmp_path / "train.csv").write_text(rows(separator, "text,label"))
+    done = jpqd("init", "--model", "owner/model", "--data", tmp_path / "train.csv")
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_no_label_leaves_its_comment(model: Path, tmp_path: Path) -> None:
+    lines = [f'text {i},"{("a", "b")[i % 2]}\r  x: y\x1b[2J\u2028z"' for i in range(60)]
+    found = drafted(model, tmp_path / "\U0001f600.csv", "\n".join(["text,label", *lines]))
+    assert found["dataset"]["train"].endswith("/\U0001f600.csv")
+    assert found["name"] == "task" and found["label"] == "label"
+
+
+def test_rows_may_lack_a_column_and_json_may_be_lines(model: Path, tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"word {i}", "label": "ab"[i % 2]}) for i in range(60)]
+    found = drafted(model, tmp_path / "some.json", "\n".join([*lines, '{"text": "alone"}']))
+    assert (found["text"], found["label"]) == (["text"], "label")
+    (tmp_path / "lists.jsonl").write_text('["a", 1]\n')
+    done = jpqd(
+        "init", "--model", model, "--data", tmp_path / "lists.jsonl", "--out", tmp_path / "x"
+    )
+    assert done.exit_code == 2 and "row 1 is ['a', 1], and no map of columns" in done.stderr
+
+
+def test_texts_are_no_longer_than_the_model_takes(model: Path, tmp_path: Path) -> None:
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": 40}))
+    lines = [f"{'word ' * 80}{i},{'ab'[i % 2]}" for i in range(60)]
+    found = drafted(model, tmp_path / "long.csv", "\n".join(["text,label", *lines]))
+    assert found["max_length"] == 40
+
+
+def test_what_no_recipe_can_hold_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text(rows("\t", "text,label"))
+    given = ("--data", tmp_path / "train.tsv", "--out", tmp_path / "new" / "mine.yaml")
+    done = jpqd("init", "--model", "no//model", *given, "--name", "a b")
+    assert done.exit_code == 2
+    assert "task.name: must consist of letters" in done.stderr
+    assert "model: is neither a hub id nor a path that exists" in done.stderr

@@ -42,3 +42,6 @@ def test_a_stage_takes_as_long_as_the_same_work_took_before(tmp_path: Path) -> N
     again = planned("--set", "name=other", "--set", "stages.teacher.epochs=1")
     assert again["teacher"] and again["teacher"] > 0 and again["check"] is not None
     assert planned("--set", "name=other") == {"teacher": None, "check": again["check"]}
+    larger = planned("--set", "name=other", "--set", "stages.teacher.epochs=1",
+                     "--set", "model.hidden_size=64")  # fmt: skip
+    assert larger == {"teacher": None, "check": None}, "another model takes another time"
