@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from jpqd.core import artifact, seals
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
@@ -88,6 +89,8 @@ def set_labels(folder: Path, names: list[str]) -> None:
     config["id2label"] = dict(enumerate(names))
     config["label2id"] = {name: number for number, name in enumerate(names)}
     path.write_text(json.dumps(config))
+    if manifest := seals.read(folder / "manifest.json"):
+        artifact.close(folder, manifest)
 
 
 def rows_of(place: Place) -> list[dict[str, str]]:
