@@ -1,4 +1,4 @@
-"""Checks of local data that cost no time, before seconds of imports."""
+"""Checks of local data and models that cost no time, before seconds of imports."""
 
 import csv
 import json
@@ -9,15 +9,20 @@ from pathlib import Path
 from jpqd.core.errors import DataError
 from jpqd.data import sources
 from jpqd.recipe import plugins
-from jpqd.recipe.task import BUILTIN, Task, looks_local
+from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
 
 _BEGINNING = 100_000
 """The bytes of a file that are looked at."""
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
-def check(task: Task) -> None:
-    """Refuse data that cannot be what the task says. Names the problems of every file."""
+def check(model: str | NewModel, task: Task) -> None:
+    """Refuse a model without its tokenizer, and data that cannot be what the task says.
+
+    Names the problems of every data file.
+    """
+    if isinstance(model, str) and looks_local(model):
+        sources.require_tokenizer(sources.local_model(model))
     problems = [what for split, path in _files(task) for what in _problems(task, split, path)]
     if problems:
         raise DataError("\n".join(problems))

@@ -1,7 +1,6 @@
 """The sources of models and datasets: folders, files, or a hub that may be unreachable."""
 
 import json
-import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from jpqd.core import artifact, offline
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
+from jpqd.data import pickled
 from jpqd.recipe.explain import short_text
 from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
 
@@ -32,14 +32,6 @@ _MODEL_FILES = (
 )  # fmt: skip
 _SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "intermediate_size",
           "num_attention_heads", "max_position_embeddings")  # fmt: skip
-_UNSAFE = ("pytorch_model.bin", "model.ckpt", "tf_model.h5", "flax_model.msgpack")
-
-_CONVERT = """only safetensors are read, because the other formats can run code. To convert it:
-python -c '
-import sys, torch; from safetensors.torch import save_file
-weights = torch.load(sys.argv[1], weights_only=True, map_location="cpu")
-save_file({{name: w.clone() for name, w in weights.items()}}, sys.argv[2],
-          metadata={{"format": "pt"}})' {old} {new}"""
 
 
 @dataclass(frozen=True)
@@ -114,15 +106,20 @@ def local_model(text: str) -> Path:
     if not (folder / "config.json").is_file():
         raise SourceError(f"model {text!r}: the folder has no config.json, so it holds no model.")
     if not any(folder.glob(_WEIGHTS)):
-        _refuse_unsafe(text, {path.name for path in folder.iterdir()})
+        pickled.refuse(text, {path.name for path in folder.iterdir()})
         raise SourceError(f"model {text!r}: the folder has no model.safetensors.")
-    if not any((folder / name).is_file() for name in _TOKENIZERS):
-        raise SourceError(
-            f"model {text!r}: the folder has no tokenizer ({', '.join(_TOKENIZERS)}), and without "
-            "it every word is unknown. Copy the tokenizer's files there."
-        )
     _check_sizes(folder)
     return folder
+
+
+def require_tokenizer(model: str | Path) -> None:
+    """Refuse a model's folder without a tokenizer: the library would make an empty one."""
+    folder = Path(model).expanduser()
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise SourceError(
+            f"model {str(model)!r}: the folder has no tokenizer ({', '.join(_TOKENIZERS)}), and "
+            "without it every word is unknown. Copy the tokenizer's files there."
+        )
 
 
 def _check_sizes(folder: Path) -> None:
@@ -181,22 +178,6 @@ def _hash(path: Path) -> str:
 @lru_cache
 def _hash_once(path: Path, size: int, changed: int) -> str:
     return artifact.hash_file(path)
-
-
-def _refuse_unsafe(model: str, files: set[str]) -> None:
-    unsafe = sorted(name for name in files if _can_run_code(name, files))
-    if unsafe:
-        places = (f"{model}/{name}" for name in (unsafe[0], "model.safetensors"))
-        old, new = map(shlex.quote, places)
-        command = _CONVERT.format(old=old, new=new)
-        raise SourceError(f"model {model!r} holds {unsafe[0]}: {command}")
-
-
-def _can_run_code(name: str, files: set[str]) -> bool:
-    """Return whether a file may be pickled. The weights of an IR lie beside its graph."""
-    if f"{name.removesuffix('.bin')}.xml" in files:
-        return False
-    return name in _UNSAFE or name.endswith((".bin", ".pt"))
 
 
 def weights_bytes(model: str | NewModel) -> int | None:

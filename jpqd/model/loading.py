@@ -66,6 +66,8 @@ def load_tokenizer(
 
 def tokenizer_from(source: str | Path) -> PreTrainedTokenizerBase:
     name, options = _where(source)
+    if options is _SAFE:
+        sources.require_tokenizer(name)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError, KeyError) as error:

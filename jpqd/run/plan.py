@@ -35,7 +35,7 @@ class Step:
 
 def plan(recipe: Recipe, run: Path) -> list[Step]:
     """Return the steps in order. Read the recipe's files and the run folder, and write nothing."""
-    preflight.check(recipe.task)
+    preflight.check(recipe.model, recipe.task)
     model = sources.model_identity(recipe.model)
     data = {**_keys_of_01(recipe.task), "dataset": sources.dataset_identity(recipe.task)}
     weights = sources.weights_bytes(recipe.model)
