@@ -217,7 +217,7 @@ def _hub_problems(wanted: list[tuple[Kind, HubId]]) -> list[str]:
         if isinstance(answer, Exception):
             problems.append(f"{kind} {hub.name!r}: {_hub_reason(answer)}")
         elif kind == "model" and not any(name.endswith(".safetensors") for name in answer):
-            _refuse_unsafe(hub.name, set(answer))
+            pickled.refuse(hub.name, set(answer))
     return problems
 
 
