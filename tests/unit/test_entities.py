@@ -47,4 +47,5 @@ def test_an_interval_is_over_texts_and_holds_the_figure() -> None:
     whole = float(f1(each.sum(0)))
     assert low < whole < high and high - low < 0.15
     difference, below, above = paired.f1_difference(each[None], each[None], resamples=50)
-    assert (difference, below, above) == (0, 0, 0)
+    assert difference == 0
+    assert -0.03 < below < 0 < above < 0.03  # 200 texts that agree do not show that all would
