@@ -130,10 +130,10 @@ def _check_sizes(folder: Path) -> None:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise SourceError(f"{folder / 'config.json'} cannot be read: {error}") from None
     room = sum(path.stat().st_size for path in folder.glob(_WEIGHTS))
-    hidden = sizes.get("hidden_size", 1)
-    for name, size in sizes.items():
-        most = room if (folder / STRUCTURE).exists() else room // max(hidden, 1) + 1
-        if type(size) is not int or not 0 < size <= (room if name == "hidden_size" else most):
+    wide = sizes.get("hidden_size", 1)
+    for name, size in sizes.items():  # the width comes first, so the others can be measured by it
+        whole = name == "hidden_size" or (folder / STRUCTURE).exists()
+        if type(size) is not int or not 0 < size <= (room if whole else room // wide + 1):
             raise SourceError(
                 f"{folder / 'config.json'}: {name} is {short_text(size)}, which does not fit "
                 f"weights of {room / 1e6:,.1f} MB. Correct it, or copy the model again."

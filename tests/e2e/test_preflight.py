@@ -74,7 +74,8 @@ def test_a_model_without_its_tokenizer_is_refused(place: Path, model: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("hidden_size", 10**9), ("vocab_size", -5), ("num_hidden_layers", 10**9),
+    [("hidden_size", 10**9), ("hidden_size", "wide"), ("hidden_size", 0), ("vocab_size", -5),
+     ("num_hidden_layers", 10**9),
      ("intermediate_size", "wide"), ("max_position_embeddings", 10**12)],
 )  # fmt: skip
 def test_absurd_sizes_are_refused(place: Path, model: Path, name: str, size: object) -> None:
