@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 from jpqd.core.errors import DataError
-from jpqd.data import sources
+from jpqd.data import grouping, sources
 from jpqd.recipe import plugins
-from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
+from jpqd.recipe.task import NewModel, Task, looks_local
 
 _BEGINNING = 100_000
 """The bytes of a file that are looked at."""
@@ -23,19 +23,10 @@ def check(model: str | NewModel, task: Task) -> None:
     """
     if isinstance(model, str) and looks_local(model):
         sources.require_tokenizer(sources.local_model(model))
-    problems = [what for split, path in _files(task) for what in _problems(task, split, path)]
+    files = [(split, path) for split, paths in grouping.of_task(task).items() for path in paths]
+    problems = [what for split, path in files for what in _problems(task, split, path)]
     if problems:
         raise DataError("\n".join(problems))
-
-
-def _files(task: Task) -> Iterator[tuple[str, Path]]:
-    if isinstance(task.dataset, dict):
-        for split, text in task.dataset.items():
-            yield sources.canonical(split), sources.local_file(text)
-    elif task.dataset != BUILTIN and looks_local(task.dataset):
-        found = sources.table_files(Path(task.dataset).expanduser())
-        for path in found:
-            yield "train" if len(found) == 1 else sources.canonical(path.stem), path
 
 
 def _problems(task: Task, split: str, path: Path) -> Iterator[str]:

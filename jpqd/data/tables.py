@@ -2,8 +2,6 @@
 
 import csv
 import glob
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,13 @@ from filelock import FileLock
 from jpqd.core import artifact, cached, files
 from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
-from jpqd.data import conll, corpus, sources
+from jpqd.data import conll, corpus, grouping, sources
 from jpqd.recipe.task import BUILTIN, Task, looks_local
 
 _FORMATS = {
     ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet",
     ".conll": "conll",
 }  # fmt: skip
-_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
-"""The end of a shard's name on the hub: `train-00000-of-00002.parquet`."""
 _LONGEST_CELL, _LONGEST_LINE = 1_000_000, 10_000_000
 """Letters of a cell, and bytes of a line: what is longer is no text to classify, but a slip."""
 _LARGE = 20_000_000
@@ -38,12 +34,9 @@ def load(task: Task, cache: Path, progress: Progress | None = None) -> DatasetDi
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is said once, by us
     if task.dataset == BUILTIN:
         return _builtin()
-    if isinstance(task.dataset, dict):
-        found = _grouped((name, sources.local_file(p)) for name, p in task.dataset.items())
-    elif looks_local(task.dataset):
-        found = _by_split(sources.table_files(Path(task.dataset).expanduser()))
-    else:
+    if isinstance(task.dataset, str) and not looks_local(task.dataset):
         return _from_hub(task.dataset, task.subset)
+    found = grouping.of_task(task)
     return DatasetDict(
         {
             split: concatenate_datasets([read(path, cache / "tables", progress) for path in paths])
@@ -68,27 +61,6 @@ def _from_hub(dataset: str, subset: str | None) -> DatasetDict:
     except Exception as error:
         raise DataError(f"dataset {dataset!r} could not be loaded: {error}") from error
     return DatasetDict({sources.canonical(split): table for split, table in splits.items()})
-
-
-def _by_split(files: list[Path]) -> dict[str, list[Path]]:
-    """Group files by the split that their name says; a single file is train."""
-    if len(files) == 1:
-        return {"train": files}
-    return _grouped((_SHARD.sub("", path.stem), path) for path in files)
-
-
-def _grouped(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
-    """Group files by split; refuse two files of one split that are not its shards."""
-    groups: dict[str, list[Path]] = {}
-    for name, path in named:
-        group = groups.setdefault(sources.canonical(name), [])
-        if group and not _SHARD.search(path.stem):
-            raise DataError(
-                f"{path} and {group[0]} are both the split {sources.canonical(name)!r}. "
-                "Keep one of them, or name the files: dataset: {train: FILE, validation: FILE}."
-            )
-        group.append(path)
-    return groups
 
 
 def read(path: Path, cache: Path, progress: Progress | None = None) -> Dataset:
