@@ -10,6 +10,7 @@ from jpqd.core.console import (
     Debug,
     Json,
     Offline,
+    OfRun,
     Runs,
     Threads,
     echo,
@@ -29,9 +30,7 @@ def export(
         ),
     ] = None,
     ir: Annotated[bool, typer.Option("--ir", help="Write OpenVINO IR, the only format.")] = True,
-    run: Annotated[
-        str | None, typer.Option("--run", help="The run; by default the newest.")
-    ] = None,
+    run: OfRun = None,
     shape: Annotated[
         str, typer.Option(help="dynamic, bounded, bounded:LENGTH or static:BATCH,LENGTH")
     ] = "bounded",
@@ -89,9 +88,7 @@ def evaluate(
     label: Annotated[
         str | None, typer.Option(help="Its column of labels; by default the task's.")
     ] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", help="The run; by default the newest.")
-    ] = None,
+    run: OfRun = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     debug: Debug = False,
@@ -128,9 +125,7 @@ def predict(
     every: Annotated[
         bool, typer.Option("--all", help="The probability of every label, the likeliest first.")
     ] = False,
-    run: Annotated[
-        str | None, typer.Option("--run", help="The run; by default the newest.")
-    ] = None,
+    run: OfRun = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
     debug: Debug = False,

@@ -26,6 +26,8 @@ Threads = Annotated[
 ]
 RunName = Annotated[str | None, typer.Argument(help="A run; the newest one when not given.")]
 
+OfRun = Annotated[str | None, typer.Option("--run", help="The run; by default the newest.")]
+
 DEFAULT_RUNS = Path("runs")
 
 
