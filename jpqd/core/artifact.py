@@ -45,7 +45,7 @@ class Sealed:
     def broken(self, name: str) -> str:
         """Return how a file differs from what was sealed; empty where it does not."""
         entry = {name: self.manifest.files[name]}
-        return next(damage(self.folder, entry, thorough=True, extra=False), "")
+        return next(damage(self.folder, entry, extra=False), "")
 
 
 def open_sealed(folder: Path) -> Sealed:
@@ -53,7 +53,7 @@ def open_sealed(folder: Path) -> Sealed:
     manifest = read(folder)
     if manifest is None:
         raise UserError(f"{folder}: {problem(folder)}. Run its recipe again to make it.")
-    if broken := list(damage(folder, manifest.files, thorough=True)):
+    if broken := list(damage(folder, manifest.files)):
         raise UserError(
             f"{folder} is damaged: {'; '.join(broken[:3])}. "
             "Remove what is too much, and run its recipe again to make it."
@@ -139,19 +139,17 @@ def read(folder: Path) -> Manifest | None:
         return None
 
 
-def damage(
-    folder: Path, sealed: dict[str, FileEntry], *, thorough: bool, extra: bool = True
-) -> Iterator[str]:
-    """Name what differs from the manifest: sizes; with `thorough` also contents and extra files."""
+def damage(folder: Path, sealed: dict[str, FileEntry], *, extra: bool = True) -> Iterator[str]:
+    """Name what differs from the manifest: sizes, contents, and by `extra` files that it lacks."""
     for name, entry in sealed.items():
         path = folder / name
         if not path.is_file():
             yield f"{name}: missing"
         elif path.stat().st_size != entry.bytes:
             yield f"{name}: {path.stat().st_size} bytes instead of {entry.bytes}"
-        elif thorough and hash_file(path) != entry.sha256:
+        elif hash_file(path) != entry.sha256:
             yield f"{name}: content differs from its SHA-256"
-    if thorough and extra:
+    if extra:
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
             if path.is_file() and name not in sealed and name != MANIFEST:

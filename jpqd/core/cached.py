@@ -35,4 +35,4 @@ def _problem(folder: Path) -> str | None:
     if manifest is None:
         return f"{MANIFEST} is missing or torn"
     entries = {name: FileEntry(**entry) for name, entry in manifest["files"].items()}
-    return next(artifact.damage(folder, entries, thorough=True, extra=False), None)
+    return next(artifact.damage(folder, entries, extra=False), None)

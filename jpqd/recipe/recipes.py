@@ -142,10 +142,9 @@ def _put(value: Any, keys: list[str], new: Any) -> KeyPath:
 
 def _refuse_slip(value: Any, key: str) -> None:
     """Refuse a new key that resembles one that is there: it would start a stage of its own."""
-    if isinstance(value, dict) and key not in value:
-        advice = plugins.unknown(key, map(str, value))
-        if advice.startswith("did you mean"):
-            raise LookupError(f"there is no {short_text(key)}; {advice.partition('?')[0]}?")
+    known = [*map(str, value)] if isinstance(value, dict) and key not in value else []
+    if close := plugins.closest(key, known):
+        raise LookupError(f"there is no {short_text(key)}; did you mean {close!r}?")
 
 
 def _place_in(value: Any, key: str) -> str | int:

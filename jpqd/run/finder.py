@@ -81,7 +81,7 @@ class Run:
         """Name every file that differs from its manifest, and folders without a manifest."""
         lost = self.unreadable()
         for stage in self.sealed:
-            damage = artifact.damage(stage.folder, stage.manifest.files, thorough=True)
+            damage = artifact.damage(stage.folder, stage.manifest.files)
             lost += [f"{stage.folder.name}/{what}" for what in damage]
             lost += [f"{stage.folder.name}: {what}" for what in self._other_parents(stage.manifest)]
         return lost

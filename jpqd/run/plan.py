@@ -90,7 +90,7 @@ def _status(
         return "changed", tuple(differences(manifest.inputs, inputs))
     if manifest.stage != folder.name:
         return "damaged", (f"it holds the stage {manifest.stage!r}",)
-    broken = tuple(artifact.damage(folder, manifest.files, thorough=True, extra=False))
+    broken = tuple(artifact.damage(folder, manifest.files, extra=False))
     return ("damaged", broken) if broken else ("sealed", ())
 
 

@@ -89,4 +89,4 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 
 def _damage(folder: Path, manifest: dict[str, Any]) -> str | None:
-    return next(artifact.damage(folder, manifest["files"], thorough=True), None)
+    return next(artifact.damage(folder, manifest["files"]), None)

@@ -81,7 +81,7 @@ def test_it_opens_elsewhere_and_says_the_same(case: tuple[str, str, str], stage:
     origin = Origin(stage, None, stage.parent)
     asked = command.spec(origin, shape=shape, fuse_tokenizer=True)
     sealed, folder = command.export(origin, asked, None, False, Progress(quiet=True))
-    assert list(artifact.damage(folder, sealed.files, thorough=True)) == []
+    assert list(artifact.damage(folder, sealed.files)) == []
     quantized = KINDS[kind][1]
     assert {check["same"] >= (0.995 if quantized else 1) for check in
             sealed.metrics["check"].values()} == {True}  # fmt: skip
