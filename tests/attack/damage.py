@@ -115,7 +115,7 @@ def _outcomes(
     found = call("verify", run.name, "--runs", run.parent)
     gone = path.name in ("report.html", "report.md") and not path.exists()
     yield ("named" if found.exit_code == 1 or gone else "MISSED"), f"{place}: verify"
-    for name in _concerned(run, path, calls):
+    for name in concerned(run, path, calls):
         given = call(*calls[name])
         now, said = answer(name, given, out), given.output
         if name == "report" and not given.exit_code:
@@ -130,7 +130,7 @@ def _outcomes(
             yield ("told" if name == "plan" or _SAID.search(said) else "USED"), f"{place}: {name}"
 
 
-def _concerned(run: Path, path: Path, calls: dict[str, tuple[object, ...]]) -> list[str]:
+def concerned(run: Path, path: Path, calls: dict[str, tuple[object, ...]]) -> list[str]:
     """The commands to try: slow ones only where the file is theirs."""
     stage = path.relative_to(run).parts[0]
     slow = {"export": {"jpqd", "recipe.json"}, "bench": {"teacher_ir", "jpqd_ir"}}
