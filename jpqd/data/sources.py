@@ -20,6 +20,7 @@ Kind = Literal["model", "dataset"]
 
 HUB_SECONDS = 7.0
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll")
+TEXTS = (".txt",)
 _ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
 _TOKENIZERS = (
     "tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model",
@@ -57,9 +58,9 @@ def model_identity(model: str | NewModel) -> dict[str, Any]:
 
 
 def identity(source: str) -> dict[str, Any]:
-    """Return what a fingerprint holds of a model or a table."""
-    if is_table(source):
-        return {"sha256": _hash(local_file(source))}
+    """Return what a fingerprint holds of a model, a table or a file of texts."""
+    if is_file(source):
+        return {"sha256": _hash(local_file(source, (*TABLES, *TEXTS)))}
     return model_identity(source)
 
 
@@ -70,6 +71,11 @@ def canonical(split: str) -> str:
 
 def is_table(source: str) -> bool:
     return source.lower().endswith(TABLES)
+
+
+def is_file(source: str) -> bool:
+    """Return whether a source is a table or a file of texts, and no model."""
+    return source.lower().endswith((*TABLES, *TEXTS))
 
 
 def model_folder(source: str) -> Path:
@@ -140,12 +146,12 @@ def _check_sizes(folder: Path) -> None:
             )
 
 
-def local_file(text: str) -> Path:
+def local_file(text: str, endings: tuple[str, ...] = TABLES) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
         raise SourceError(f"file {text!r}: there is no such file.")
-    if path.suffix.lower() not in TABLES:
-        raise SourceError(f"dataset file {text!r}: expected one of {', '.join(TABLES)}.")
+    if path.suffix.lower() not in endings:
+        raise SourceError(f"dataset file {text!r}: expected one of {', '.join(endings)}.")
     return path
 
 
@@ -194,7 +200,7 @@ def weights_bytes(model: str | NewModel) -> int | None:
 def check_hub(model: str | NewModel, task: Task, others: Iterable[str] = ()) -> None:
     """Fail within seconds where a hub cannot provide something that the run reads."""
     models = dict.fromkeys(one for one in (model, *others) if isinstance(one, str))
-    remote = [one for one in models if not is_table(one) and not looks_local(one)]
+    remote = [one for one in models if not is_file(one) and not looks_local(one)]
     wanted: list[tuple[Kind, HubId]] = [("model", HubId.parse(one)) for one in remote]
     if isinstance(task.dataset, str) and task.dataset != BUILTIN and not looks_local(task.dataset):
         wanted.append(("dataset", HubId.parse(task.dataset)))

@@ -20,11 +20,13 @@ from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
 
-_LAYOUT = 5
+_LAYOUT = 6
 """The version of the cached columns: raised when they change."""
 _FACTS = "data.json"
-_COUNTS = ["lost", "parts"]
-"""Columns of `Kind.encode` that are summed and not kept."""
+_COUNTS = ["lost", "parts", "unknown"]
+"""Columns that are summed and not kept."""
+_MANY_UNKNOWN = 0.05
+"""The share of unknown tokens in train from which a tokenizer does not fit the texts."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Data:
     """The splits that were cut from train."""
     truncated: dict[str, float] = field(default_factory=dict)
     """The share of texts (or of words, where each has a label) lost beyond `max_length`."""
+    unknown: dict[str, float] = field(default_factory=dict)
+    """The share of tokens that the tokenizer does not know, special ones aside."""
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for the manifest, which accounts for every row."""
@@ -49,6 +53,7 @@ class Data:
             "rows": self.rows,
             "cut_from_train": list(self.held_out),
             "truncated": self.truncated,
+            "unknown": self.unknown,
         }
 
     def split(self, name: str) -> Dataset:
@@ -78,7 +83,8 @@ def prepare(
     facts = json.loads((folder / _FACTS).read_text())
     splits, kind = load_from_disk(str(folder)), tasks.of_facts(facts["kind"])
     held_out = tuple(facts["held_out"])
-    data = Data(splits, kind, facts["rows"], facts["of_train"], held_out, facts["truncated"])
+    shares = {name: facts[name] for name in ("truncated", "unknown")}
+    data = Data(splits, kind, facts["rows"], facts["of_train"], held_out, **shares)
     _report_rows(data, task, progress)
     return data
 
@@ -124,6 +130,11 @@ def _report_rows(data: Data, task: Task, progress: Progress) -> None:
         if share:
             lost = "texts are cut" if data.kind.one_answer else "words are lost"
             progress.say(f"    {split}: {share:.1%} of the {lost} at {task.max_length} tokens")
+    if (share := data.unknown["train"]) > _MANY_UNKNOWN:
+        progress.warn(
+            f"train: {share:.1%} of the tokens are unknown to the model's tokenizer, which reads "
+            "them all alike; a model for the language and the letters of these texts knows them"
+        )
 
 
 def _make_once(
@@ -153,17 +164,25 @@ def _make(
     }
     counter = progress.counting("    tokenized", "rows")
     tokens = {s: _tokenize(task, rows, kind, tokenizer, counter) for s, rows in splits.items()}
+    added = tokenizer.num_special_tokens_to_add(pair=len(task.text) == 2)
     truncated = {split: _share_lost(table) for split, table in tokens.items()}
+    unknown = {split: _share_unknown(table, added) for split, table in tokens.items()}
     kept = {split: table.remove_columns(_COUNTS) for split, table in tokens.items()}
     DatasetDict(kept).save_to_disk(str(out))
-    files.write_json(out / _FACTS, {**facts, "truncated": truncated})
+    files.write_json(out / _FACTS, {**facts, "truncated": truncated, "unknown": unknown})
     for table in raw.values():
         table.cleanup_cache_files()  # what the library kept of this work has no hash
 
 
 def _share_lost(table: Dataset) -> float:
-    lost, parts = (int(column(table, name).sum()) for name in _COUNTS)
+    lost, parts = (int(column(table, name).sum()) for name in ("lost", "parts"))
     return lost / max(parts, 1)
+
+
+def _share_unknown(table: Dataset, added: int) -> float:
+    """`added` is the number of special tokens in each row."""
+    unknown, tokens = (int(column(table, name).sum()) for name in ("unknown", "length"))
+    return unknown / max(tokens - added * len(table), 1)
 
 
 def _counts(
@@ -201,6 +220,7 @@ def _tokenize(
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         columns = kind.encode(task, {column: rows[column] for column in wanted}, tokenizer)
         columns["length"] = [len(ids) for ids in columns["input_ids"]]
+        columns["unknown"] = [ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"]]
         columns["row"] = rows[usable.ROW]  # as the data numbers its rows, from 0
         counter(len(columns["row"]))
         return columns

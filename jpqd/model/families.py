@@ -184,10 +184,16 @@ def every_token(model: PreTrainedModel) -> Iterator[nn.Linear]:
             yield from (module for module in found.modules() if isinstance(module, nn.Linear))
 
 
+def padding(model: PreTrainedModel) -> int | None:
+    """Return the row for padding in the table of positions, where it has one."""
+    table = part(model.base_model, FAMILIES.get(name(model), _BERT).positions)
+    found: int | None = getattr(table, "padding_idx", None)
+    return found
+
+
 def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the number of tokens that the model reads at most."""
-    table = part(model.base_model, FAMILIES.get(name(model), _BERT).positions)
-    padding = getattr(table, "padding_idx", None)
-    first = 0 if padding is None else padding + 1
+    before = padding(model)
+    first = 0 if before is None else before + 1
     positions: int = model.config.max_position_embeddings
     return min(positions - first, tokenizer.model_max_length)

@@ -199,12 +199,25 @@ def connect(model: PreTrainedModel) -> None:
     for name, hook in storage.named_hooks(remove_duplicate=False):
         readers[hook] += 1
         if isinstance(hook, Embedding):
-            path = decode_hook_name(name)[1].split("/")[:-2]
-            module = model.get_submodule(".".join(path))
-            module.register_forward_hook(hook.looked_up)
+            _reader(model, name).register_forward_hook(hook.looked_up)
     for hook, count in readers.items():
         if isinstance(hook, Asymmetric):
             hook.readers = count
+
+
+def _reader(model: PreTrainedModel, name: str) -> nn.Module:
+    """Return the module on whose operation a hook is."""
+    path = decode_hook_name(name)[1].split("/")[:-2]
+    return model.get_submodule(".".join(path))
+
+
+def of_rows(model: PreTrainedModel, table: nn.Embedding) -> list[Embedding]:
+    """Find the quantizers of an embedding, which have a scale for each of its rows."""
+    return [
+        hook
+        for name, hook in get_hook_storage(model).named_hooks()
+        if isinstance(hook, Embedding) and _reader(model, name) is table
+    ]
 
 
 @torch.no_grad()

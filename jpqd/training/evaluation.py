@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from jpqd.core import processes
 from jpqd.core.names import PREDICTIONS
 from jpqd.data import batching, splits
 from jpqd.data.batching import Collate, features
+from jpqd.data.splits import Data
 from jpqd.model import loading
 from jpqd.recipe.contracts import Context
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
 from jpqd.training.options import EvaluateOptions
+
+BATCH = 64
 
 
 def evaluate(stage: EvaluateOptions, ctx: Context) -> dict[str, Any]:
@@ -27,11 +32,25 @@ def evaluate(stage: EvaluateOptions, ctx: Context) -> dict[str, Any]:
     tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
     data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
     split = stage.split or ctx.task.report_on
+    network = loading.load(folder)
+    figures = measure(network, tokenizer, data, split, ctx.out, stage.batch_size)
+    return {**figures, "data": data.facts()}
+
+
+def measure(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Data,
+    split: str,
+    out: Path,
+    batch_size: int = BATCH,
+) -> dict[str, Any]:
+    """Return a model's figures on a split, and save its predictions."""
     collate = batching.collator(tokenizer, data.kind)
-    found = predict(loading.load(folder), data.split(split), data.kind, collate, stage.batch_size)
+    found = predict(network, data.split(split), data.kind, collate, batch_size)
     if processes.is_main():
-        predictions.save(ctx.out / PREDICTIONS, found, data.kind.facts())
-    return {split: data.kind.score(found), "data": data.facts()}
+        predictions.save(out / PREDICTIONS, found, data.kind.facts())
+    return {split: data.kind.score(found)}
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
-"""The keys of `use: train` and of `use: evaluate`."""
+"""The keys of `use: train`, `use: evaluate` and `use: vocabulary`."""
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -13,6 +14,7 @@ from pydantic import (
 )
 
 from jpqd.core.manifest import FolderKind
+from jpqd.data.sources import TEXTS
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.schema import (
@@ -24,6 +26,7 @@ from jpqd.recipe.schema import (
     Share,
     Spec,
     StageId,
+    Text,
     increasing,
     mistake,
 )
@@ -148,3 +151,33 @@ class EvaluateOptions(Stage):
     split: Name | None = None
     """`task.report_on` when not given."""
     batch_size: Count = 64
+
+
+class VocabularyOptions(Stage):
+    """Leaves out the pieces of a model's vocabulary that the task's texts do not use."""
+
+    makes: ClassVar[FolderKind] = "model"
+
+    use: Literal["vocabulary"]
+    needs: Annotated[tuple[StageId, ...], Field(min_length=1, max_length=1)]
+    min_count: Count = 1
+    """How often a piece stands in the texts if it stays."""
+    texts: Annotated[
+        tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
+    ] = ()
+    """Files of texts that count beside train's: what will be asked, a text in each line."""
+
+    @field_validator("texts")
+    @classmethod
+    def _files(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            if not text.lower().endswith(TEXTS):
+                remedy = f"Give a file that ends in {', '.join(TEXTS)}, with a text in each line."
+                raise mistake(f"{text!r} is no file of texts", remedy)
+        return texts
+
+    def sources(self) -> tuple[str, ...]:
+        return self.texts
+
+    def disk_bytes(self, weights_bytes: int) -> int:
+        return weights_bytes

@@ -9,13 +9,12 @@ from transformers import PreTrainedModel, set_seed
 
 from jpqd.core import files, interrupts, processes
 from jpqd.core.errors import Interrupted, UserError
-from jpqd.core.names import HISTORY, PREDICTIONS
+from jpqd.core.names import HISTORY
 from jpqd.data import splits
 from jpqd.model import loading, size, student
 from jpqd.recipe.contracts import Context
-from jpqd.scores import predictions
 from jpqd.training import evaluation
-from jpqd.training.loop import EVAL_BATCH, Loop
+from jpqd.training.loop import Loop
 from jpqd.training.method import Hooks, Training
 from jpqd.training.options import TrainOptions
 
@@ -113,10 +112,9 @@ def _bf16(precision: str) -> bool:
 
 def _report(training: Training, network: PreTrainedModel) -> dict[str, Any]:
     """Save the model, and measure it on the split that is reported."""
-    ctx, kind = training.ctx, training.kind
-    split = training.data.split(ctx.task.report_on)
-    found = evaluation.predict(network, split, kind, training.collator(), EVAL_BATCH)
+    ctx = training.ctx
+    report_on, tokenizer = ctx.task.report_on, training.tokenizer
+    figures = evaluation.measure(network, tokenizer, training.data, report_on, ctx.out)
     if processes.is_main():
-        loading.save(network.cpu(), training.tokenizer, ctx.out)
-        predictions.save(ctx.out / PREDICTIONS, found, kind.facts())
-    return {ctx.task.report_on: kind.score(found)}
+        loading.save(network.cpu(), tokenizer, ctx.out)
+    return figures
