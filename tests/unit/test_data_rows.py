@@ -200,3 +200,20 @@ def test_nothing_is_said_where_nothing_is_cut(tmp_path: Path) -> None:
     data = prepare(folder(tmp_path, train=sentences(80)), listener)
     assert set(data.truncated.values()) == {0.0}
     assert not any("cut at" in line for line in listener.said)
+
+
+def test_a_tokenizer_that_does_not_know_the_texts_is_warned_of(tmp_path: Path) -> None:
+    rows = [{"text": "good film" + " nowhere" * (i % 4 == 0), "label": i % 2} for i in range(80)]
+    listener = Listener()
+    data = prepare(folder(tmp_path, train=rows, validation=rows), listener)
+    assert data.facts()["unknown"]["validation"] == 20 / 180
+    (warning,) = listener.warned
+    assert "of the tokens are unknown to the model's tokenizer" in warning
+
+
+def test_a_few_unknown_words_are_only_counted(tmp_path: Path) -> None:
+    rows = [{"text": "good film" + " nowhere" * (i == 0), "label": i % 2} for i in range(80)]
+    listener = Listener()
+    data = prepare(folder(tmp_path, train=rows, validation=rows), listener)
+    assert data.unknown["validation"] == 1 / 161
+    assert listener.warned == []
