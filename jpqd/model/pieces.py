@@ -53,7 +53,8 @@ def _for_wordpiece(model: Content, used: set[int]) -> set[int]:
         spelled = [piece.removesuffix(body[1:]), *(prefix + letter for letter in body[1:])]
         return letters.issuperset(spelled)
 
-    return {vocab[piece] for piece in vocab if piece in letters or not has_all(piece)}
+    always = {*letters, model["unk_token"]}
+    return {vocab[piece] for piece in vocab if piece in always or not has_all(piece)}
 
 
 def _body(piece: str, prefix: str) -> str:

@@ -26,9 +26,13 @@ def of(network: PreTrainedModel, where: str) -> nn.Embedding:
 
 def fixed(network: PreTrainedModel) -> set[int]:
     """Return the ids that stay: the config names them, or positions are counted by them."""
+    return {*range(_first(network)), *(number for _, number in _named(network.config))}
+
+
+def _first(network: PreTrainedModel) -> int:
+    """Count the ids up to the row for padding, from which positions are counted."""
     padding = families.padding(network)
-    counted = range(0 if padding is None else padding + 1)  # the row of padding keeps its number
-    return {*counted, *(number for _, number in _named(network.config))}
+    return 0 if padding is None else padding + 1
 
 
 def _named(config: Any) -> Iterator[tuple[str, int]]:
@@ -42,20 +46,26 @@ def keep_rows(network: PreTrainedModel, kept: Sequence[int], where: str) -> None
     """Leave these rows of the table. The model itself changes."""
     table, rows = of(network, where), torch.tensor(kept)
     new = {old: number for number, old in enumerate(kept)}
-    if kept[-1] >= table.num_embeddings:
-        raise UserError(
-            f"{where}: the tokenizer has the piece {kept[-1]}, and the model's table only "
-            f"{table.num_embeddings} rows. They do not belong together."
-        )
+    _check(network, table, kept, where)
     _slice(table.weight, rows)
     for hook in _quantizers(network, table):
         _slice(hook._scale_param_storage, rows)
         hook._scale_shape = hook._qspec.scale_shape = (len(kept), 1)
     table.num_embeddings = network.config.vocab_size = len(kept)
     if table.padding_idx is not None:
-        table.padding_idx = new[table.padding_idx]
+        table.padding_idx = new.get(table.padding_idx)
     for name, number in _named(network.config):
-        setattr(network.config, name, new.get(number, number))
+        setattr(network.config, name, new.get(number))
+
+
+def _check(network: PreTrainedModel, table: nn.Embedding, kept: Sequence[int], where: str) -> None:
+    first = _first(network)
+    if kept[-1] >= table.num_embeddings or [*kept[:first]] != [*range(first)]:
+        raise UserError(
+            f"{where}: the model's table has {table.num_embeddings} rows, and the pieces that stay "
+            f"have the numbers {kept[0]} to {kept[-1]}, without some of the first {first}. Model "
+            "and tokenizer do not belong together."
+        )
 
 
 def _slice(parameter: Any, rows: torch.Tensor) -> None:

@@ -161,7 +161,7 @@ class VocabularyOptions(Stage):
     use: Literal["vocabulary"]
     needs: Annotated[tuple[StageId, ...], Field(min_length=1, max_length=1)]
     min_count: Count = 1
-    """How often a piece stands in the texts if it stays."""
+    """The number of times that the texts use a piece that stays."""
     texts: Annotated[
         tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
     ] = ()

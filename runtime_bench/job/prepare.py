@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ class Job:
     settings: Settings
     threads: int
     arms: list[arms.Arm]
-    rows: Rows
+    rows: dict[str, Rows]
+    """The same texts for each arm, in the tokens of its own vocabulary."""
     split: str | None
     run: str | None
 
@@ -60,21 +62,32 @@ def job(
         settings=settings,
         threads=settings.threads or cpus.usable(),
         arms=wanted,
-        rows=_rows(settings, source, wanted, texts, cache, progress),
+        rows=_of_arms(
+            wanted, lambda folder: _rows(settings, source, folder, texts, cache, progress)
+        ),
         split=task.report_on if task else None,
         run=str(source.run) if source.run else None,
     )
 
 
+def _of_arms(wanted: list[arms.Arm], read: Callable[[Path], Rows]) -> dict[str, Rows]:
+    """Read the rows once for each vocabulary. A folder without one takes the baseline's tokens."""
+    folders = {arm.name: Path(arm.backend.path) for arm in wanted}
+    usual = rows.vocabulary(folders[wanted[0].name])
+    own = {name: rows.vocabulary(folder) or usual for name, folder in folders.items()}
+    places = {own[arm.name]: folders[arm.name] for arm in reversed(wanted)}
+    found = {one: read(place) for one, place in places.items()}
+    return {name: found[one] for name, one in own.items()}
+
+
 def _rows(
     settings: Settings,
     source: Source,
-    wanted: list[arms.Arm],
+    folder: Path,
     texts: Path | None,
     cache: Path,
     progress: Progress,
 ) -> Rows:
-    folder = Path(wanted[0].backend.path)
     if texts is not None:
         return rows.of_texts(texts, folder)
     if source.run is not None:

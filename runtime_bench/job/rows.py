@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jpqd.core import seals
 from jpqd.core.errors import SourceError, UserError
 from jpqd.core.progress import Progress
 from jpqd.recipe.task import Task
@@ -15,6 +16,15 @@ from runtime_bench.job.workload import Rows, Truth
 
 RANDOM_ROWS = 256
 _LONGEST = 512
+
+
+def vocabulary(folder: Path) -> str | None:
+    """Return what tells a model's vocabulary from another's; None where there is none."""
+    try:
+        content = json.loads((folder / "tokenizer.json").read_text())
+        return seals.digest([content["model"], content["added_tokens"]])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:

@@ -39,9 +39,11 @@ class Crew:
         self.facts[arm.name] = {**loaded, **worker.ask("facts")}
         return pace
 
-    def prepare(self, requests: list[Request]) -> dict[str, float]:
-        """Prepare the requests in every worker; return each arm's milliseconds for a request."""
-        return {name: worker.ask("prepare", requests) for name, worker in self.workers.items()}
+    def prepare(self, requests: dict[str, list[Request]]) -> dict[str, float]:
+        """Prepare each worker's requests; return each arm's milliseconds for a request."""
+        return {
+            name: worker.ask("prepare", requests[name]) for name, worker in self.workers.items()
+        }
 
     def open_queues(self) -> None:
         for name, worker in self.workers.items():

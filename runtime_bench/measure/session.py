@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from runtime_bench.backend import Request
 
 Samples = dict[str, np.ndarray]
+Requests = dict[str, "list[Request]"]
+"""The requests of each arm."""
 
 _START_SECONDS = 6
 """The rough time of an arm to load, compile and warm up."""
@@ -37,11 +40,9 @@ NO_COUNTERS = "not measurable here: no energy counters"
 def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
     """Measure a job; after Ctrl-C return what was measured, or raise `Interrupted` without any."""
     before, begun, asked = host.load(), time.monotonic(), job.settings
-    built = [
-        workload.build(job.rows, batch, asked.length, asked.policy, asked.seed)
-        for batch in asked.batch
-    ]
-    check_room(job.arms, max(r["input_ids"].shape[1] for _, requests in built for r in requests))
+    built = [_built(job, batch) for batch in asked.batch]
+    every = chain.from_iterable(requests for _, of_arms in built for requests in of_arms.values())
+    check_room(job.arms, max(one["input_ids"].shape[1] for one in every))
     total = asked.seconds + _START_SECONDS * len(job.arms)
     progress.say(f"{len(job.arms)} arms with {job.threads} threads: about {total / 60:.1f} minutes")
     with Crew() as crew:
@@ -68,6 +69,21 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
     return bench, session.samples()
 
 
+def _built(job: Job, batch: int) -> tuple[Workload, Requests]:
+    """Build the requests of each arm: of the same texts, and described as the baseline reads them.
+
+    Arms with one vocabulary share them.
+    """
+    asked = job.settings
+    rows = {id(one): one for one in job.rows.values()}
+    built = {
+        key: workload.build(one, batch, asked.length, asked.policy, asked.seed)
+        for key, one in rows.items()
+    }
+    requests = {name: built[id(one)][1] for name, one in job.rows.items()}
+    return built[id(job.rows[job.arms[0].name])][0], requests
+
+
 class Session:
     """The results so far, so that Ctrl-C loses nothing."""
 
@@ -79,8 +95,9 @@ class Session:
         self.accuracies: dict[str, bench_result.Accuracy | None] = {}
         self.stopped = 0
 
-    def start(self, requests: list[Request]) -> None:
+    def start(self, of_arms: Requests) -> None:
         for arm in self.job.arms:
+            requests = of_arms[arm.name]
             pace = self.crew.start(arm, requests)
             facts = self.crew.facts[arm.name]
             self.progress.say(f"    {arm.name}: {facts['precision']}, {pace:.2f} ms a request")
@@ -88,23 +105,23 @@ class Session:
 
     def _accuracy(self, arm: Arm, pace: float) -> bench_result.Accuracy | None:
         """Return a figure that is known, or else measure it where that takes little time."""
-        asked = self.job.settings
+        asked, rows = self.job.settings, self.job.rows[arm.name]
         if not asked.measures_accuracy():
             precisions = self.crew.facts[arm.name]["matmuls"]
             known = accuracy.of_manifest(arm, self.job.split, precisions)
-            if known or len(self.job.rows.ids) * pace / 1e3 > asked.seconds / len(self.names):
+            if known or len(rows.ids) * pace / 1e3 > asked.seconds / len(self.names):
                 return known
-        if self.job.rows.truth is None or self.job.split is None:
+        if rows.truth is None or self.job.split is None:
             if not asked.accuracy:
                 return None
             raise UserError(
                 "--accuracy needs rows with labels. Give a run, or a stage's folder inside a run."
             )
-        requests = workload.one_by_one(self.job.rows)
+        requests = workload.one_by_one(rows)
         logits = self.crew.workers[arm.name].ask("logits", requests)
-        return accuracy.of_logits(self.job.rows.truth, logits, self.job.split)
+        return accuracy.of_logits(rows.truth, logits, self.job.split)
 
-    def measure(self, described: Workload, requests: list[Request]) -> None:
+    def measure(self, described: Workload, requests: Requests) -> None:
         """Measure one batch size in every mode."""
         if self.stopped:
             return

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from jpqd.core import bench_result
 from jpqd.core.errors import DataError, RecipeError, SourceError
 from jpqd.core.progress import Progress
 from jpqd.data import corpus
@@ -176,3 +177,21 @@ def test_texts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     texts.write_bytes(b"caf\xe9\n")
     with pytest.raises(DataError, match=r"texts\.txt: not UTF-8"):
         run(path)
+
+
+def test_a_benchmark_asks_each_arm_in_its_own_tokens(tmp_path: Path) -> None:
+    stages = f"""\
+stages:
+  teacher: {{{COMMON}, epochs: 1}}
+  trimmed: {{use: vocabulary, needs: [teacher], min_count: 20}}
+  bench: {{use: bench, needs: [teacher, trimmed], arms: ["teacher:f32", "trimmed:f32"],
+          seconds: 1.0, blocks: 5, threads: 1, modes: [latency], accuracy: true}}
+"""
+    done = run(recipe(tmp_path, stages, spelled.write("roberta", tmp_path)))
+    assert facts(done / "trimmed")["read_differently"]["validation"]["tokens"] > 0
+    arms = {arm.stage: arm for arm in bench_result.read(done / "bench").arms}
+    for stage in ("teacher", "trimmed"):
+        accuracy = arms[stage].accuracy
+        assert accuracy is not None and accuracy.source == "measured"
+        known = manifest(done / stage)["metrics"]["validation"]["accuracy"]
+        assert accuracy.value == known
