@@ -13,6 +13,7 @@ from jpqd.recipe.schema import Spec
 from jpqd.recipe.task import Task
 from jpqd.stages.evaluate import Evaluate
 from jpqd.stages.train import Train
+from jpqd.stages.vocabulary import Vocabulary
 from jpqd.training.method import METHODS, Method
 from runtime_bench.stages.bench import Bench
 
@@ -27,7 +28,7 @@ def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
     assert list(recipes.load(path).stages) == ["teacher", "check"]
 
 
-@pytest.mark.parametrize("spec", [Recipe, Task, Train, Evaluate, OvIr, Bench])
+@pytest.mark.parametrize("spec", [Recipe, Task, Train, Vocabulary, Evaluate, OvIr, Bench])
 def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
     section = README[README.index("## A recipe") : README.index("## Your own model")]
     missing = [key for key in spec.model_fields if not re.search(rf"\b{key}\b", section)]
