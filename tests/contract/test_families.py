@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTok
 
 from jpqd.core import room
 from jpqd.core.errors import UserError
-from jpqd.model import families, loading, shrink
+from jpqd.model import families, loading, shrink, structure, table
 from jpqd.model.student import layers_of, shorten
 from jpqd.recipe.task import NewModel, Task
 from tests.helpers import small
@@ -127,3 +127,15 @@ def test_a_family_that_is_not_described_is_shortened_and_compared_but_not_pruned
         families.layers(model)
     with pytest.raises(UserError, match="'albert': their layers are not found"):
         layers_of(small.of("albert", **small_one))
+
+
+def test_rows_of_the_table_of_words_can_be_left_out(family: str, tmp_path: Path) -> None:
+    model, batch = small.model(family), small.batch()
+    expected = small.logits(model, batch)
+    kept = sorted({*table.fixed(model), *batch["input_ids"].flatten().tolist()})
+    table.keep_rows(model, kept, "here")
+    batch["input_ids"] = torch.searchsorted(torch.tensor(kept), batch["input_ids"])
+    assert torch.equal(small.logits(model, batch), expected)
+    structure.save(model, tmp_path)
+    assert torch.equal(small.logits(loading.load(tmp_path), batch), expected)
+    assert len(kept) < small.WORDS

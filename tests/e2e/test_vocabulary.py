@@ -20,7 +20,7 @@ from jpqd.model import loading
 from jpqd.recipe import recipes
 from jpqd.run import runner
 from jpqd.run.plan import plan
-from tests.helpers import spelled, tiny
+from tests.helpers import spelled, tagged, tiny
 from tests.helpers.distill_place import HEAD
 from tests.helpers.export_place import jpqd, manifest
 
@@ -195,3 +195,17 @@ stages:
         assert accuracy is not None and accuracy.source == "measured"
         known = manifest(done / stage)["metrics"]["validation"]["accuracy"]
         assert accuracy.value == known
+
+
+def test_a_tag_for_each_word_works_too(tmp_path: Path) -> None:
+    tagged.write(tmp_path / "data")
+    path = tmp_path / "tags.yaml"
+    task = f"task: {{use: token_classification, name: names, dataset: {tmp_path / 'data'}}}\n"
+    head = HEAD[: HEAD.index("task:")] + task
+    path.write_text(head + SHORT.replace("[teacher]", "[teacher], min_count: 60"))
+    done = run(path)
+    found = facts(done / "trimmed")
+    assert 0 < found["read_differently"]["train"]["tokens"] < 1
+    before, after = (manifest(done / stage)["metrics"]["validation"]["n"]
+                     for stage in ("teacher", "trimmed"))  # fmt: skip
+    assert before == after
