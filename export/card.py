@@ -165,7 +165,7 @@ def _sizes(metrics: dict[str, Any]) -> str:
 
 def _usage(spec: Options, kind: Kind, origin: Origin) -> str:
     if spec.layout == "ovms":
-        return "\n\n    ovms --config_path config.json --rest_port 8000"
+        return _served(names.served(origin.folder.name), kind, spec)
     two = origin.task is not None and len(origin.task.text) == 2
     asked = '{"text": "a text", "text_pair": "another"}' if two else '"a text"'
     code = f"""\
@@ -190,6 +190,20 @@ print(classify({asked}))
     more = "" if spec.shape.startswith("static") else one_by_one
     more += fused if spec.fuse_tokenizer else ""
     return f"\n\n{_fenced(code, 'python')}{more}"
+
+
+def _served(name: str, kind: Kind, spec: Options) -> str:
+    """Return how to serve the repository, and how to ask the server."""
+    place = f"http://localhost:8000/v2/models/{name}"
+    labels = "" if kind.use == "regression" else f" `{names.CLIENT}/config.json` has the labels."
+    lines = ["ovms --config_path config.json --rest_port 8000", f"curl {place}  # names of inputs"]
+    start = f"\n\n{_fenced(chr(10).join(lines), 'sh')}\n\n`POST {place}/infer` takes "
+    if spec.fuse_tokenizer:
+        return f"{start}texts (`BYTES`, one for each row) and answers with logits.{labels}"
+    return (
+        f"{start}tokens (`INT64`, rows by tokens) and answers with logits. "
+        f"`{names.CLIENT}/tokenizer.json` makes them, cut at the model's length.{labels}"
+    )
 
 
 def _public(recipe: dict[str, Any]) -> dict[str, Any]:

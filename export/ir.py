@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import openvino as ov
+from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from export import card, check, convert, names, rows, shapes
@@ -55,7 +55,7 @@ class _Export:
 
     @property
     def name(self) -> str:
-        return re.sub(r"[^A-Za-z0-9_-]", "_", self.origin.folder.name) or "model"
+        return names.served(self.origin.folder.name)
 
     @cached_property
     def kind(self) -> Kind:
@@ -162,12 +162,34 @@ def _write_configs(export: _Export) -> None:
 
 
 def _server(export: _Export) -> None:
-    """Write the server's config; it serves one IR, the fused one if there is one."""
+    """Write the server's config; it serves one IR, the fused one if there is one.
+
+    The path is relative to the config, so it holds wherever the repository is mounted.
+    """
     if export.spec.fuse_tokenizer:
         for path in (export.place / names.MODEL, _bin(export.place / names.MODEL)):
             path.unlink()
     entry = {"name": export.name, "base_path": f"models/{export.name}"}
     files.write_json(export.out / "config.json", {"model_config_list": [{"config": entry}]})
+    _client(export)
+
+
+def _client(export: _Export) -> None:
+    """Write what a client needs: the labels, and a tokenizer that cuts and pads as the IR wants."""
+    folder, backend = (
+        export.out / names.CLIENT,
+        getattr(export.tokenizer, "backend_tokenizer", None),
+    )
+    export.network.config.save_pretrained(folder)
+    if backend is None or export.spec.fuse_tokenizer:
+        return
+    tokenizer, shape = Tokenizer.from_str(backend.to_str()), export.shape
+    tokenizer.enable_truncation(shape.cut(export.longest))
+    tokenizer.no_padding()
+    if shape.length:
+        pad, number = export.tokenizer.pad_token, export.tokenizer.pad_token_id
+        tokenizer.enable_padding(length=shape.length, pad_token=pad, pad_id=number)
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def _bin(xml: Path) -> Path:

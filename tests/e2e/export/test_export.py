@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any
 
 import openvino as ov
 import openvino_tokenizers  # noqa: F401 - its operations, for an IR that takes texts
@@ -161,24 +160,6 @@ def test_predict_imports_neither_torch_nor_transformers(exported: Path) -> None:
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(exported)], check=True)
-
-
-@pytest.mark.parametrize("more", [(), ("--fuse-tokenizer",)])
-def test_a_repository_for_the_model_server(trained: Path, tmp_path: Path, more: Any) -> None:
-    out = tmp_path / "repository"
-    done = jpqd(
-        "export", "jpqd", "--runs", trained / "runs", "--layout", "ovms", "--out", out, *more
-    )
-    assert done.exit_code == 0, done.output
-    (entry,) = json.loads((out / "config.json").read_text())["model_config_list"]
-    base = out / entry["config"]["base_path"]
-    assert entry["config"]["name"] == base.name == "jpqd"
-    (version,) = base.iterdir()
-    assert version.name == "1"
-    (xml,) = version.glob("*.xml")  # a server wants one model in a version's folder
-    compiled = ov.compile_model(xml, "CPU")
-    inputs = {port.get_any_name() for port in compiled.inputs}
-    assert inputs == ({"text"} if more else {"input_ids", "attention_mask", "token_type_ids"})
 
 
 def test_a_regression_of_two_texts(tmp_path: Path) -> None:
