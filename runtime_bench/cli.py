@@ -29,6 +29,9 @@ Accuracy = Annotated[
     bool,
     typer.Option("--accuracy", help="Measure the accuracy of each arm on the reported split."),
 ]
+Soak = Annotated[
+    int | None, typer.Option(help="Then N requests of each arm: does its memory grow? 10000.")
+]
 Gates = Annotated[
     list[str] | None, typer.Option(help="speedup>=4, jpqd_ir.p95_ms<=10; exit 1 if not.")
 ]
@@ -60,6 +63,7 @@ def bench(
     threads: Threads = None,
     seed: Seed = None,
     accuracy: Accuracy = False,
+    soak: Soak = None,
     gate: Gates = None,
     against: Against = None,
     junit: Junit = None,
@@ -81,7 +85,7 @@ def bench(
         settings = command.settings(
             device=device, arms=arms, length=length, batch=batch, policy=policy, modes=mode,
             rate=rate, seconds=seconds, blocks=blocks, threads=threads, seed=seed,
-            accuracy=accuracy,
+            accuracy=accuracy, soak=soak,
         )  # fmt: skip
         wanted = command.Wanted(names or [], runs, baseline, texts, out, gate or [], against, junit)
         done = command.bench(wanted, settings, progress)

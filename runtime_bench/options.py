@@ -1,8 +1,8 @@
 """The settings of a benchmark: options of `jpqd bench` and keys of `use: bench`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from jpqd.core.bench_result import Asked, Mode
 from jpqd.recipe.schema import Count, Positive, Seed, Spec, Text
@@ -35,7 +35,13 @@ class Settings(Spec):
     """The threads of every arm; by default all that this process may use."""
     accuracy: bool = False
     """Measure the accuracy of every arm, instead of taking stages' figures where they hold."""
+    soak: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 0
+    """Requests of each arm, after measuring, over which the growth of its memory is measured."""
     seed: Seed = 0
+
+    def plain(self) -> dict[str, Any]:
+        """Leave `soak` out where it is off: a key that 0.1 had not is no reason to measure anew."""
+        return {key: value for key, value in super().plain().items() if key != "soak" or value}
 
     def measures_accuracy(self) -> bool:
         """Return whether to measure accuracy; the stages' figures hold on CPUs only."""
@@ -68,4 +74,5 @@ class Settings(Spec):
             threads=threads,
             seed=self.seed,
             rates=list(self.rates()),
+            soak=self.soak,
         )

@@ -43,6 +43,8 @@ class Asked(Part):
     seed: int
     rates: list[float]
     """Open loop: shares of each arm's capacity."""
+    soak: int = 0
+    """The requests of each arm between which its memory was compared."""
 
 
 class Load(Part):
@@ -110,6 +112,17 @@ class Compiled(Part):
     """The properties that the compiled model itself reports."""
 
 
+class Soak(Part):
+    """Many requests one after the other, of the first workload's lengths in random order."""
+
+    requests: int
+    seconds: float
+    growth_mb: float
+    """Resident memory after them, less that before."""
+    late_growth_mb: float
+    """The growth during the second half: what settles is over by then, what leaks is not."""
+
+
 class Arm(Part):
     name: str
     stage: str
@@ -128,6 +141,11 @@ class Arm(Part):
     parameters: int | None
     peak_rss_mb: float
     """The memory of a process that does nothing else, after the first requests."""
+    rss_before_mb: float | None = None
+    """Resident memory with Python and the runtime, before the model was loaded."""
+    rss_serving_mb: float | None = None
+    """Resident memory after loading, compiling and the first requests; garbage is given back."""
+    soak: Soak | None = None
     load_seconds: float
     compile_cold_seconds: float | None
     compile_cached_seconds: float | None

@@ -6,13 +6,15 @@ from pathlib import Path
 from rich.table import Table
 
 from jpqd.core import artifact, bench_result, terminal
-from jpqd.core.bench_result import Accuracy, Bench, Estimate, Figures, Measurement
+from jpqd.core.bench_result import Accuracy, Arm, Bench, Estimate, Figures, Measurement
 
-_RIGHT = ("accuracy", "MB", "RSS MB", "p50", "p90", "p95", "p99", "rows/s", "speedup", "n")
+_RIGHT = ("accuracy", "MB", "serving", "model", "peak", "soak", "late", "load s", "compile s",
+          "cached s", "p50", "p90", "p95", "p99", "rows/s", "speedup", "n")  # fmt: skip
 
 
 def tables(bench: Bench) -> Iterator[Table]:
     yield _arms(bench)
+    yield _memory(bench)
     for workload in bench.workloads:
         measurements = [m for m in bench.measurements if m.workload == workload.name]
         closed: dict[str, Measurement] = {m.mode: m for m in measurements if m.mode != "open_loop"}
@@ -33,7 +35,7 @@ def of_folders(folders: Iterable[Path]) -> Iterator[Table]:
 
 def _arms(bench: Bench) -> Table:
     """Make the table of what does not change with the workload."""
-    table = _table("Arms", "arm", "backend", "precision", "accuracy", "n", "MB", "RSS MB")
+    table = _table("Arms", "arm", "backend", "precision", "accuracy", "n", "MB")
     for arm in bench.arms:
         table.add_row(
             arm.name,
@@ -41,9 +43,34 @@ def _arms(bench: Bench) -> Table:
             arm.precision,
             *_accuracy(arm.accuracy),
             f"{arm.bytes / 1e6:.1f}",
-            f"{arm.peak_rss_mb:.0f}",
         )
     return table
+
+
+def _memory(bench: Bench) -> Table:
+    """Make the table of resident memory and of the time until the first answer."""
+    soaked = ["soak", "late"] if bench.asked.soak else []
+    title = "Memory of the process, MB, and start"
+    if soaked:
+        title += f" (soak: growth over {bench.asked.soak:,} requests, late: in their second half)"
+    heads = ("serving", "model", "peak", *soaked, "load s", "compile s", "cached s")
+    table = _table(title, "arm", *heads)
+    for arm in bench.arms:
+        starts = (arm.load_seconds, arm.compile_cold_seconds, arm.compile_cached_seconds)
+        table.add_row(arm.name, *memory(bench, arm), *map(_number, starts))
+    return table
+
+
+def memory(bench: Bench, arm: Arm) -> list[str]:
+    """Return what an arm's process holds, how much of it the model brought, its peak and growth."""
+    serving, before, soak = arm.rss_serving_mb, arm.rss_before_mb, arm.soak
+    grown = [f"{soak.growth_mb:+.1f}", f"{soak.late_growth_mb:+.1f}"] if soak else ["", ""]
+    return [
+        "" if serving is None else f"{serving:.0f}",
+        "" if serving is None or before is None else f"{serving - before:.0f}",
+        f"{arm.peak_rss_mb:.0f}",
+        *(grown if bench.asked.soak else []),
+    ]
 
 
 def _closed(title: str, bench: Bench, measurements: dict[str, Measurement]) -> Table:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from jpqd.core.bench_result import Soak
 from runtime_bench.job.arms import Arm
 from runtime_bench.machine import host
 from runtime_bench.measure.worker import Worker
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
 
     from runtime_bench.backend import Request
     from runtime_bench.measure.blocks import Run
+
+
+_PARTS = 50
+"""The parts of half a soak, between which Ctrl-C is heeded."""
 
 
 class Crew:
@@ -71,6 +78,27 @@ class Crew:
             return self._array(answer[0])
 
         return run
+
+    def soak(self, arm: str, order: np.ndarray, stop: Callable[[], int]) -> bool:
+        """Answer requests and note the growth of memory; return False where it was stopped."""
+        import numpy as np
+
+        ask, begun = self.workers[arm].ask, time.monotonic()
+        resident = [ask("settled_mb")]
+        for half in np.array_split(order, 2):
+            for part in np.array_split(half, _PARTS):
+                ask("answer", part.tolist())
+                if stop():
+                    return False
+            resident.append(ask("settled_mb"))
+        first, middle, last = resident
+        self.facts[arm]["soak"] = Soak(
+            requests=len(order),
+            seconds=round(time.monotonic() - begun, 1),
+            growth_mb=last - first,
+            late_growth_mb=last - middle,
+        )
+        return True
 
     def overhead(self) -> dict[str, float]:
         """Return the microseconds of overhead for a request in the last measurement."""

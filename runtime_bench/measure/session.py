@@ -51,6 +51,7 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
         with interrupts.deferred():
             for described, requests in built:
                 session.measure(described, requests)
+            session.soak(*built[0])
             if session.stopped and not session.measurements:
                 raise Interrupted("interrupted before anything was measured", session.stopped)
         arms = [session.described(arm) for arm in job.arms]
@@ -135,6 +136,21 @@ class Session:
         for rate in asked.rates():
             if not self.stopped:
                 self._open_loop(described, rate)
+
+    def soak(self, described: Workload, requests: list[Request]) -> None:
+        """Let one arm after the other answer many requests, to see whether its memory grows."""
+        asked = self.job.settings
+        if self.stopped or not asked.soak:
+            return
+        order = np.random.default_rng(asked.seed).integers(0, len(requests), asked.soak)
+        for name, pace in self.crew.prepare(requests).items():
+            self.progress.say(
+                f"soak, {described.name}: {asked.soak:,} requests of {name}, "
+                f"about {asked.soak * pace / 1e3:.0f} s"
+            )
+            if not self.crew.soak(name, order, interrupts.pending):
+                self.stopped = interrupts.pending()
+                return
 
     def _open_loop(self, described: Workload, rate: float) -> None:
         """Offer a share of the capacity that throughput mode measured for these requests."""

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpqd.core import cpus
 from jpqd.core.errors import JpqdError, RunError, UserError
 from runtime_bench.backend import Backend, effective
+from runtime_bench.measure import memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,12 +32,17 @@ class Inside:
         self.session = backend.open()
 
     def load(self) -> dict[str, Any]:
+        before = memory.settled_mb()
         begun = time.perf_counter()
         self.session.load()
         loaded = time.perf_counter()
         compiles = self.session.compile()
         compiled = time.perf_counter() - loaded if compiles else None
-        return {"load_seconds": loaded - begun, "compile_cold_seconds": compiled}
+        return {
+            "rss_before_mb": before,
+            "load_seconds": loaded - begun,
+            "compile_cold_seconds": compiled,
+        }
 
     def prepare(self, requests: list[Request]) -> float:
         """Warm up every shape; return the milliseconds for a request."""
@@ -58,10 +63,11 @@ class Inside:
 
     def facts(self) -> dict[str, Any]:
         """Return facts after the first requests, with the memory before anything else is tried."""
-        peak = _peak_rss_mb()
+        peak, serving = memory.peak_mb(), memory.settled_mb()
         matmuls = self.session.matmuls()
         return {
             "peak_rss_mb": peak,
+            "rss_serving_mb": serving,
             "precision": effective(matmuls),
             "matmuls": matmuls,
             "compiled": {"latency": self.session.compiled()},
@@ -96,6 +102,14 @@ class Inside:
         overhead = (clock() - begun - sum(spans)) / len(indices) / 1e3
         return np.array(spans) / 1e6, overhead
 
+    def settled_mb(self) -> float:
+        return memory.settled_mb()
+
+    def answer(self, indices: Sequence[int]) -> None:
+        """Answer requests one after the other and keep nothing, not even their times."""
+        for index in indices:
+            self.session.call(index)
+
     def burst(self, indices: Sequence[int]) -> tuple[np.ndarray, float]:
         """Return the milliseconds for a request when all are sent at once."""
         import numpy as np
@@ -123,13 +137,6 @@ class Inside:
         """Answer each request."""
         self.session.prepare(requests)
         return [self.session.logits(index) for index in range(len(requests))]
-
-
-def _peak_rss_mb() -> float:
-    """Return the peak memory of this process; `getrusage` would include its parent's."""
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e6
 
 
 def _serve(connection: Connection, backend: Backend) -> None:

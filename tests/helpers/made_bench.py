@@ -62,6 +62,7 @@ def _arm(name: str, accuracy: float | None) -> Arm:
     return Arm(
         name=name, stage=name, backend="OpenVINO", path=name, precision="int8", matmuls={"u8": 12},
         compiled={}, accuracy=found, bytes=5_000_000, parameters=None, peak_rss_mb=100.0,
+        rss_before_mb=40.0, rss_serving_mb=90.0,
         load_seconds=0.1, compile_cold_seconds=None, compile_cached_seconds=None,
         energy_joules=None, energy_note="not measurable here",
     )  # fmt: skip

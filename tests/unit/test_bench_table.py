@@ -19,12 +19,13 @@ def shown(width: int) -> list[str]:
 
 def test_every_arm_is_whole_in_80_columns() -> None:
     for arm in P50:
-        facts, speeds = (line.split() for line in shown(80) if line.startswith(arm))
-        assert facts[0] == speeds[0] == arm
+        facts, memory, speeds = (line.split() for line in shown(80) if line.startswith(arm))
+        assert facts[0] == memory[0] == speeds[0] == arm
+        assert memory[1:4] == ["90", "50", "100"]
         assert speeds[-1].endswith("]") or arm == "teacher:f32"
 
 
 def test_three_digits_are_shown() -> None:
-    (speeds,) = [line for line in shown(80) if line.startswith("jpqd_30_ir:static")][1:]
+    (speeds,) = [line for line in shown(80) if line.startswith("jpqd_30_ir:static")][2:]
     assert " 0.651 " in speeds and " n<299 " in speeds
     assert "10.8x [10.6, 11.0]" in speeds

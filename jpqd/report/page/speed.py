@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jpqd.core.bench_result import Bench, Figures, Measurement
-from jpqd.report import words
+from jpqd.report import bench_tables, words
 from jpqd.report.page.tables import Table
 from jpqd.report.words import INTERVAL, NONE
 
@@ -66,15 +66,17 @@ def _measurement_note(bench: Bench, run: Measurement) -> str:
 
 def arms(bench: Bench) -> Table:
     """Make the table of accuracy, size, memory and start of each arm."""
-    head = ["arm", f"accuracy {INTERVAL}, n", "file, MB", "parameters", "memory, MB", "load, s",
-            "compile, s", "from cache, s", "energy, J"]  # fmt: skip
+    grown = ["growth, MB", "late growth, MB"] if bench.asked.soak else []
+    head = ["arm", f"accuracy {INTERVAL}, n", "file, MB", "parameters", "memory, MB",
+            "of it the model, MB", "peak, MB", *grown, "load, s", "compile, s", "from cache, s",
+            "energy, J"]  # fmt: skip
     rows = [
         [
             arm.name,
             words.accuracy(arm.accuracy),
             words.megabytes(arm.bytes),
             NONE if arm.parameters is None else f"{arm.parameters:,}",
-            f"{arm.peak_rss_mb:.0f}",
+            *(figure or NONE for figure in bench_tables.memory(bench, arm)),
             words.number(arm.load_seconds),
             words.number(arm.compile_cold_seconds),
             words.number(arm.compile_cached_seconds),
@@ -83,5 +85,14 @@ def arms(bench: Bench) -> Table:
         for arm in bench.arms
     ]
     energy = next((f" Energy: {arm.energy_note}." for arm in bench.arms if arm.energy_note), "")
-    note = f"Memory: peak of the arm's own process after its first requests.{energy}"
+    note = (
+        "Memory: resident, of the arm's own process with Python and the runtime, after its first "
+        f"requests; the peak is of the time until then.{_growth_note(bench)}{energy}"
+    )
     return Table("Accuracy, size, memory and start", head, rows, note)
+
+
+def _growth_note(bench: Bench) -> str:
+    if not bench.asked.soak:
+        return ""
+    return f" Growth: over {bench.asked.soak:,} more requests, and in the second half of them."
