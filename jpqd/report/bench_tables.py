@@ -8,7 +8,7 @@ from rich.table import Table
 from jpqd.core import artifact, bench_result, terminal
 from jpqd.core.bench_result import Accuracy, Arm, Bench, Estimate, Figures, Measurement
 
-_RIGHT = ("accuracy", "MB", "serving", "model", "peak", "soak", "late", "load s", "compile s",
+_RIGHT = ("accuracy", "MB", "serving", "added", "peak", "soak", "late", "load s", "compile s",
           "cached s", "p50", "p90", "p95", "p99", "rows/s", "speedup", "n")  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def _memory(bench: Bench) -> Table:
     title = "Memory of the process, MB, and start"
     if soaked:
         title += f" (soak: growth over {bench.asked.soak:,} requests, late: in their second half)"
-    heads = ("serving", "model", "peak", *soaked, "load s", "compile s", "cached s")
+    heads = ("serving", "added", "peak", *soaked, "load s", "compile s", "cached s")
     table = _table(title, "arm", *heads)
     for arm in bench.arms:
         starts = (arm.load_seconds, arm.compile_cold_seconds, arm.compile_cached_seconds)
@@ -62,7 +62,7 @@ def _memory(bench: Bench) -> Table:
 
 
 def memory(bench: Bench, arm: Arm) -> list[str]:
-    """Return what an arm's process holds, how much of it the model brought, its peak and growth."""
+    """Return what an arm's process holds, how much of it came with loading, its peak and growth."""
     serving, before, soak = arm.rss_serving_mb, arm.rss_before_mb, arm.soak
     grown = [f"{soak.growth_mb:+.1f}", f"{soak.late_growth_mb:+.1f}"] if soak else ["", ""]
     return [

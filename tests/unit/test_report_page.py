@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jpqd.core import artifact, files, seals
+from jpqd.core.bench_result import Soak
 from jpqd.core.errors import UserError
 from jpqd.report.page import markdown, tradeoff, write
 from jpqd.run import finder
@@ -76,7 +77,24 @@ def test_percentiles_that_are_missing_say_their_n(run: Path) -> None:
     assert page.row(LATENCY, "jpqd_ir")["p99, ms [95%]"] == "needs n >= 299"
     assert page.row(LATENCY, "jpqd_ir")["n"] == "240"
     assert page.row(LATENCY, "teacher")["speed ratio [95%]"] == "baseline"
-    assert page.row("Accuracy, size, memory and start", "jpqd_ir")["memory, MB"] == "100"
+    costs = page.row("Accuracy, size, memory and start", "jpqd_ir")
+    assert (costs["memory, MB"], costs["added by loading, MB"], costs["peak, MB"]) == (
+        "90",
+        "50",
+        "100",
+    )
+
+
+def test_the_growth_of_memory_is_on_the_page_where_it_was_measured(run: Path) -> None:
+    assert "Growth: over" not in Reader(written(run)[0]).text
+    bench = made_run.benchmark(run)
+    bench.asked.soak = 10_000
+    bench.arms[1].soak = Soak(requests=10_000, seconds=9.0, growth_mb=12.34, late_growth_mb=6.0)
+    made_run.seal_benchmark(run, bench)
+    page = Reader(written(run)[0])
+    row = page.row("Accuracy, size, memory and start", "jpqd_ir")
+    assert (row["growth, MB"], row["late growth, MB"]) == ("+12.3", "+6.0")
+    assert "Growth: over 10,000 more requests" in page.text
 
 
 def test_the_headline_is_the_main_result_in_words(run: Path) -> None:

@@ -68,7 +68,7 @@ def arms(bench: Bench) -> Table:
     """Make the table of accuracy, size, memory and start of each arm."""
     grown = ["growth, MB", "late growth, MB"] if bench.asked.soak else []
     head = ["arm", f"accuracy {INTERVAL}, n", "file, MB", "parameters", "memory, MB",
-            "of it the model, MB", "peak, MB", *grown, "load, s", "compile, s", "from cache, s",
+            "added by loading, MB", "peak, MB", *grown, "load, s", "compile, s", "from cache, s",
             "energy, J"]  # fmt: skip
     rows = [
         [
