@@ -28,6 +28,40 @@ _SPLIT = TypeAdapter(dict[str, float | dict[str, Any] | list[Any] | None])
 """The figures of a split: numbers, intervals, and figures of parts."""
 
 
+_FACTS = TypeAdapter(dict[str, Any] | None)
+
+
+class CheckFacts(BaseModel):
+    """The comparison of one IR with its model."""
+
+    rows: int = 0
+    same: float = 0
+    largest_difference: float = 0
+    mean_difference: float = 0
+    matmuls: dict[str, int] = {}
+
+
+class DataFacts(BaseModel):
+    """The rows of each split, and the shares of texts that were cut or not known."""
+
+    rows: dict[str, dict[str, int]] = {}
+    truncated: dict[str, float] = {}
+    unknown: dict[str, float] = {}
+
+
+class Machine(BaseModel):
+    """The versions of packages with which a stage was made."""
+
+    packages: dict[str, str | None] = {}
+
+
+class Made(BaseModel):
+    """The settings of a stage, and the fingerprints of what it was made of."""
+
+    stage: dict[str, Any] = {}
+    parents: dict[str, str] = {}
+
+
 class DenseFacts(BaseModel):
     """The size of a model before anything was pruned."""
 
@@ -76,13 +110,26 @@ class Manifest(BaseModel):
         """Refuse figures of another kind than those that are written: everything reads them."""
         if isinstance(metrics.get("model"), dict):
             ModelFacts.model_validate(metrics["model"])
-        for name in ("train", "check", "data"):
-            if not isinstance(metrics.get(name), dict | None):
-                raise ValueError(f"{name} holds no facts")
+        DataFacts.model_validate(metrics.get("data") or {})
+        _FACTS.validate_python(metrics.get("train"))
+        for facts in (_FACTS.validate_python(metrics.get("check")) or {}).values():
+            CheckFacts.model_validate(facts)
         for figures in metrics.values():
             if isinstance(figures, dict) and "n" in figures:
                 _SPLIT.validate_python(figures)
         return metrics
+
+    @field_validator("environment")
+    @classmethod
+    def _known(cls, environment: dict[str, Any]) -> dict[str, Any]:
+        Machine.model_validate(environment)
+        return environment
+
+    @field_validator("inputs")
+    @classmethod
+    def _made(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+        Made.model_validate(inputs)
+        return inputs
 
     @field_validator("files")
     @classmethod

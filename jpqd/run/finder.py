@@ -153,7 +153,16 @@ def around(folder: Path) -> Path | None:
 def read_recipe(folder: Path) -> dict[str, Any] | None:
     """Read the recipe of a run; None where no run made the folder, or where it was edited."""
     recipe = seals.read(folder / RECIPE)
-    return recipe and {key: value for key, value in recipe.items() if key != seals.FORMAT}
+    if not recipe or not _has_a_recipes_form(recipe):
+        return None
+    return {key: value for key, value in recipe.items() if key != seals.FORMAT}
+
+
+def _has_a_recipes_form(recipe: dict[str, Any]) -> bool:
+    """Say whether stages and task are what a run writes: a stranger can seal anything."""
+    stages = recipe.get("stages")
+    every = [recipe.get("task"), stages, *(stages.values() if isinstance(stages, dict) else ())]
+    return all(isinstance(part, dict) for part in every)
 
 
 def task_of(run: Path) -> Task:
