@@ -137,12 +137,12 @@ class Session:
             if not self.stopped:
                 self._open_loop(described, rate)
 
-    def soak(self, described: Workload, requests: list[Request]) -> None:
+    def soak(self, described: Workload, requests: Requests) -> None:
         """Let one arm after the other answer many requests, to see whether its memory grows."""
         asked = self.job.settings
         if self.stopped or not asked.soak:
             return
-        order = np.random.default_rng(asked.seed).integers(0, len(requests), asked.soak)
+        order = np.random.default_rng(asked.seed).integers(0, described.requests, asked.soak)
         for name, pace in self.crew.prepare(requests).items():
             self.progress.say(
                 f"soak, {described.name}: {asked.soak:,} requests of {name}, "
