@@ -32,11 +32,21 @@ def export(
     ir: Annotated[bool, typer.Option("--ir", help="Write OpenVINO IR, the only format.")] = True,
     run: OfRun = None,
     shape: Annotated[
-        str, typer.Option(help="dynamic, bounded, bounded:LENGTH or static:BATCH,LENGTH")
-    ] = "bounded",
+        str,
+        typer.Option(
+            help="auto (buckets for INT8, else bounded), buckets, buckets:8,16,32, dynamic, "
+            "bounded, bounded:LENGTH or static:BATCH,LENGTH"
+        ),
+    ] = "auto",
     precision: Annotated[
         Literal["f32", "f16"], typer.Option(help="The precision of weights that are not quantized.")
     ] = "f32",
+    embedding: Annotated[
+        Literal["int8", "int4"] | None,
+        typer.Option(
+            help="The bits of the word embedding; by default as trained.", show_default=False
+        ),
+    ] = None,
     fuse_tokenizer: Annotated[
         bool, typer.Option("--fuse-tokenizer", help="Also write an IR that takes texts.")
     ] = False,
@@ -68,7 +78,8 @@ def export(
         cpus.use(threads, progress)
         chosen = origin.find(runs, name, run)
         spec = command.spec(chosen, shape=shape, precision=precision, layout=layout,
-                             fuse_tokenizer=fuse_tokenizer, check=check)  # fmt: skip
+                             embedding=embedding, fuse_tokenizer=fuse_tokenizer,
+                             check=check)  # fmt: skip
         sealed, place = command.export(chosen, spec, out, force, progress)
         show(as_json, {"folder": str(place), **sealed.model_dump(mode="json")},
              terminal.stage_table(str(place), [sealed]))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from openvino import opset13 as opset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from export.graph import buckets, constants, embedding
 from export.names import TEXTS
 from export.shapes import Shape
 from jpqd import __version__
@@ -35,6 +37,17 @@ def convert(
     rows = -1 if shape.batch is None else shape.batch
     tokens = ov.Dimension(1, shape.most or -1) if shape.length is None else shape.length
     model.reshape({port: ov.PartialShape([rows, tokens]) for port in model.inputs})
+    return model
+
+
+def prepare(
+    model: ov.Model, shape: Shape, embedding_bits: embedding.Bits | None, padding: int
+) -> ov.Model:
+    """Rewrite a model for its use: the table in few bits, a body for each length."""
+    embedding.compress(model, embedding_bits)
+    constants.share(model)
+    if shape.lengths:
+        model = buckets.bucketed(model, shape.lengths, padding)
     model.set_rt_info(__version__, ["jpqd", "version"])
     return model
 
@@ -67,6 +80,8 @@ def _example(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> dict[str, 
 def save(model: ov.Model, path: Path, *, f16: bool = False) -> None:
     """Save a model; weights behind a FakeQuantize are stored as INT8."""
     ov.save_model(model, path, compress_to_fp16=f16)
+    indented = path.read_text(encoding="utf-8")  # a third of a nested graph's file is indentation
+    path.write_text(re.sub(r"\n\s+", "\n", indented), encoding="utf-8")
 
 
 def read(path: Path) -> ov.Model:

@@ -129,7 +129,7 @@ def _load_ir(origin: Origin) -> _Model:
     shape = Shape(batch.get_length() if batch.is_static else None, length)
     most = length or tokens.get_max_length()
     longest = most if most > 0 else tokenizer.model_max_length
-    precision = ", ".join(sorted(check.matmuls(compiled)))
+    precision = ", ".join(sorted(check.matmuls(ir, how={})))
     return _Model("OpenVINO", precision, compiled, tokenizer, shape, longest)
 
 

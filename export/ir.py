@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import openvino as ov
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from export import card, check, convert, names, rows, shapes
+from export import card, check, convert, lengths, names, rows, shapes
 from export.check import Parity
 from export.options import Options
 from export.origin import Origin
@@ -84,11 +85,13 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
     network = loading.load(origin.folder)
     tokenizer = loading.tokenizer_from(origin.folder)
     longest = families.longest(network, tokenizer)
-    shape = shapes.parse(
-        spec.shape, min(longest, origin.task.max_length if origin.task else longest)
-    )
-    _refuse_too_long(spec.shape, shape, longest)
     facts = origin.model_facts or size.facts(network)
+    bound = min(longest, origin.task.max_length if origin.task else longest)
+    shape = shapes.parse(spec.shape, bound, quantized=facts.precision == "INT8")
+    _refuse_too_long(spec.shape, shape, longest)
+    if shape.lengths == ():
+        found = lengths.of_origin(origin, tokenizer, bound, progress)
+        shape = dataclasses.replace(shape, lengths=found)
     export = _Export(spec, origin, out, progress, network, tokenizer, shape, facts)
     _refuse_fusing(export)
     _write_files(export)
@@ -96,6 +99,7 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
         **_checked(export),
         "model": facts.model_dump(exclude_unset=True),
         "ir": _sizes(export.place),
+        "lengths": shape.lengths,
         "texts": export.texts,
         "task": export.kind.use,
     }
@@ -104,7 +108,7 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
 
 
 def _refuse_too_long(text: str, shape: Shape, longest: int) -> None:
-    if (shape.length or shape.most or 0) > longest:
+    if max(shape.length or shape.most or 0, *(shape.lengths or (0,))) > longest:
         raise UserError(
             f"shape {text!r}: the model takes at most {longest} tokens. Give a shorter one."
         )
@@ -123,7 +127,9 @@ def _write_files(export: _Export) -> None:
     export.progress.say(f"    converting {export.origin.folder.name}")
     f16 = export.spec.precision == "f16"
     network_ir = convert.convert(export.network, export.tokenizer, export.kind, export.shape)
-    convert.save(network_ir, export.place / names.MODEL, f16=f16)
+    padding = export.network.config.pad_token_id or 0
+    prepared = convert.prepare(network_ir, export.shape, export.spec.embedding, padding)
+    convert.save(prepared, export.place / names.MODEL, f16=f16)
     tokens = _tokenizer_ir(export)
     if export.spec.layout == "folder":
         _write_configs(export)
@@ -208,8 +214,7 @@ def _checked(export: _Export) -> dict[str, Any]:
         return {"check": None}
     every = _rows(export)
     compared = every.sample()
-    exact = not export.quantized and export.spec.precision == "f32"
-    asked = check.EXACT if exact else check.ROUNDED
+    asked = _asked(export.spec, export.quantized)
     ask = check.pytorch(export.network, compared, export.shape)
     expected = check.answers(ask, compared, export.shape)
     facts: dict[str, Any] = {}
@@ -224,6 +229,14 @@ def _checked(export: _Export) -> dict[str, Any]:
         answers = check.answers(_ask(export, path, compiled, every), every, export.shape)
     _keep(export, every, answers)
     return {"check": facts, **check.scores(every, answers, expected)}
+
+
+def _asked(spec: Options, quantized: bool) -> float:
+    """Return the share of rows that need the same prediction."""
+    if spec.embedding == "int4":
+        return check.IN_4_BITS
+    rounded = quantized or spec.precision == "f16" or spec.embedding
+    return check.ROUNDED if rounded else check.EXACT
 
 
 def _keep(export: _Export, rows: Rows, answers: Predictions) -> None:
@@ -248,7 +261,7 @@ def _compared(
     expected: Predictions,
     asked: float,
 ) -> tuple[Parity, dict[str, int]]:
-    products = check.matmuls(compiled)
+    products = check.matmuls(path)
     if export.quantized and not any("8" in precision for precision in products):
         raise RunError(f"{path.name}: the stage is INT8, but its IR multiplies in {products}.")
     answers = check.answers(_ask(export, path, compiled, rows), rows, export.shape)

@@ -19,10 +19,12 @@ class Options(Stage):
 
     use: Literal["ov_ir"]
     needs: Annotated[tuple[StageId, ...], Field(min_length=1, max_length=1)]
-    shape: ShapeText = "bounded"
-    """dynamic, bounded (by `task.max_length`), bounded:LENGTH or static:BATCH,LENGTH."""
+    shape: ShapeText = "auto"
+    """buckets (auto: of INT8 models), bounded (by `task.max_length`), dynamic or static."""
     precision: Literal["f32", "f16"] = "f32"
     """The precision of the weights that are not quantized."""
+    embedding: Literal["int8", "int4"] | None = None
+    """The bits of the word embedding's table; by default as the model has it."""
     fuse_tokenizer: bool = False
     """Also write an IR that takes texts."""
     layout: Literal["folder", "ovms"] = "folder"

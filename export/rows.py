@@ -24,6 +24,8 @@ LONGEST = 128
 """The most tokens of a random text."""
 SIZES = (1, 8, 3, 32)
 """The sizes of requests, in turn, where the IR takes any number of rows."""
+MOSTLY_ONE = (*(1,) * 8, 8, *(1,) * 8, 3, *(1,) * 8, 32)
+"""The same, where one row goes another way than several."""
 
 Batch = dict[str, np.ndarray]
 
@@ -60,9 +62,10 @@ class Rows:
     def requests(self, shape: Shape) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows of each request, and the same rows repeated up to a static batch."""
         order = np.random.default_rng(0).permutation(len(self.tokens))
+        sizes = MOSTLY_ONE if shape.lengths else SIZES
         start, turn = 0, 0
         while start < len(order):
-            rows = order[start : start + (shape.batch or SIZES[turn % len(SIZES)])]
+            rows = order[start : start + (shape.batch or sizes[turn % len(sizes)])]
             yield rows, np.resize(rows, shape.batch or len(rows))
             start, turn = start + len(rows), turn + 1
 

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from jpqd.recipe.schema import mistake
 
-FORMS = "dynamic, bounded, bounded:LENGTH, or static:BATCH,LENGTH such as static:1,128"
+FORMS = (
+    "auto, buckets, buckets:LENGTH,LENGTH,..., dynamic, bounded, bounded:LENGTH, "
+    "or static:BATCH,LENGTH such as static:1,128"
+)
 _FORM = re.compile(
-    r"(?P<kind>dynamic|bounded)|bounded:(?P<most>\d{1,5})|static:(?P<batch>\d{1,5}),(?P<length>\d{1,5})"
+    r"(?P<kind>auto|dynamic|bounded|buckets)|bounded:(?P<most>\d{1,5})"
+    r"|buckets:(?P<lengths>\d{1,5}(,\d{1,5})*)|static:(?P<batch>\d{1,5}),(?P<length>\d{1,5})"
 )
 
 
@@ -19,14 +23,16 @@ class Shape:
     length: int | None = None
     most: int | None = None
     """The largest number of tokens, where it may vary."""
+    lengths: tuple[int, ...] | None = None
+    """The lengths that one row is filled up to; none yet where the task's texts shall say them."""
 
     def cut(self, length: int) -> int:
         """Return the length of texts that have up to `length` tokens."""
         return min(length, self.length or self.most or length)
 
 
-def parse(text: str, longest: int) -> Shape:
-    """Parse a shape; `bounded` without a number is bounded by `longest`."""
+def parse(text: str, longest: int, *, quantized: bool = True) -> Shape:
+    """Parse a shape; without a number it is bounded by `longest`."""
     match = _FORM.fullmatch(text.replace(" ", ""))
     if match is None:
         raise mistake("is not a shape", f"Write {FORMS}.")
@@ -34,12 +40,19 @@ def parse(text: str, longest: int) -> Shape:
         return Shape(batch=int(match["batch"]), length=int(match["length"]))
     if match["most"]:
         return Shape(most=int(match["most"]))
-    return Shape(most=longest if match["kind"] == "bounded" else None)
+    if match["lengths"]:
+        lengths = sorted({int(length) for length in match["lengths"].split(",")})
+        return Shape(most=longest, lengths=tuple(lengths))
+    if match["kind"] == "dynamic":
+        return Shape()
+    if match["kind"] == "buckets" or (match["kind"] == "auto" and quantized):
+        return Shape(most=longest, lengths=())
+    return Shape(most=longest)
 
 
 def checked(text: str) -> str:
     """Validate the text of a shape and return it unchanged."""
     shape = parse(text, 1)
-    if 0 in (shape.batch, shape.length, shape.most):
+    if 0 in (shape.batch, shape.length, shape.most, *(shape.lengths or ())):
         raise mistake("must not contain a zero", f"Write {FORMS}.")
     return text

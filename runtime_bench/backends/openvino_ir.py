@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,8 @@ _PROPERTIES = (
     "DYNAMIC_QUANTIZATION_GROUP_SIZE", "NUM_STREAMS", "INFERENCE_NUM_THREADS",
     "OPTIMAL_NUMBER_OF_INFER_REQUESTS", "ENABLE_CPU_PINNING", "EXECUTION_DEVICES",
 )  # fmt: skip
+_BUCKETS = "jpqd_buckets"
+"""The operation of an IR that sends one row to a static body, and all others to the second one."""
 _PRODUCTS = ("FullyConnected", "MatMul")
 
 
@@ -93,9 +96,20 @@ class IrSession(Session):
         self.request = self.latency.create_infer_request()
         return True
 
-    def _compile(self, hint: str, **more: Any) -> ov.CompiledModel:
+    def _compile(self, hint: str, model: ov.Model | None = None, **more: Any) -> ov.CompiledModel:
         options = {**self.backend.properties(hint), **more}
-        return self.core.compile_model(self.model, self.backend.device, options)
+        return self.core.compile_model(model or self.model, self.backend.device, options)
+
+    @cached_property
+    def plain(self) -> ov.Model:
+        """The IR without static bodies for lengths: every request takes the body of any shape."""
+        from openvino import opset13
+
+        plain = self.model.clone()
+        for node in _choices(plain):
+            never = opset13.constant(False)
+            node.input(0).replace_source_output(never.output(0))
+        return plain
 
     def compile_cached(self) -> float | None:
         with TemporaryDirectory() as folder:
@@ -141,7 +155,9 @@ class IrSession(Session):
 
     def matmuls(self) -> dict[str, int]:
         products: Counter[str] = Counter()
-        for node in self.latency.get_runtime_model().get_ops():
+        inside = _choices(self.model)  # the runtime's graph shows no operation inside of them
+        compiled = self._compile("LATENCY", self.plain) if inside else self.latency
+        for node in compiled.get_runtime_model().get_ops():
             facts = node.get_rt_info()
             if _text(facts, "layerType") in _PRODUCTS:
                 products[_text(facts, "runtimePrecision")] += 1
@@ -172,7 +188,9 @@ class IrSession(Session):
 
     def parameters(self) -> int:
         """Count the elements of constants that are weights, and no shape or axis."""
-        constants = (op for op in self.model.get_ops() if op.get_type_name() == "Constant")
+        graphs = [self.model, *(node.get_function(1) for node in _choices(self.model))]
+        every = (op for graph in graphs for op in graph.get_ops())
+        constants = (op for op in every if op.get_type_name() == "Constant")
         ports = [op.output(0) for op in constants]
         return sum(
             math.prod(port.get_shape()) for port in ports if port.get_element_type() in _weights()
@@ -205,6 +223,10 @@ class IrSession(Session):
             self.queue.start_async(self.tensors[index], slot, share_inputs=True)
         self.queue.wait_all()
         self.queue.set_callback(lambda *_: None)
+
+
+def _choices(model: ov.Model) -> list[Any]:
+    return [node for node in model.get_ops() if node.get_friendly_name() == _BUCKETS]
 
 
 def _weights() -> list[Any]:

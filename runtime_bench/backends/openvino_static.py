@@ -61,7 +61,7 @@ class StaticSession(IrSession):
     def _copy(self, shape: Shape, hint: str) -> ov.CompiledModel:
         import openvino as ov
 
-        model = self.model.clone()
+        model = self.plain.clone()
         model.reshape({port: ov.PartialShape(list(shape)) for port in model.inputs})
         return self.core.compile_model(model, self.backend.device, self.backend.properties(hint))
 

@@ -60,9 +60,17 @@ def test_it_is_exported_measured_and_reported(runs: Path) -> None:
 def test_nothing_of_it_is_trained_again(
     runs: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the versions that it was made with; others are a reason of their own."""
+    """With the versions that it was made with; others are a reason of their own.
+
+    Its IRs are exported anew: the default shape is another one since.
+    """
     sealed = artifact.open_sealed(runs / "v01" / "teacher").manifest
     monkeypatch.setattr(plan, "versions", lambda: sealed.inputs["versions"])
     steps = plan.plan(recipes.load(recipe), runs / "v01")
     found = {step.id: (step.status, step.why) for step in steps}
-    assert found == dict.fromkeys(STAGES, ("sealed", ()))
+    exported = ("changed", ("stage.shape: bounded -> auto",))
+    assert found == {
+        **dict.fromkeys(STAGES, ("sealed", ())),
+        "teacher_ir": exported,
+        "jpqd_ir": exported,
+    }

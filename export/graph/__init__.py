@@ -1,0 +1,1 @@
+"""Rewrites of a converted model: the same answers, faster or smaller."""

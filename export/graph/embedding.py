@@ -1,0 +1,103 @@
+"""The lookup of words: its table stays in few bits, on disk and while the model runs.
+
+The runtime unfolds a compressed table to f32 when it compiles a model with quantizers. Here rows
+are looked up first and unfolded then, so the table stays as it is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import openvino as ov
+from openvino import Node
+from openvino import opset13 as opset
+
+from export.graph import nodes
+
+Bits = Literal["int8", "int4"]
+GROUP = 64
+"""The number of values of a row that share a scale in 4 bits, where the row's length allows it."""
+_NAME = "word_embedding"
+
+
+def compress(model: ov.Model, bits: Bits | None) -> None:
+    """Keep the table in these bits; None: as the model has it. Marks the lookup for `find`."""
+    lookup = _on_largest_table(model)
+    table = nodes.source(lookup, 0)
+    rows: Node = lookup
+    if bits == "int4":
+        rows = _in_4_bits(lookup, nodes.values(table))
+    elif stored := _stored(table):
+        rows = _in_8_bits(lookup, *stored)
+    elif bits == "int8":
+        rows = _in_8_bits(lookup, *_rounded(nodes.values(table), 127))
+    if rows is not lookup:
+        nodes.replace(lookup, rows)
+    rows.set_friendly_name(_NAME)
+
+
+def find(model: ov.Model) -> Node:
+    """Return the node that holds the looked up rows."""
+    return next(node for node in model.get_ops() if node.get_friendly_name() == _NAME)
+
+
+def _on_largest_table(model: ov.Model) -> Node:
+    tables = [
+        (node.input(0).get_partial_shape()[0].get_length(), place, node)
+        for place, node in enumerate(model.get_ordered_ops())
+        if node.get_type_name() == "Gather"
+        and node.input(0).get_partial_shape().is_static
+        and len(node.input(0).get_partial_shape()) == 2
+    ]
+    return max(tables)[2]
+
+
+def _stored(table: Node) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return whole numbers and a scale for each row, where the table is stored so."""
+    if table.get_type_name() != "Multiply":
+        return None
+    unfolded, scale = nodes.source(table, 0), nodes.source(table, 1)
+    if unfolded.get_type_name() != "Convert" or scale.get_type_name() != "Constant":
+        return None
+    levels = nodes.source(unfolded, 0)
+    if levels.get_type_name() != "Constant" or levels.get_element_type() != ov.Type.i8:
+        return None
+    scales = np.array(scale.data, np.float32)
+    return levels.data.copy(), np.broadcast_to(scales, (levels.data.shape[0], 1)).copy()
+
+
+def _rounded(table: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Round rows to whole numbers up to `most`, each row with a scale of its own."""
+    scale = np.abs(table).max(axis=-1, keepdims=True) / most
+    scale[scale == 0] = 1
+    return np.round(table / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def _in_8_bits(lookup: Node, levels: np.ndarray, scales: np.ndarray) -> Node:
+    ids, axis = lookup.input(1).get_source_output(), lookup.input(2).get_source_output()
+    rows = opset.convert(opset.gather(opset.constant(levels), ids, axis), "f32")
+    return opset.multiply(rows, opset.gather(opset.constant(scales), ids, axis))
+
+
+def _in_4_bits(lookup: Node, table: np.ndarray) -> Node:
+    """Pack two values into a byte: the first half of a row in the upper bits, the other below.
+
+    Plain arithmetic unpacks them: every device has it, and no plugin unfolds the table for it.
+    """
+    count, width = table.shape
+    group = GROUP if width % GROUP == 0 else width
+    levels, scales = _rounded(table.reshape(count, -1, group), 7)
+    shifted = (levels.reshape(count, width) + 8).astype(np.uint8)
+    half = width // 2
+    packed = shifted[:, :half] * 16 + shifted[:, half:]
+    ids, axis = lookup.input(1).get_source_output(), lookup.input(2).get_source_output()
+    pairs = opset.convert(opset.gather(opset.constant(packed), ids, axis), "f32")
+    upper = opset.floor(opset.multiply(pairs, np.float32(1 / 16)))
+    lower = opset.subtract(pairs, opset.multiply(upper, np.float32(16)))
+    flat = opset.subtract(opset.concat([upper, lower], -1), np.float32(8))
+    if group == width:
+        return opset.multiply(flat, opset.gather(opset.constant(scales[:, 0]), ids, axis))
+    grouped = opset.reshape(flat, nodes.whole([0, 0, width // group, group]), special_zero=True)
+    scaled = opset.multiply(grouped, opset.gather(opset.constant(scales), ids, axis))
+    return opset.reshape(scaled, nodes.whole([0, 0, width]), special_zero=True)
