@@ -24,11 +24,19 @@ class FileEntry(BaseModel):
     bytes: int
 
 
-_SPLIT = TypeAdapter(dict[str, float | dict[str, Any] | list[Any] | None])
-"""The figures of a split: numbers, intervals, and figures of parts."""
+_FIGURE = TypeAdapter(float | dict[str, Any] | None)
+"""A number, or the figures of the PyTorch model."""
+_INTERVAL = TypeAdapter(tuple[float, float] | tuple[None, None] | None)
 
 
-_FACTS = TypeAdapter(dict[str, Any] | None)
+class TrainFacts(BaseModel):
+    """What a training took."""
+
+    steps: int = 0
+    best_step: int | None = None
+    samples_per_second: float = 0
+    training_seconds: float = 0
+    precision: str = ""
 
 
 class CheckFacts(BaseModel):
@@ -47,6 +55,9 @@ class DataFacts(BaseModel):
     rows: dict[str, dict[str, int]] = {}
     truncated: dict[str, float] = {}
     unknown: dict[str, float] = {}
+
+
+_CHECKS = TypeAdapter(dict[str, CheckFacts] | None)
 
 
 class Machine(BaseModel):
@@ -111,12 +122,13 @@ class Manifest(BaseModel):
         if isinstance(metrics.get("model"), dict):
             ModelFacts.model_validate(metrics["model"])
         DataFacts.model_validate(metrics.get("data") or {})
-        _FACTS.validate_python(metrics.get("train"))
-        for facts in (_FACTS.validate_python(metrics.get("check")) or {}).values():
-            CheckFacts.model_validate(facts)
+        TrainFacts.model_validate(metrics.get("train") or {})
+        _CHECKS.validate_python(metrics.get("check"))
         for figures in metrics.values():
             if isinstance(figures, dict) and "n" in figures:
-                _SPLIT.validate_python(figures)
+                for figure, value in figures.items():
+                    kind = _INTERVAL if figure.endswith("_95") else _FIGURE
+                    kind.validate_python(value)
         return metrics
 
     @field_validator("environment")
