@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def _text(
         f"A {kind.title} as OpenVINO IR, made by jpqd. {_what(metrics['model'])}",
         _figures(split, figures) if figures else "Not measured on labelled rows.",
         _sizes(metrics),
-        "## Use" + _usage(spec, kind, origin),
+        "## Use" + _usage(spec, kind, origin, metrics),
     ]
     if origin.recipe:
         recipe = yaml.safe_dump(_public(origin.recipe), sort_keys=False, allow_unicode=True)
@@ -163,7 +164,7 @@ def _sizes(metrics: dict[str, Any]) -> str:
     )
 
 
-def _usage(spec: Options, kind: Kind, origin: Origin) -> str:
+def _usage(spec: Options, kind: Kind, origin: Origin, metrics: dict[str, Any]) -> str:
     if spec.layout == "ovms":
         return _served(names.served(origin.folder.name), kind, spec)
     two = origin.task is not None and len(origin.task.text) == 2
@@ -182,12 +183,7 @@ print(classify({asked}))
         f"\n\n`{names.FUSED}` takes texts: `import openvino_tokenizers`, compile it with "
         "openvino, and give it a list of strings."
     )
-    one_by_one = (
-        "\n\nFor one text at a time, compile a copy for each length in use: a model of any length "
-        "is prepared anew at each change of shape. `model.reshape({port: [1, length] for port in "
-        f"model.inputs}})` on what `openvino.Core().read_model('{names.MODEL}')` gives makes one."
-    )
-    more = "" if spec.shape.startswith("static") else one_by_one
+    more = _lengths(metrics["lengths"]) if metrics["lengths"] else ""
     more += fused if spec.fuse_tokenizer else ""
     return f"\n\n{_fenced(code, 'python')}{more}"
 
@@ -203,6 +199,15 @@ def _served(name: str, kind: Kind, spec: Options) -> str:
     return (
         f"{start}tokens (`INT64`, rows by tokens) and answers with logits. "
         f"`{names.CLIENT}/tokenizer.json` makes them, cut at the model's length.{labels}"
+    )
+
+
+def _lengths(lengths: Sequence[int]) -> str:
+    *shorter, last = map(str, lengths)
+    every = f"{', '.join(shorter)} or {last}" if shorter else last
+    return (
+        f"\n\nOne text at a time is filled up to {every} tokens inside of the graph, which runs as "
+        "fast as one of a fixed shape. Several texts, and longer ones, are answered as they come."
     )
 
 

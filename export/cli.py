@@ -34,7 +34,7 @@ def export(
     shape: Annotated[
         str,
         typer.Option(
-            help="auto (buckets for INT8, else bounded), buckets, buckets:8,16,32, dynamic, "
+            help="auto (buckets if pruned or INT8, else bounded), buckets, buckets:8,16, dynamic, "
             "bounded, bounded:LENGTH or static:BATCH,LENGTH"
         ),
     ] = "auto",

@@ -87,7 +87,8 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
     longest = families.longest(network, tokenizer)
     facts = origin.model_facts or size.facts(network)
     bound = min(longest, origin.task.max_length if origin.task else longest)
-    shape = shapes.parse(spec.shape, bound, quantized=facts.precision == "INT8")
+    compressed = facts.precision == "INT8" or (facts.encoder_share or 1) < 1
+    shape = shapes.parse(spec.shape, bound, compressed=compressed)
     _refuse_too_long(spec.shape, shape, longest)
     if shape.lengths == ():
         found = lengths.of_origin(origin, tokenizer, bound, progress)

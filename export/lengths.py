@@ -16,10 +16,12 @@ STEP, MOST = 8, 6
 """Lengths are multiples of STEP, and there are at most MOST: each body adds to file and start."""
 UNKNOWN = (16, 32, 48, 64, 96, 128)
 """Lengths for a model without texts."""
+_WORTH = 0.005
+"""The least share of the tokens that a body must save."""
 _Table = dict[int, tuple[float, tuple[int, ...]]]
 """The least cost of texts up to a length, and the lengths of the bodies for them."""
 _SURCHARGE = 40
-"""What a change of shape costs a small model, in tokens; longer texts than the last body pay it."""
+"""The cost of a change of shape for a small model, in tokens, which longer texts pay."""
 
 
 def of_origin(
@@ -57,9 +59,12 @@ def of_texts(counts: Sequence[int] | np.ndarray, longest: int) -> tuple[int, ...
     table: _Table = {0: (0.0, ())}
     for _ in range(MOST):
         table = _one_more(tokens, ends, table)
-        for end, (inside, lengths) in table.items():
-            if (cost := inside + _beyond(tokens, end)) < spent:
-                spent, chosen = cost, lengths
+        cost, lengths = min(
+            (had + _beyond(tokens, end), some) for end, (had, some) in table.items()
+        )
+        if cost > spent * (1 - _WORTH):
+            break
+        spent, chosen = cost, lengths
     return chosen
 
 

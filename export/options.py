@@ -20,7 +20,7 @@ class Options(Stage):
     use: Literal["ov_ir"]
     needs: Annotated[tuple[StageId, ...], Field(min_length=1, max_length=1)]
     shape: ShapeText = "auto"
-    """buckets (auto: of INT8 models), bounded (by `task.max_length`), dynamic or static."""
+    """auto: buckets for a pruned or INT8 model, and bounded (by `task.max_length`) for others."""
     precision: Literal["f32", "f16"] = "f32"
     """The precision of the weights that are not quantized."""
     embedding: Literal["int8", "int4"] | None = None

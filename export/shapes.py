@@ -31,7 +31,7 @@ class Shape:
         return min(length, self.length or self.most or length)
 
 
-def parse(text: str, longest: int, *, quantized: bool = True) -> Shape:
+def parse(text: str, longest: int, *, compressed: bool = True) -> Shape:
     """Parse a shape; without a number it is bounded by `longest`."""
     match = _FORM.fullmatch(text.replace(" ", ""))
     if match is None:
@@ -45,7 +45,7 @@ def parse(text: str, longest: int, *, quantized: bool = True) -> Shape:
         return Shape(most=longest, lengths=tuple(lengths))
     if match["kind"] == "dynamic":
         return Shape()
-    if match["kind"] == "buckets" or (match["kind"] == "auto" and quantized):
+    if match["kind"] == "buckets" or (match["kind"] == "auto" and compressed):
         return Shape(most=longest, lengths=())
     return Shape(most=longest)
 

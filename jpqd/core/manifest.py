@@ -30,7 +30,7 @@ _INTERVAL = TypeAdapter(tuple[float, float] | tuple[None, None] | None)
 
 
 class TrainFacts(BaseModel):
-    """What a training took."""
+    """The cost of a training."""
 
     steps: int = 0
     best_step: int | None = None

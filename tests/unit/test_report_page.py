@@ -126,13 +126,12 @@ def test_a_difference_beyond_chance_is_called_so(run: Path, wrong: int, said: st
     assert re.search(rf"jpqd_ir has accuracy \S+, {said} teacher \(95%: [+-]", text)
 
 
-@pytest.mark.parametrize(("static", "ratio"), [(0.5, "22.40"), (2.0, "11.20")])
-def test_an_ir_stands_for_its_faster_way_to_run(run: Path, static: float, ratio: str) -> None:
-    made_run.benchmark(run, more={"jpqd_ir:static": static})
+def test_an_ir_stands_for_itself_as_anyone_runs_it(run: Path) -> None:
+    """Static copies are a limit to compare with, which no consumer has."""
+    made_run.benchmark(run, more={"jpqd_ir:static": 0.5})
     page = Reader(written(run)[0])
-    way = "jpqd_ir:static" if static < 1 else "jpqd_ir"
-    assert page.row(DEPLOYED, way)["speed ratio [95%]"].startswith(ratio)
-    assert f"{way} is {ratio} times (95%: " in page.text
+    assert page.row(DEPLOYED, "jpqd_ir")["speed ratio [95%]"].startswith("11.20")
+    assert "jpqd_ir is 11.20 times (95%: " in page.text
 
 
 def test_an_ir_that_answers_otherwise_than_its_model_is_named(run: Path) -> None:

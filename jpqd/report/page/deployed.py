@@ -172,7 +172,7 @@ def _hints(page: Page, head: Sequence[str], reference: Deployed | None) -> dict[
     """Explain the heads of the table in place."""
     base = page.bench.baseline if page.bench else ""
     said = [
-        "a stage, and :static where copies for each length are faster",
+        "a stage, as OpenVINO runs it by default",
         "of this very thing, on n rows",
         f"to {page.baseline.stage}, on the same rows",
         "in which matrix products are computed" if page.bench else "of the weights",

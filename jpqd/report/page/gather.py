@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,16 +97,9 @@ class Page:
         return next((m for m in same if m.mode == "throughput"), self.latency)
 
     def arm(self, stage: str) -> Arm | None:
-        """Return the arm that stands for a stage: the faster of an IR and its static copies, or the
-        stage's first arm.
-        """
+        """Return the arm that stands for a stage: its IR as anyone runs it, or its first arm."""
         arms = [arm for arm in self.bench.arms if arm.stage == stage] if self.bench else []
-        of_ir = [arm for arm in arms if arm.name in (stage, f"{stage}:static")]
-        return min(of_ir, key=self._median) if of_ir else next(iter(arms), None)
-
-    def _median(self, arm: Arm) -> float:
-        latency = self.latency.arms[arm.name].latency_ms if self.latency else None
-        return math.inf if latency is None or latency.p50.value is None else latency.p50.value
+        return next((arm for arm in arms if arm.name == stage), next(iter(arms), None))
 
 
 def gather(run: Run) -> Page:
