@@ -13,7 +13,7 @@ import torch
 from openvino import opset13 as opset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from export.graph import buckets, constants, embedding
+from export.graph import buckets, constants, embedding, products
 from export.names import TEXTS
 from export.shapes import Shape
 from jpqd import __version__
@@ -43,8 +43,9 @@ def convert(
 def prepare(
     model: ov.Model, shape: Shape, embedding_bits: embedding.Bits | None, padding: int
 ) -> ov.Model:
-    """Rewrite a model for its use: the table in few bits, a body for each length."""
+    """Rewrite a model for its use: a table in few bits, joined products, a body for each length."""
     embedding.compress(model, embedding_bits)
+    products.join(model)
     constants.share(model)
     if shape.lengths:
         model = buckets.bucketed(model, shape.lengths, padding)

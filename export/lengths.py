@@ -13,11 +13,11 @@ from jpqd.core.progress import Progress
 from jpqd.data import splits
 
 STEP, MOST = 8, 6
-"""Lengths are multiples of STEP, and there are at most MOST: each body adds to file and start."""
+"""Lengths are multiples of STEP, and there are at most MOST."""
 UNKNOWN = (16, 32, 48, 64, 96, 128)
 """Lengths for a model without texts."""
-_WORTH = 0.005
-"""The least share of the tokens that a body must save."""
+_WORTH = 0.02
+"""The least share of the tokens that a body must save: it adds to file and start."""
 _Table = dict[int, tuple[float, tuple[int, ...]]]
 """The least cost of texts up to a length, and the lengths of the bodies for them."""
 _SURCHARGE = 40

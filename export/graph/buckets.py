@@ -86,6 +86,8 @@ class _Parts:
             nodes.replace(given[name], self._padded(parameter, length, fill))
         nodes.replace(embedding.find(inner), self._padded(parameters[-1], length))
         answer = inner.get_results()[0].input_value(0)
+        if length:
+            _forget_names(inner)
         if length and len(answer.get_partial_shape()) == 3:  # an answer for each token
             answer = _first(answer, nodes.size(parameters[0], 1)).output(0)
         return ov.Model([opset.result(answer)], parameters, "body"), parameters
@@ -118,6 +120,14 @@ def _choose(condition: Node, given: Sequence[Node], then: Body, other: Body) -> 
     for source, inside, beside in zip(given, then[1], other[1], strict=True):
         node.set_input(source.output(0), inside, beside)
     return node.set_output(then[0].get_results()[0], other[0].get_results()[0])
+
+
+def _forget_names(body: ov.Model) -> None:
+    """Number the nodes: the body of any shape has their names, which are a tenth of the file."""
+    for number, node in enumerate(body.get_ops()):
+        node.set_friendly_name(str(number))
+        for port in node.outputs():
+            port.set_names(set())
 
 
 def _first(answer: ov.Output, length: Node) -> Node:

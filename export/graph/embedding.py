@@ -28,7 +28,7 @@ def compress(model: ov.Model, bits: Bits | None) -> None:
     rows: Node = lookup
     if bits == "int4":
         rows = _in_4_bits(lookup, nodes.values(table))
-    elif stored := _stored(table):
+    elif stored := nodes.stored(table):
         rows = _in_8_bits(lookup, *stored)
     elif bits == "int8":
         rows = _in_8_bits(lookup, *_rounded(nodes.values(table), 127))
@@ -53,25 +53,14 @@ def _on_largest_table(model: ov.Model) -> Node:
     return max(tables)[2]
 
 
-def _stored(table: Node) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return whole numbers and a scale for each row, where the table is stored so."""
-    if table.get_type_name() != "Multiply":
-        return None
-    unfolded, scale = nodes.source(table, 0), nodes.source(table, 1)
-    if unfolded.get_type_name() != "Convert" or scale.get_type_name() != "Constant":
-        return None
-    levels = nodes.source(unfolded, 0)
-    if levels.get_type_name() != "Constant" or levels.get_element_type() != ov.Type.i8:
-        return None
-    scales = np.array(scale.data, np.float32)
-    return levels.data.copy(), np.broadcast_to(scales, (levels.data.shape[0], 1)).copy()
-
-
-def _rounded(table: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _rounded(
+    table: np.ndarray, most: int, kind: type = np.float32
+) -> tuple[np.ndarray, np.ndarray]:
     """Round rows to whole numbers up to `most`, each row with a scale of its own."""
-    scale = np.abs(table).max(axis=-1, keepdims=True) / most
+    scale = (np.abs(table).max(axis=-1, keepdims=True) / most).astype(kind)
     scale[scale == 0] = 1
-    return np.round(table / scale).astype(np.int8), scale.astype(np.float32)
+    levels = np.round(table / scale.astype(np.float32))
+    return np.clip(levels, -most, most).astype(np.int8), scale
 
 
 def _in_8_bits(lookup: Node, levels: np.ndarray, scales: np.ndarray) -> Node:
@@ -87,7 +76,7 @@ def _in_4_bits(lookup: Node, table: np.ndarray) -> Node:
     """
     count, width = table.shape
     group = GROUP if width % GROUP == 0 else width
-    levels, scales = _rounded(table.reshape(count, -1, group), 7)
+    levels, scales = _rounded(table.reshape(count, -1, group), 7, np.float16)
     shifted = (levels.reshape(count, width) + 8).astype(np.uint8)
     half = width // 2
     packed = shifted[:, :half] * 16 + shifted[:, half:]
@@ -96,8 +85,7 @@ def _in_4_bits(lookup: Node, table: np.ndarray) -> Node:
     upper = opset.floor(opset.multiply(pairs, np.float32(1 / 16)))
     lower = opset.subtract(pairs, opset.multiply(upper, np.float32(16)))
     flat = opset.subtract(opset.concat([upper, lower], -1), np.float32(8))
-    if group == width:
-        return opset.multiply(flat, opset.gather(opset.constant(scales[:, 0]), ids, axis))
+    scale = opset.convert(opset.gather(opset.constant(scales), ids, axis), "f32")
     grouped = opset.reshape(flat, nodes.whole([0, 0, width // group, group]), special_zero=True)
-    scaled = opset.multiply(grouped, opset.gather(opset.constant(scales), ids, axis))
+    scaled = opset.multiply(grouped, scale)
     return opset.reshape(scaled, nodes.whole([0, 0, width]), special_zero=True)

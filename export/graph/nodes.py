@@ -31,6 +31,20 @@ def source(node: Node, place: int) -> Node:
     return node.input(place).get_source_output().get_node()
 
 
+def stored(table: Node) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return whole numbers and a scale for each row, where the table is stored so."""
+    if table.get_type_name() != "Multiply":
+        return None
+    unfolded, scale = source(table, 0), source(table, 1)
+    if unfolded.get_type_name() != "Convert" or scale.get_type_name() != "Constant":
+        return None
+    levels = source(unfolded, 0)
+    if levels.get_type_name() != "Constant" or levels.get_element_type() != ov.Type.i8:
+        return None
+    scales = np.array(scale.data, np.float32)
+    return levels.data.copy(), np.broadcast_to(scales, (levels.data.shape[0], 1)).copy()
+
+
 def values(node: Node) -> np.ndarray:
     """Return what a node without inputs of the model computes."""
     model = ov.Model([opset.result(node)], [], "values")

@@ -154,7 +154,7 @@ def test_a_table_in_few_bits(
     tables = [node for node in found.get_ops() if node.get_type_name() == "Constant"
               and list(node.get_output_shape(0))[:1] == [small.WORDS]]  # fmt: skip
     types = {node.get_element_type().get_type_name() for node in tables}
-    assert types == {"i8" if bits == "int8" else "u8", "f32"}
+    assert types == ({"i8", "f32"} if bits == "int8" else {"u8", "f16"})  # values and scales
     whole = convert.read(ir(model, tokenizer, Shape(), tmp_path / "whole"))
     steps = 2 ** (3 if bits == "int4" else 7) - 1
     exact, rounded = looked_up(whole), looked_up(found)
@@ -181,3 +181,19 @@ def test_without_its_bodies_it_is_the_graph_that_it_was(tokenizer: PreTrainedTok
     kinds = [node.get_rt_info()["layerType"].astype(str) for node in runs]
     assert kinds.count("FullyConnected") >= 6 * len(families.layers(model))
     assert "If" not in kinds
+
+
+def test_query_and_key_become_one_product(tokenizer: PreTrainedTokenizerFast) -> None:
+    """The same answers, bit for bit, in one product less for each layer that has heads."""
+    model = small.quantize(small.model("bert"))
+    kind = tasks.of_network(model)
+    before = convert.convert(model, tokenizer, kind, Shape())
+    after = convert.prepare(before.clone(), Shape(), None, 0)
+    given = request(3, 12, 0)
+    apart, together = (ov.Core().compile_model(one, "CPU", check.F32) for one in (before, after))
+    np.testing.assert_array_equal(answers(apart, given), answers(together, given))
+    assert products(before) - products(after) == small.LAYERS
+
+
+def products(model: ov.Model) -> int:
+    return sum(node.get_type_name() == "MatMul" for node in model.get_ops())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -130,23 +131,24 @@ def weights_in(ir: ov.Model) -> set[str]:
     return {op.get_element_type().get_type_name() for op in large}
 
 
-def matmul_sizes(ir: ov.Model) -> list[tuple[int, ...]]:
-    """Of the products with weights."""
-    found = []
+def matmul_sizes(ir: ov.Model) -> Counter[int]:
+    """Of the products with weights: outputs by inputs. Query and key may be one product."""
+    found: Counter[int] = Counter()
     for operation in ir.get_ops():
         if operation.get_type_name() == "MatMul":
             shape = operation.input_value(1).get_partial_shape()
             if shape.is_static and len(shape) == 2:
-                found.append(tuple(shape.to_shape()))
-    return sorted(found)
+                outputs, inputs = shape.to_shape()
+                found[inputs] += outputs
+    return +found
 
 
-def linear_sizes(network: PreTrainedModel) -> list[tuple[int, ...]]:
-    return sorted(
-        (module.out_features, module.in_features)
-        for module in network.modules()
-        if isinstance(module, torch.nn.Linear)
-    )
+def linear_sizes(network: PreTrainedModel) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear):
+            found[module.in_features] += module.out_features
+    return +found
 
 
 def test_the_ids_of_labels_travel_along(tmp_path: Path) -> None:

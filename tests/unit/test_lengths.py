@@ -20,7 +20,7 @@ def test_no_other_choice_is_much_better(seed: int) -> None:
     found = lengths.of_texts(tokens, 60)
     ends = (8, 16, 24, 32, 40, 48, 56, 60)
     every = [some for count in range(1, lengths.MOST + 1) for some in combinations(ends, count)]
-    assert cost(tokens, found) <= 1.01 * min(cost(tokens, some) for some in every)
+    assert cost(tokens, found) <= 1.025 * min(cost(tokens, some) for some in every)
 
 
 def test_texts_of_one_length_need_one_body() -> None:
