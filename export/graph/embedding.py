@@ -14,16 +14,23 @@ from openvino import Node
 from openvino import opset13 as opset
 
 from export.graph import nodes
+from jpqd.core.errors import UserError
 
 Bits = Literal["int8", "int4"]
 GROUP = 64
 """The number of values of a row that share a scale in 4 bits, where the row's length allows it."""
 _NAME = "word_embedding"
+_TABLE = 2
+"""The axes of a table."""
 
 
 def compress(model: ov.Model, bits: Bits | None) -> None:
-    """Keep the table in these bits; None: as the model has it. Marks the lookup for `find`."""
-    lookup = _on_largest_table(model)
+    """Keep the table in these bits; None: as the model has it. Mark the lookup for `find`."""
+    lookup = next((node for node in model.get_ordered_ops() if _looks_words_up(node)), None)
+    if lookup is None:
+        if bits:
+            raise _no_lookup()
+        return
     table = nodes.source(lookup, 0)
     rows: Node = lookup
     if bits == "int4":
@@ -39,18 +46,28 @@ def compress(model: ov.Model, bits: Bits | None) -> None:
 
 def find(model: ov.Model) -> Node:
     """Return the node that holds the looked up rows."""
-    return next(node for node in model.get_ops() if node.get_friendly_name() == _NAME)
+    for node in model.get_ops():
+        if node.get_friendly_name() == _NAME:
+            return node
+    raise _no_lookup()
 
 
-def _on_largest_table(model: ov.Model) -> Node:
-    tables = [
-        (node.input(0).get_partial_shape()[0].get_length(), place, node)
-        for place, node in enumerate(model.get_ordered_ops())
-        if node.get_type_name() == "Gather"
-        and node.input(0).get_partial_shape().is_static
-        and len(node.input(0).get_partial_shape()) == 2
-    ]
-    return max(tables)[2]
+def _no_lookup() -> UserError:
+    return UserError(
+        "the graph of this model looks no words up in a table, so neither buckets nor the bits of "
+        "the embedding can be chosen. Export it with --shape bounded."
+    )
+
+
+def _looks_words_up(node: Node) -> bool:
+    """Say whether a node takes rows of a table by the ids of the request themselves."""
+    if node.get_type_name() != "Gather" or len(node.input(0).get_partial_shape()) != _TABLE:
+        return False
+    ids = nodes.source(node, 1)
+    if ids.get_type_name() == "Convert":
+        ids = nodes.source(ids, 0)
+    given = ids.get_type_name() == "Parameter" and "input_ids" in ids.output(0).get_names()
+    return given and bool(node.input(0).get_partial_shape().is_static)
 
 
 def _rounded(
