@@ -206,8 +206,8 @@ def _lengths(lengths: Sequence[int]) -> str:
     *shorter, last = map(str, lengths)
     every = f"{', '.join(shorter)} or {last}" if shorter else last
     return (
-        f"\n\nOne text at a time is filled up to {every} tokens inside of the graph, which runs as "
-        "fast as one of a fixed shape. Several texts, and longer ones, are answered as they come."
+        f"\n\nOne text at a time is filled up to {every} tokens inside of the graph, whose "
+        "shapes are fixed then. Several texts, and longer ones, are answered as they come."
     )
 
 
