@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -101,24 +100,6 @@ def test_the_card_says_what_was_measured_and_its_snippet_runs(exported: Path) ->
     assert done.returncode == 0, done.stderr
     (answer,) = json.loads(done.stdout.replace("'", '"'))
     assert answer["label"] in {"0", "1"}
-
-
-def test_the_documented_copies_for_each_length_say_what_the_folder_says(exported: Path) -> None:
-    guide = Path(__file__).parents[3] / "docs" / "export.md"
-    (snippet,) = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
-    texts = ("not bad at all", "good", "a film so dull that i left before its end, twice")
-    calls = "".join(f"\nprint('answer', *logits({text!r})[0])" for text in texts)
-    done = subprocess.run(
-        [sys.executable, "-c", snippet + calls], cwd=exported, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    found = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("answer")]
-    answers = jpqd("predict", exported, *texts, "--json").stdout.splitlines()
-    for logits, answer in zip(found, map(json.loads, answers), strict=True):
-        first, second = (float(value) for value in logits)
-        probability = 1 / (1 + math.exp(-abs(first - second)))
-        assert answer["label"] == str(int(second > first))
-        assert answer["probability"] == pytest.approx(probability, abs=0.02)
 
 
 def test_benchmark_app_runs_it(exported: Path) -> None:
