@@ -46,7 +46,7 @@ def seal(
     artifact.close(folder, {**facts, "seconds": 1, "created": "now", "environment": {}})
     recipe = run / "recipe.json"
     stages = json.loads(recipe.read_text())["stages"] if recipe.exists() else {}
-    recipe.write_text(json.dumps({"stages": {**stages, stage: {}}}))
+    recipe.write_text(json.dumps({"task": {}, "stages": {**stages, stage: {}}}))
 
 
 @pytest.fixture
