@@ -32,7 +32,8 @@ def of_origin(
     if origin.task:
         task = origin.task.model_copy(update={"max_length": longest})
         try:
-            data = splits.prepare(task, tokenizer, origin.cache, progress)
+            # The comparison says what the data is; two lines of it would puzzle.
+            data = splits.prepare(task, tokenizer, origin.cache, Progress(quiet=True))
             found = of_texts(splits.column(data.split("train"), "length"), longest)
         except JpqdError as error:
             progress.warn(

@@ -2,12 +2,11 @@
 
 A plugin prepares every operation again when the length of a request changes; for a small model this
 takes longer than the request itself. Here nested `If` operations choose one of a few bodies by the
-length of the request. A body pads ids, mask and embeddings to a length of its own, and everything
-behind is static. One row at a time goes this way; batches and longer requests take a body of any
-shape.
+length of the request. A body pads ids and masks to a length of its own, and everything behind is
+static. One row at a time goes this way; batches and longer requests take a body of any shape.
 
-The word embedding is looked up once, before the choice, so that its table is there once.
-`save_model` writes equal constants once, so the file holds the weights once.
+`save_model` writes equal constants once, and the runtime maps them from there: table and weights are
+there once, in the file and in memory.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ import openvino as ov
 from openvino import Node, Type
 from openvino import opset13 as opset
 
-from export.graph import embedding, nodes
+from export.graph import nodes
 
 NAME = "jpqd_buckets"
 """The operation that sends one row to a static body, and all others to the one of any shape."""
 
 Body = tuple[ov.Model, list[Node]]
-"""A branch and its parameters: the inputs of the model, then the embeddings."""
+"""A branch and its parameters: the inputs of the model."""
 
 
 def bucketed(model: ov.Model, lengths: Sequence[int], padding: int) -> ov.Model:
@@ -39,7 +38,7 @@ def bucketed(model: ov.Model, lengths: Sequence[int], padding: int) -> ov.Model:
     rows, tokens = nodes.size(inputs[0], 0), nodes.size(inputs[0], 1)
     short = opset.less_equal(tokens, nodes.whole(lengths[-1]))
     single = opset.logical_and(opset.equal(rows, nodes.whole(1)), short)
-    chosen = _choose(single, [*inputs, parts.rows], parts.tree(sorted(lengths)), parts.body())
+    chosen = _choose(single, inputs, parts.tree(sorted(lengths)), parts.any_shape())
     chosen.get_node().set_friendly_name(NAME)
     made = ov.Model([opset.result(chosen)], inputs, model.get_name())
     made.outputs[0].set_names(model.outputs[0].get_names())
@@ -61,56 +60,75 @@ class _Parts:
     def __init__(self, model: ov.Model, padding: int) -> None:
         self.model, self.padding = model, padding
         self.names = [port.get_any_name() for port in model.inputs]
-        self.rows = embedding.find(model)
-        self.width = self.rows.output(0).get_partial_shape()[2].get_length()
 
     def tree(self, lengths: Sequence[int]) -> Body:
         """Return a body for each length, behind choices between two halves."""
         if len(lengths) == 1:
-            return self.body(lengths[0])
+            return self.padded(lengths[0])
         half = len(lengths) // 2
-        parameters = self._parameters()
+        parameters = self._parameters(-1)
         short = opset.less_equal(nodes.size(parameters[0], 1), nodes.whole(lengths[half - 1]))
         branches = self.tree(lengths[:half]), self.tree(lengths[half:])
         chosen = _choose(short, parameters, *branches)
         return ov.Model([opset.result(chosen)], parameters, "choice"), parameters
 
-    def body(self, length: int | None = None) -> Body:
-        """Return the model behind the lookup, for one row of this length, or for any shape."""
-        inner, parameters = self.model.clone(), self._parameters()
-        if length:
-            inner.reshape({port: [1, length] for port in inner.inputs})
+    def padded(self, length: int) -> Body:
+        """Return a body that fills a row up to a length, and then runs a static one.
+
+        The static one stands behind an `If` of its own, which always takes it: a graph in which
+        all shapes are known runs without what the plugin does for the others.
+        """
+        parameters = self._parameters(-1)
+        tokens = nodes.size(parameters[0], 1)
+        full = [
+            _padded(given, length, tokens, self.padding if name == "input_ids" else 0)
+            for name, given in zip(self.names, parameters, strict=True)
+        ]
+        static, never = self.static(length), self.never(length)
+        answer = _choose(opset.less_equal(tokens, nodes.whole(length)), full, static, never)
+        if len(answer.get_partial_shape()) == 3:  # an answer for each token
+            answer = _first(answer, tokens).output(0)
+        return ov.Model([opset.result(answer)], parameters, "padded"), parameters
+
+    def static(self, length: int) -> Body:
+        """Return the model for one row of this length."""
+        inner = self.model.clone()
+        inner.reshape({port: [1, length] for port in inner.inputs})
+        body, parameters = self._behind(inner, self._parameters(length))
+        _forget_names(body)
+        return body, parameters
+
+    def never(self, length: int) -> Body:
+        """Return what stands where an `If` must have another branch."""
+        inner = self.model.clone()
+        inner.reshape({port: [1, length] for port in inner.inputs})
+        nothing = opset.constant(np.zeros(inner.outputs[0].shape, np.float32))
+        parameters = self._parameters(length)
+        return ov.Model([opset.result(nothing)], parameters, "never"), parameters
+
+    def any_shape(self) -> Body:
+        return self._behind(self.model.clone(), self._parameters(-1))
+
+    def _behind(self, inner: ov.Model, parameters: list[Node]) -> Body:
+        """Return a model that reads these parameters."""
         given = {port.get_any_name(): port.get_node() for port in inner.inputs}
-        for name, parameter in zip(self.names, parameters, strict=False):
-            fill = self.padding if name == "input_ids" else 0
-            nodes.replace(given[name], self._padded(parameter, length, fill))
-        nodes.replace(embedding.find(inner), self._padded(parameters[-1], length))
+        for name, parameter in zip(self.names, parameters, strict=True):
+            nodes.replace(given[name], parameter)
         answer = inner.get_results()[0].input_value(0)
-        if length:
-            _forget_names(inner)
-        if length and len(answer.get_partial_shape()) == 3:  # an answer for each token
-            answer = _first(answer, nodes.size(parameters[0], 1)).output(0)
         return ov.Model([opset.result(answer)], parameters, "body"), parameters
 
-    def _parameters(self) -> list[Node]:
-        ids = [opset.parameter([-1, -1], Type.i64, name=name) for name in self.names]
-        return [*ids, opset.parameter([-1, -1, self.width], Type.f32, name="embeddings")]
+    def _parameters(self, length: int) -> list[Node]:
+        """Return the inputs for one row of a length, or, -1, for any shape."""
+        shape = [1 if length > 0 else -1, length]
+        return [opset.parameter(shape, Type.i64, name=name) for name in self.names]
 
-    def _padded(self, given: Node, length: int | None, fill: float = 0) -> Node:
-        """Fill up to the length of a body; the Reshape tells the plugin that it is constant."""
-        if not length:
-            return given
-        kind = given.get_element_type().to_dtype()
-        rest = list(given.get_output_partial_shape(0))[2:]
-        none = [nodes.whole([0])] * len(rest)
-        missing = opset.subtract(nodes.whole(length), nodes.size(given, 1))
-        ends = opset.concat(
-            [nodes.whole([0]), opset.unsqueeze(missing, nodes.whole([0])), *none], 0
-        )
-        starts = nodes.whole([0] * (2 + len(rest)))
-        full = opset.pad(given, starts, ends, "constant", opset.constant(np.array(fill, kind)))
-        shape = [1, length, *(size.get_length() for size in rest)]
-        return opset.reshape(full, nodes.whole(shape), special_zero=False)
+
+def _padded(given: Node, length: int, tokens: Node, fill: int) -> Node:
+    """Fill up to a length; the Reshape tells the plugin that it is constant."""
+    missing = opset.unsqueeze(opset.subtract(nodes.whole(length), tokens), nodes.whole([0]))
+    ends = opset.concat([nodes.whole([0]), missing], 0)
+    full = opset.pad(given, nodes.whole([0, 0]), ends, "constant", nodes.whole(fill))
+    return opset.reshape(full, nodes.whole([1, length]), special_zero=False)
 
 
 def _choose(condition: Node, given: Sequence[Node], then: Body, other: Body) -> ov.Output:

@@ -19,17 +19,21 @@ from jpqd.core.errors import UserError
 Bits = Literal["int8", "int4"]
 GROUP = 64
 """The number of values of a row that share a scale in 4 bits, where the row's length allows it."""
-_NAME = "word_embedding"
+NAME = "word_embedding"
+"""The node that holds the rows which were looked up."""
 _TABLE = 2
 """The axes of a table."""
 
 
 def compress(model: ov.Model, bits: Bits | None) -> None:
-    """Keep the table in these bits; None: as the model has it. Mark the lookup for `find`."""
+    """Keep the table in these bits; None: as the model has it."""
     lookup = next((node for node in model.get_ordered_ops() if _looks_words_up(node)), None)
     if lookup is None:
         if bits:
-            raise _no_lookup()
+            raise UserError(
+                "the graph of this model looks no words up in a table, so the bits of the "
+                "embedding cannot be chosen. Leave `embedding` out."
+            )
         return
     table = nodes.source(lookup, 0)
     rows: Node = lookup
@@ -41,22 +45,7 @@ def compress(model: ov.Model, bits: Bits | None) -> None:
         rows = _in_8_bits(lookup, *_rounded(nodes.values(table), 127))
     if rows is not lookup:
         nodes.replace(lookup, rows)
-    rows.set_friendly_name(_NAME)
-
-
-def find(model: ov.Model) -> Node:
-    """Return the node that holds the looked up rows."""
-    for node in model.get_ops():
-        if node.get_friendly_name() == _NAME:
-            return node
-    raise _no_lookup()
-
-
-def _no_lookup() -> UserError:
-    return UserError(
-        "the graph of this model looks no words up in a table, so neither buckets nor the bits of "
-        "the embedding can be chosen. Export it with --shape bounded."
-    )
+    rows.set_friendly_name(NAME)
 
 
 def _looks_words_up(node: Node) -> bool:

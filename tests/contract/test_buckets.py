@@ -171,7 +171,8 @@ def test_a_table_in_few_bits(
 def looked_up(model: ov.Model) -> np.ndarray:
     """The rows of all words."""
     ids = next(port.get_node() for port in model.inputs if port.get_any_name() == "input_ids")
-    rows = ov.Model([opset13.result(embedding.find(model))], [ids], "rows")
+    found = next(node for node in model.get_ops() if node.get_friendly_name() == embedding.NAME)
+    rows = ov.Model([opset13.result(found)], [ids], "rows")
     every = np.arange(small.WORDS)[None]
     table: np.ndarray = ov.Core().compile_model(rows, "CPU", check.F32)(every)[0][0]
     return table.copy()
