@@ -5,8 +5,8 @@ takes longer than the request itself. Here nested `If` operations choose one of 
 length of the request. A body pads ids and masks to a length of its own, and everything behind is
 static. One row at a time goes this way; batches and longer requests take a body of any shape.
 
-`save_model` writes equal constants once, and the runtime maps them from there: table and weights are
-there once, in the file and in memory.
+`save_model` writes equal constants once, and the runtime maps them from there: table and weights
+are there once, in the file and in memory.
 """
 
 from __future__ import annotations
