@@ -81,8 +81,22 @@ def _example(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> dict[str, 
 def save(model: ov.Model, path: Path, *, f16: bool = False) -> None:
     """Save a model; weights behind a FakeQuantize are stored as INT8."""
     ov.save_model(model, path, compress_to_fp16=f16)
-    indented = path.read_text(encoding="utf-8")  # a third of a nested graph's file is indentation
-    path.write_text(re.sub(r"\n\s+", "\n", indented), encoding="utf-8")
+    path.write_text(_slim(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _slim(xml: str) -> str:
+    """Leave out half of a nested graph's file: indentation, and the types and sizes of inputs.
+
+    These stand at the outputs that the inputs read, and the runtime works them out again anyway.
+    """
+    plain = re.sub(r"\n\s+", "\n", xml)
+    return re.sub(r"<input>.*?</input>", _ports_alone, plain, flags=re.DOTALL)
+
+
+def _ports_alone(inputs: re.Match[str]) -> str:
+    ports = re.findall(r'<port id="(\d+)"', inputs[0])
+    lines = [f'<port id="{port}" />' for port in ports]
+    return "\n".join(["<input>", *lines, "</input>"])
 
 
 def read(path: Path) -> ov.Model:

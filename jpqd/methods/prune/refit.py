@@ -1,0 +1,226 @@
+"""Output projections solved again after a cut, so that what is left says what the whole said.
+
+From the first layer to the last: the projection behind the heads, then the one behind the neurons,
+by least squares on what they read in the cut model. It takes no labels and no steps of training.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from jpqd.data.batching import Batch
+from jpqd.model import families
+from jpqd.model.families import Family
+from jpqd.model.shrink import Calls
+
+_TOKENS = 100_000
+"""More than enough for a projection, which has a few thousand inputs at the most."""
+_RIDGE = 1e-2
+"""The pull towards the old weights, as a share of the mean power of the inputs."""
+
+
+def whole_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """Copy the layers before they are cut. They work by themselves, without NNCF's hooks."""
+    whole = copy.deepcopy(families.layers(model))
+    _smooth(model, whole)
+    return list(whole.eval())
+
+
+@torch.no_grad()
+def refit(
+    model: PreTrainedModel, whole: Sequence[nn.Module], batches: Iterable[Batch]
+) -> list[nn.Parameter]:
+    """Solve every layer's output projections again, and return the weights that changed."""
+    layers = families.layers(model)
+    modes = [(module, module.training) for module in layers.modules()]
+    layers.eval()
+    texts = list(_texts(model, layers[0], batches))
+    smoothing = _smooth(model, layers)
+    changed: list[nn.Parameter] = []
+    for index, uncut in enumerate(whole):
+        changed += _Layer(model, index, uncut).refit(texts)
+    for handle in smoothing:
+        handle.remove()
+    for module, was in modes:
+        module.training = was
+    return changed
+
+
+def _smooth(model: PreTrainedModel, layers: nn.ModuleList) -> list[Any]:
+    """Apply the scales of SmoothQuant, which NNCF applies only while the whole model runs."""
+    calls, family = Calls(model), families.of(model)
+    paths = (family.query, family.key, family.value, family.attention_out)
+    handles = []
+    for index, layer in enumerate(layers):
+        for path in (*paths, family.ffn_in, family.ffn_out):
+            hook, part = calls.hook(path, index, 0, "_scale_value"), families.part(layer, path)
+            if hook is not None and part is not None:
+                times = _times(hook._scale_value.detach().clone())
+                handles.append(part.register_forward_pre_hook(times))
+    return handles
+
+
+def _times(scale: Tensor) -> Any:
+    return lambda _, given: (given[0] * scale, *given[1:])
+
+
+# Texts, on their way through the layers.
+
+
+@dataclass
+class _Text:
+    whole: Tensor
+    """What the next layer reads in the model before the cut, ..."""
+    cut: Tensor
+    """... and in the one after it."""
+    real: Tensor
+    """The tokens that are not padding."""
+    rest: tuple[Any, ...]
+    named: dict[str, Any]
+
+
+class _Reached(Exception):
+    """The first layer was called."""
+
+
+def _texts(model: PreTrainedModel, first: nn.Module, batches: Iterable[Batch]) -> Iterator[_Text]:
+    """Catch what the first layer is given for each batch, until there are enough tokens."""
+    caught: list[Any] = []
+
+    def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        caught.append((given, named))
+        raise _Reached
+
+    tokens = 0
+    handle = first.register_forward_pre_hook(catch, with_kwargs=True)
+    try:
+        for features in batches:
+            try:
+                model(**features)
+            except _Reached:
+                (hidden, *rest), named = caught.pop()
+            real = features["attention_mask"].bool()
+            yield _Text(hidden, hidden, real, tuple(rest), named)
+            tokens += int(real.sum())
+            if tokens > _TOKENS:
+                return
+    finally:
+        handle.remove()
+
+
+# One layer.
+
+
+class _Layer:
+    """A layer that was cut, beside what it was before."""
+
+    def __init__(self, model: PreTrainedModel, index: int, whole: nn.Module) -> None:
+        self.family: Family = families.of(model)
+        self.cut, self.whole = families.layers(model)[index], whole
+        self.index, self.calls = index, Calls(model)
+
+    def refit(self, texts: Sequence[_Text]) -> list[nn.Parameter]:
+        """Solve both projections, then send the texts on to the next layer."""
+        family = self.family
+        wanted = []
+        for text in texts:
+            with _Seen(self.whole, family) as seen:
+                out = _call(self.whole, text.whole, text)
+            wanted.append((text.whole + seen.attended, seen.between + seen.fed))
+            text.whole = out
+        changed = self._solve(texts, family.attention_out, [sums[0] for sums in wanted])
+        changed += self._solve(texts, family.ffn_out, [sums[1] for sums in wanted])
+        for text in texts:
+            text.cut = _call(self.cut, text.cut, text)
+        return changed
+
+    def _solve(
+        self, texts: Sequence[_Text], path: str, wanted: Sequence[Tensor]
+    ) -> list[nn.Parameter]:
+        """Find the weights whose output, with the residual, is nearest to what is wanted."""
+        projection: Any = self.cut.get_submodule(path)
+        weight, bias = getattr(projection, "weight", None), projection.bias
+        is_attention = path == self.family.attention_out
+        squares: Any = 0.0
+        products: Any = 0.0
+        for text, target in zip(texts, wanted, strict=True):
+            with _Seen(self.cut, self.family) as seen:
+                _call(self.cut, text.cut, text)
+            read, beside = (
+                (seen.read_attention, text.cut) if is_attention else (seen.read_ffn, seen.between)
+            )
+            width = 0 if weight is None else weight.shape[1]
+            inputs = nn.functional.pad(read[text.real][:, :width], (0, 1), value=1.0)
+            squares = squares + (inputs.T @ inputs).double()
+            products = products + (inputs.T @ (target - beside)[text.real]).double()
+        old = torch.cat([*([] if weight is None else [weight.T]), bias[None]])
+        new = _nearest(squares, products, old.double())
+        bias.copy_(new[-1])
+        if weight is None:  # no unit is left: the bias is all there is
+            return [bias]
+        weight.copy_(new[:-1].T)
+        self._scale(path, weight)
+        return [weight, bias]
+
+    def _scale(self, path: str, weight: Tensor) -> None:
+        """Give the quantizer of the weights the range that they have now."""
+        quantizer = self.calls.hook(path, self.index, 1, "_scale_param_storage")
+        if quantizer is not None:
+            scale = quantizer._scale_param_storage
+            top = weight.abs().amax(1, keepdim=True) if scale.numel() > 1 else weight.abs().max()
+            scale.data.copy_(top.view_as(scale))
+
+
+def _nearest(squares: Tensor, products: Tensor, old: Tensor) -> Tensor:
+    """Solve least squares, with a pull towards the old weights where the inputs say little."""
+    pull = _RIDGE * squares.diagonal().mean()
+    squares.diagonal().add_(pull)
+    return torch.linalg.solve(squares, products + pull * old)
+
+
+def _call(layer: nn.Module, hidden: Tensor, text: _Text) -> Tensor:
+    out = layer(hidden, *text.rest, **text.named)
+    found: Tensor = out[0] if isinstance(out, tuple) else out
+    return found
+
+
+class _Seen:
+    """What passes through a layer while it is called."""
+
+    attended: Tensor
+    """What its attention adds to the residual, ..."""
+    fed: Tensor
+    """... and what its neurons add."""
+    read_attention: Tensor
+    read_ffn: Tensor
+    between: Tensor
+    """What its neurons read: the residual that theirs is added to."""
+
+    def __init__(self, layer: nn.Module, family: Family) -> None:
+        parts = (family.attention_out, family.ffn, family.ffn_out)
+        names = (("read_attention", "attended"), ("between", "_"), ("read_ffn", "fed"))
+        self.handles = [
+            layer.get_submodule(path).register_forward_hook(self._keep(*kept))
+            for path, kept in zip(parts, names, strict=True)
+        ]
+
+    def _keep(self, read: str, said: str) -> Any:
+        def keep(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+            setattr(self, read, given[0])
+            setattr(self, said, out)
+
+        return keep
+
+    def __enter__(self) -> _Seen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()

@@ -1,0 +1,1 @@
+"""Models made of a dense one by other tools, each in a process of its own."""
