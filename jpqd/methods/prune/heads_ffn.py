@@ -28,6 +28,7 @@ class HeadsFfn:
     """One gate on the columns of each output projection: a group for a head, or for a neuron."""
 
     cuts_early = True
+    refits = True
     kind = Gate
 
     def __init__(self, model: PreTrainedModel, options: Options, seed: int) -> None:

@@ -23,6 +23,7 @@ class Layers:
     """The layers of a model, each with a gate between its input and its output."""
 
     cuts_early = True
+    refits = False
 
     def __init__(self, model: PreTrainedModel, options: Options, seed: int) -> None:
         self.model, self.options = model, options

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from jpqd.core import processes
+from jpqd.data.batching import Batch
+from jpqd.methods.prune import refit as refitting
 from jpqd.methods.prune import schedules
 from jpqd.methods.prune.gates import LEARNT, Gate
 from jpqd.methods.prune.options import Options
@@ -28,6 +30,8 @@ class Structure(Protocol):
 
     cuts_early: bool
     """True where training goes on with the smaller model."""
+    refits: bool
+    """True where output projections of the cut model can be solved again."""
 
     def bounds(self) -> tuple[float, float]: ...
     def mask(self, keep: float) -> None: ...
@@ -75,11 +79,12 @@ class Pruning(Hooks):
             done = schedules.done(
                 options.schedule, progress, options.start, options.end, options.rounds
             )
+            at_once = not self.done
             if done > self.done:
                 self._prune(done)
             # Processes that share a model cannot exchange it in the middle: they cut at the end.
             if self.ready and self.structure.cuts_early and processes.world_size() == 1:
-                self._cut()
+                self._cut(refit=at_once)
         return {"kept": self.kept}
 
     @torch.no_grad()
@@ -95,21 +100,30 @@ class Pruning(Hooks):
         elif self.options.after == "reinit":
             self._reinit()
 
-    def _cut(self) -> None:
+    def _cut(self, *, refit: bool = False) -> None:
+        """Cut the model, and solve what is left again where all units went at once."""
         self.is_cut = True
+        refit = refit and self.options.refit and self.structure.refits
+        whole = refitting.whole_layers(self.model) if refit else []
         self.slices = {**self.structure.cut(), **(self.slices or {})}
+        if refit:
+            self.training.ctx.progress.say("    solves the output projections again")
+            texts = (features for features, _ in self._some_rows())
+            for weight in refitting.refit(self.model, whole, texts):
+                self.slices[weight] = None  # its moments and its average are of another weight
 
     def resized(self) -> Slices | None:
         taken, self.slices = self.slices, None
         return taken
 
     def finish(self, model: PreTrainedModel) -> PreTrainedModel:
+        at_once = not self.done
         if self.done < 1:
             if self.options.score in LEARNT and not self.stepped:
                 self._learn()
             self._prune(1.0)
         if not self.is_cut:
-            self._cut()
+            self._cut(refit=at_once)
         return model
 
     def _learn(self) -> None:
@@ -120,14 +134,17 @@ class Pruning(Hooks):
         gates = [module for module in model.modules() if isinstance(module, Gate)]
         for gate in gates:
             gate.training = True
-        rows = calibration.batches(self.training, self.options.samples, model.device, _BATCH)
         kind = self.training.kind
-        for features, labels in rows:
+        for features, labels in self._some_rows():
             answers = kind.answers(model(**features).logits.float(), labels)
             torch.autograd.backward(kind.loss(answers, kind.targets(labels)))
         model.zero_grad(set_to_none=True)
         for module, was in modes:
             module.training = was
+
+    def _some_rows(self) -> Iterator[tuple[Batch, Tensor]]:
+        samples = self.options.samples
+        return calibration.batches(self.training, samples, self.model.device, _BATCH)
 
     # What becomes of the weights.
 
