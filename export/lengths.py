@@ -22,7 +22,7 @@ _WORTH = 0.02
 _Table = dict[int, tuple[float, tuple[int, ...]]]
 """The least cost of texts up to a length, and the lengths of the bodies for them."""
 _COVERED = 0.999
-"""The share of texts that fit in the last body at least: a change of shape is what p99 is made of."""
+"""The least share of texts that fit in the last body: p99 is made of changes of shape."""
 _SURCHARGE = 40
 """The cost of a change of shape for a small model, in tokens, which longer texts pay."""
 

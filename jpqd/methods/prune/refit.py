@@ -77,7 +77,7 @@ def _times(scale: Tensor) -> Any:
 @dataclass
 class _Text:
     whole: Tensor
-    """What the next layer reads in the model before the cut, ..."""
+    """The input of the next layer in the model before the cut, ..."""
     cut: Tensor
     """... and in the one after it."""
     real: Tensor
@@ -182,7 +182,8 @@ def _nearest(squares: Tensor, products: Tensor, old: Tensor) -> Tensor:
     """Solve least squares, with a pull towards the old weights where the inputs say little."""
     pull = _RIDGE * squares.diagonal().mean()
     squares.diagonal().add_(pull)
-    return torch.linalg.solve(squares, products + pull * old)
+    solved: Tensor = torch.linalg.solve(squares, products + pull * old)
+    return solved
 
 
 def _call(layer: nn.Module, hidden: Tensor, text: _Text) -> Tensor:
@@ -192,16 +193,16 @@ def _call(layer: nn.Module, hidden: Tensor, text: _Text) -> Tensor:
 
 
 class _Seen:
-    """What passes through a layer while it is called."""
+    """The tensors that pass through a layer while it is called."""
 
     attended: Tensor
-    """What its attention adds to the residual, ..."""
+    """The sum that its attention adds to the residual, ..."""
     fed: Tensor
-    """... and what its neurons add."""
+    """... and the one of its neurons."""
     read_attention: Tensor
     read_ffn: Tensor
     between: Tensor
-    """What its neurons read: the residual that theirs is added to."""
+    """The input of its neurons: the residual that theirs is added to."""
 
     def __init__(self, layer: nn.Module, family: Family) -> None:
         parts = (family.attention_out, family.ffn, family.ffn_out)
