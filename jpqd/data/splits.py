@@ -45,6 +45,8 @@ class Data:
     """The share of texts (or of words, where each has a label) lost beyond `max_length`."""
     unknown: dict[str, float] = field(default_factory=dict)
     """The share of tokens that the tokenizer does not know, special ones aside."""
+    texts: str | None = None
+    """The hash of texts without labels that stand in train after its own rows."""
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for the manifest, which accounts for every row."""

@@ -59,7 +59,11 @@ class Method(Spec):
         return ()
 
     def sources(self) -> tuple[str, ...]:
-        """Models and tables that the method reads: folders, hub ids, files."""
+        """Models, tables and texts that the method reads: folders, hub ids, files."""
+        return ()
+
+    def more_texts(self) -> tuple[str, ...]:
+        """Files of texts without labels that become rows of train."""
         return ()
 
     @abstractmethod

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, set_seed
 from jpqd.core import files, interrupts, processes
 from jpqd.core.errors import Interrupted, UserError
 from jpqd.core.names import HISTORY
-from jpqd.data import splits
+from jpqd.data import splits, unlabelled
 from jpqd.model import loading, size, student
 from jpqd.recipe.contracts import Context
 from jpqd.training import evaluation
@@ -26,6 +26,8 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     source = str(ctx.inputs[start]) if start else ctx.model
     tokenizer = loading.load_tokenizer(source, ctx.task, ctx.cache)
     prepared = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    files = [file for method in stage.methods for file in method.more_texts()]
+    prepared = unlabelled.added(prepared, files, ctx.task, tokenizer, ctx.cache, ctx.progress)
     training = Training(ctx, tokenizer, prepared, _bf16(stage.precision))
     set_seed(ctx.seed)
     network, fresh = loading.load_for_training(source, prepared.kind, tokenizer)

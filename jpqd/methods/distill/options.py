@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from jpqd.data.sources import TABLES, is_table
+from jpqd.data.sources import TABLES, TEXTS, is_table
 from jpqd.recipe.schema import STAGE_PATTERN, Count, Fraction, NonNegative, Positive, Text, mistake
 from jpqd.recipe.task import HUB_ID, looks_local
 from jpqd.training.method import Method
@@ -26,6 +26,11 @@ class Options(Method):
     """Softens what both predict. Without meaning for regression."""
     weight: Fraction = 0.9
     """The share of the teacher's predictions in the loss; the task's labels have the rest."""
+    texts: Annotated[
+        tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
+    ] = ()
+    """Files of texts without labels, one in each line, which the teacher labels: more rows of
+    train. With `weight: 1.0`, as the task's own loss needs labels."""
     augment: Annotated[Fraction, Field(lt=1)] = 0.0
     """The share of tokens that are exchanged for others of the batch before both read the text:
     more to learn than what a teacher says of its own train."""
@@ -53,9 +58,20 @@ class Options(Method):
         remedy = "Such as dense, ./folder or textattack/bert-base-uncased-SST-2."
         raise mistake("neither a stage's name nor a path that exists nor a hub id", remedy)
 
-    @field_validator("augment", "hidden", "attention")
+    @field_validator("texts")
     @classmethod
-    def _needs_a_teacher(cls, weight: float, others: ValidationInfo) -> float:
+    def _unlabelled(cls, texts: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        for text in texts:
+            if not text.lower().endswith(TEXTS):
+                remedy = f"Give a file that ends in {', '.join(TEXTS)}, with a text in each line."
+                raise mistake(f"{text!r} is no file of texts", remedy)
+        if texts and others.data.get("weight") != 1:
+            raise mistake("have no labels for the task's own loss", "Set weight: 1.0.")
+        return texts
+
+    @field_validator("texts", "augment", "hidden", "attention")
+    @classmethod
+    def _needs_a_teacher(cls, weight: Any, others: ValidationInfo) -> Any:
         if weight and others.data.get("predictions") is not None:
             raise mistake("needs a teacher that can be asked, and `predictions` is a table of it",
                           "Leave it out, or give `teacher`.")  # fmt: skip
@@ -66,7 +82,11 @@ class Options(Method):
 
     def sources(self) -> tuple[str, ...]:
         given = self.predictions or self.teacher
-        return () if given is None or self.inputs() else (given,)
+        model = () if given is None or self.inputs() else (given,)
+        return (*model, *self.texts)
+
+    def more_texts(self) -> tuple[str, ...]:
+        return self.texts
 
 
 def _is_stage(teacher: str) -> bool:

@@ -57,6 +57,7 @@ class Teacher:
         ctx, split = training.ctx, training.data.splits["train"]
         tokens = splits.fingerprint(ctx.task, training.tokenizer)
         identity = [sources.model_identity(str(self.folder)), tokens]
+        identity += [training.data.texts] if training.data.texts else []
         place = ctx.cache / f"logits-{seals.digest(identity)[:16]}"
         if processes.agree(not cached.is_whole(place, ctx.progress)):
             ctx.progress.say(f"    {self.where} predicts every row of train once")
