@@ -1,19 +1,17 @@
-"""ONNX Runtime in f32 or with dynamic INT8, a common alternative. It needs the extra `[onnx]`."""
+"""ONNX Runtime in f32 or INT8, a common alternative. It needs the extra `[onnx]`."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from jpqd.core.bench_result import Compiled
-from jpqd.core.errors import RunError, UserError
+from jpqd.core.errors import UserError
 from runtime_bench.backend import Backend, Session
+from runtime_bench.rivals.made import made
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +21,16 @@ if TYPE_CHECKING:
 _PRODUCTS = {
     "MatMul": "f32", "Gemm": "f32", "FusedMatMul": "f32", "FusedGemm": "f32",
     "MatMulInteger": "int8", "DynamicQuantizeMatMul": "int8", "MatMulIntegerToFloat": "int8",
+    "QLinearMatMul": "int8", "QGemm": "int8",
 }  # fmt: skip
 
 
 class OnnxRuntime(Backend):
     """A dense model exported to ONNX; `int8` quantizes activations while it runs."""
 
-    precision: Literal["f32", "int8"] = "f32"
+    precision: Literal["f32", "int8", "static"] = "f32"
+    calibration: str | None = None
+    """The file of rows that give the ranges for `static`."""
 
     @property
     def title(self) -> str:
@@ -49,17 +50,9 @@ class OnnxSession(Session):
         import onnxruntime
 
         self.backend, self.ort = backend, onnxruntime
-        self.folder = TemporaryDirectory()
+        more = [backend.calibration] if backend.calibration else []
+        self.folder = made("onnx", backend.path, backend.precision, *more)
         self.file = Path(self.folder.name) / "model.onnx"
-        arguments = [backend.path, self.folder.name, backend.precision]
-        made = subprocess.run(  # noqa: S603 (our own module, without a shell)
-            [sys.executable, "-m", "runtime_bench.onnx_export", *arguments],
-            capture_output=True,
-            text=True,
-        )
-        if made.returncode:
-            reason = made.stderr.strip().splitlines()[-1:] or ["no reason given"]
-            raise RunError(f"{backend.path} cannot be exported to ONNX: {reason[0]}")
 
     def load(self) -> None:
         """Read and optimize the graph, which is one step here."""

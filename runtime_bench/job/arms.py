@@ -16,6 +16,7 @@ from runtime_bench.backends.eager import Eager
 from runtime_bench.backends.onnx_runtime import OnnxRuntime
 from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.backends.openvino_static import OpenvinoStatic
+from runtime_bench.backends.optimum_int8 import OptimumInt8
 from runtime_bench.machine import host
 
 _COPIED = 100_000_000
@@ -33,6 +34,8 @@ class Arm:
     """True where it is measured by default."""
     manifest: Manifest | None = None
     """The stage's manifest, where its figures may hold for a model that runs this way."""
+    calibrates: bool = False
+    """True where its model is made with the help of rows of train."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]
         dense = name == baseline or _made_of(manifest, baseline)
         yield from _ir(name, folder, manifest, dense, where)
     elif (folder / "config.json").is_file():
-        yield from _torch(name, folder, manifest, where.threads)
+        yield from _torch(name, folder, manifest, where)
     else:
         raise UserError(
             f"{folder}: neither an IR ({IR_XML}) nor a model of transformers (config.json). "
@@ -116,9 +119,9 @@ def _weights_bytes(folder: Path) -> int:
     return weights.stat().st_size if weights.is_file() else 0
 
 
-def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> Iterator[Arm]:
+def _torch(name: str, folder: Path, manifest: Manifest | None, where: Setup) -> Iterator[Arm]:
     """Yield the arms of a model. PyTorch would only simulate a pruned or quantized one."""
-    f32 = Eager(path=str(folder), threads=threads)
+    f32 = Eager(path=str(folder), threads=where.threads)
     yield Arm(f"{name}:f32", name, f32, manifest=manifest)
     if (folder / STRUCTURE).is_file():
         return
@@ -126,10 +129,19 @@ def _torch(name: str, folder: Path, manifest: Manifest | None, threads: int) -> 
     compiled = f32.model_copy(update={"compiled": True})
     yield Arm(f"{name}:bf16", name, bf16, usual=host.computes_bf16())
     yield Arm(f"{name}:compile", name, compiled, usual=False)
-    onnx = OnnxRuntime(path=str(folder), threads=threads)
-    int8 = onnx.model_copy(update={"precision": "int8"})
+    yield from _rivals(name, str(folder), where)
+
+
+def _rivals(name: str, path: str, where: Setup) -> Iterator[Arm]:
+    """Yield what other tools make of the same model."""
+    onnx = OnnxRuntime(path=path, threads=where.threads)
     yield Arm(f"{name}:onnx", name, onnx, usual=False)
+    int8 = onnx.model_copy(update={"precision": "int8"})
     yield Arm(f"{name}:onnx_int8", name, int8, usual=False)
+    static = onnx.model_copy(update={"precision": "static"})
+    yield Arm(f"{name}:onnx_static", name, static, usual=False, calibrates=True)
+    optimum = OptimumInt8(path=path, threads=where.threads, device=where.device)
+    yield Arm(f"{name}:optimum_int8", name, optimum, usual=False, calibrates=True)
 
 
 def check_room(arms: Sequence[Arm], longest: int) -> None:

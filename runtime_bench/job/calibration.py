@@ -18,7 +18,7 @@ from runtime_bench.job.arms import Arm
 from runtime_bench.job.rows import tokenizer_of
 
 ROWS = 300
-"""What optimum-intel and NNCF take by default."""
+"""The number that optimum-intel and NNCF take by default."""
 _FILE = "rows.json"
 
 

@@ -11,7 +11,7 @@ from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
 from jpqd.run import finder
 from runtime_bench.backends.openvino_ir import OpenvinoIr
-from runtime_bench.job import arms, rows
+from runtime_bench.job import arms, calibration, rows
 from runtime_bench.job.sources import Source
 from runtime_bench.job.workload import Rows
 from runtime_bench.machine import devices
@@ -61,7 +61,7 @@ def job(
     return Job(
         settings=settings,
         threads=settings.threads or cpus.usable(),
-        arms=wanted,
+        arms=calibration.given(wanted, task, cache, progress),
         rows=_of_arms(
             wanted, lambda folder: _rows(settings, source, folder, texts, cache, progress)
         ),

@@ -31,7 +31,7 @@ def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
     """Return the rows of the reported split, tokenized as the model was trained to read them."""
     from jpqd.data import splits
 
-    tokenizer = _tokenizer(folder, "the rows of the task")
+    tokenizer = tokenizer_of(folder, "the rows of the task")
     prepared = splits.prepare(task, tokenizer, cache, progress)
     split = prepared.split(task.report_on)
     table = split.with_format("numpy")
@@ -52,14 +52,14 @@ def of_texts(texts: Path, folder: Path) -> Rows:
         raise UserError(f"--texts {texts} cannot be read: {error}") from error
     if not lines:
         raise UserError(f"--texts {texts} is empty. Write one text in each line.")
-    tokenizer = _tokenizer(folder, "--texts")
+    tokenizer = tokenizer_of(folder, "--texts")
     longest = min(tokenizer.model_max_length, _LONGEST)
     tokens = tokenizer(lines, truncation=True, max_length=longest)["input_ids"]
     ids = [np.asarray(row, np.int64) for row in tokens]
     return Rows(ids, _zeros(ids), int(tokenizer.pad_token_id or 0), str(texts))
 
 
-def _tokenizer(folder: Path, what: str) -> Any:
+def tokenizer_of(folder: Path, what: str) -> Any:
     """Load the tokenizer that lies beside a model or an IR."""
     from transformers import AutoTokenizer
 

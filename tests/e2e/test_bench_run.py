@@ -135,16 +135,33 @@ def test_a_stage_measures_what_it_needs_and_is_not_run_again(trained: Path, tmp_
     assert "there is no such arm" in refused.stderr
 
 
-def test_onnx_runtime_states_what_it_computes_in(trained: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
+def test_what_other_tools_make_of_a_model_runs_beside_it(trained: Path, tmp_path: Path) -> None:
+    int8 = ["onnx_int8", "onnx_static", "optimum_int8"]
+    arms = [f"teacher:{name}" for name in ("onnx", *int8)]
     done = tiny.run(
-        "bench", "--runs", trained / "runs", "--arms", "teacher:onnx,teacher:onnx_int8", *QUICK,
-        "--accuracy", "--mode", "latency", "--out", tmp_path / "out", timeout=400,
+        "bench", "--runs", trained / "runs", "--arms", ",".join(arms), *QUICK,
+        "--accuracy", "--mode", "latency", "--out", tmp_path / "out", timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = bench_result.read(tmp_path / "out")
     precisions = {arm.name: arm.precision for arm in found.arms}
     assert precisions["teacher:onnx"] == "f32"
-    assert precisions["teacher:onnx_int8"].startswith("int8")
-    base, onnx = (found.arm(name).accuracy for name in ("teacher:f32", "teacher:onnx"))
-    assert base and onnx and base.value == onnx.value
+    for name in int8:
+        assert "int8" in precisions[f"teacher:{name}"], name
+    base = found.arm("teacher:f32").accuracy
+    exact = found.arm("teacher:onnx").accuracy
+    assert base and exact and base.value == exact.value
+    for name in int8:
+        rounded = found.arm(f"teacher:{name}").accuracy
+        assert rounded and rounded.value == pytest.approx(base.value, abs=0.1), name
+
+
+def test_a_tool_that_calibrates_needs_to_know_train(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "runs" / "tiny" / "teacher", tmp_path / "alone")
+    (tmp_path / "alone" / "manifest.json").unlink()
+    done = tiny.run(
+        "bench", tmp_path / "alone", "--arms", "alone:optimum_int8", *QUICK, "--length", "8",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "--arms alone:optimum_int8: it is calibrated on rows of train" in done.stderr
