@@ -9,7 +9,9 @@ from pathlib import Path
 from jpqd.core.progress import Progress
 
 ROOT = Path("/")
-THREADS, WAITING = "OMP_NUM_THREADS", "OMP_WAIT_POLICY"
+THREADS, WAITING, SPINS = "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
+_PATIENT = {WAITING: "PASSIVE", SPINS: "1000"}
+"""A few microseconds of spinning, then sleep: the next operation often comes as soon as that."""
 
 
 class _State:
@@ -32,8 +34,9 @@ def use(threads: int | None, progress: Progress) -> None:
     instead of spinning, so that other programs get the CPU. libgomp reads both when it is loaded:
     call this before torch is imported.
     """
-    if WAITING not in os.environ:
-        os.environ[WAITING], _State.patient = "PASSIVE", True
+    if not {WAITING, SPINS} & os.environ.keys():
+        os.environ.update(_PATIENT)
+        _State.patient = True
     if threads is None and (THREADS in os.environ or cgroup_limit() is None):
         return
     count = usable()
@@ -49,13 +52,13 @@ def use(threads: int | None, progress: Progress) -> None:
 @contextlib.contextmanager
 def spinning() -> Iterator[None]:
     """Start child processes whose threads spin while they wait, unless the user decided it."""
-    if _State.patient:
-        os.environ.pop(WAITING, None)
+    for name in _PATIENT if _State.patient else ():
+        os.environ.pop(name, None)
     try:
         yield
     finally:
         if _State.patient:
-            os.environ[WAITING] = "PASSIVE"
+            os.environ.update(_PATIENT)
 
 
 def cgroup_limit() -> float | None:

@@ -60,19 +60,22 @@ def test_threads_keep_to_the_control_groups_limit(
 def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cpus.THREADS, "3")
     monkeypatch.setenv(cpus.WAITING, "ACTIVE")
+    monkeypatch.delenv(cpus.SPINS, raising=False)
     monkeypatch.setattr(cpus._State, "patient", False)
     cpus.use(None, QUIET)
     with cpus.spinning():
         assert (os.environ[cpus.THREADS], os.environ[cpus.WAITING]) == ("3", "ACTIVE")
+    assert cpus.SPINS not in os.environ
 
 
 def test_threads_that_wait_sleep_here_and_spin_in_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cpus.WAITING, raising=False)
+    monkeypatch.delenv(cpus.SPINS, raising=False)
     monkeypatch.setattr(cpus._State, "patient", False)
     cpus.use(None, QUIET)
-    assert os.environ[cpus.WAITING] == "PASSIVE"
+    assert (os.environ[cpus.WAITING], os.environ[cpus.SPINS]) == ("PASSIVE", "1000")
     with cpus.spinning():
-        assert cpus.WAITING not in os.environ
+        assert not {cpus.WAITING, cpus.SPINS} & os.environ.keys()
     assert os.environ[cpus.WAITING] == "PASSIVE"
 
 
