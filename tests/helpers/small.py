@@ -79,7 +79,8 @@ def training(folder: Path = Path()) -> Training:
 
 
 def pruning(model: PreTrainedModel, keep: float, **options: Any) -> Pruning:
-    return attach(model, Prune(use="prune", keep=keep, **options), training())
+    """Without data, from which projections could be solved again."""
+    return attach(model, Prune(use="prune", keep=keep, refit=False, **options), training())
 
 
 @torch.no_grad()

@@ -27,8 +27,8 @@ class Options(Method):
     weight: Fraction = 0.9
     """The share of the teacher's predictions in the loss; the task's labels have the rest."""
     texts: Annotated[
-        tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
-    ] = ()
+        tuple[Text, ...] | None, BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
+    ] = None
     """Files of texts without labels, one in each line, which the teacher labels: more rows of
     train. With `weight: 1.0`, as the task's own loss needs labels."""
     augment: Annotated[Fraction, Field(lt=1)] = 0.0
@@ -60,8 +60,10 @@ class Options(Method):
 
     @field_validator("texts")
     @classmethod
-    def _unlabelled(cls, texts: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        for text in texts:
+    def _unlabelled(
+        cls, texts: tuple[str, ...] | None, others: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        for text in texts or ():
             if not text.lower().endswith(TEXTS):
                 remedy = f"Give a file that ends in {', '.join(TEXTS)}, with a text in each line."
                 raise mistake(f"{text!r} is no file of texts", remedy)
@@ -83,10 +85,10 @@ class Options(Method):
     def sources(self) -> tuple[str, ...]:
         given = self.predictions or self.teacher
         model = () if given is None or self.inputs() else (given,)
-        return (*model, *self.texts)
+        return (*model, *self.more_texts())
 
     def more_texts(self) -> tuple[str, ...]:
-        return self.texts
+        return self.texts or ()
 
 
 def _is_stage(teacher: str) -> bool:

@@ -50,8 +50,9 @@ class Options(Method):
     """The largest share of each layer's heads, and of its neurons, that stays."""
     round_ffn_to: Count | None = None
     """Round feed-forward widths to multiples of this: 64 for wide layers, else 8."""
-    refit: bool = True
-    """Solve the output projections of the cut model again, where all units go at once."""
+    refit: bool | None = None
+    """Solve the output projections of the cut model again: where all units go at once, if not
+    given. (Not given instead of true: stages that were sealed before keep their fingerprint.)"""
     samples: Count = 2048
     """The rows of train for `refit`, and for scores where nothing trains (`epochs: 0`)."""
 

@@ -103,7 +103,8 @@ class Pruning(Hooks):
     def _cut(self, *, refit: bool = False) -> None:
         """Cut the model, and solve what is left again where all units went at once."""
         self.is_cut = True
-        refit = refit and self.options.refit and self.structure.refits
+        wanted = self.options.refit is not False and self.options.after == "keep"
+        refit = refit and wanted and self.structure.refits
         whole = refitting.whole_layers(self.model) if refit else []
         self.slices = {**self.structure.cut(), **(self.slices or {})}
         if refit:
