@@ -58,6 +58,11 @@ class Data:
             "unknown": self.unknown,
         }
 
+    @property
+    def labelled(self) -> int:
+        """Return the number of train's rows that have a label. They come first."""
+        return len(self.splits["train"]) - self.rows["train"].get("unlabelled", 0)
+
     def split(self, name: str) -> Dataset:
         name = sources.canonical(name)
         if name in self.splits:

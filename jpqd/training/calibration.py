@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from datasets import Dataset
 
 from jpqd.data import batching
 from jpqd.training.method import Training
@@ -16,13 +15,13 @@ def batches(
     """Features and labels. Batches of one hold no padding, whose activations nobody reads."""
     split = training.data.splits["train"]
     collate = training.collator()
-    chosen = _some(split, rows, training.ctx.seed)
+    chosen = _some(training.data.labelled, rows, training.ctx.seed)
     for start in range(0, len(chosen), size):
         batch = collate(split.__getitems__(chosen[start : start + size]))
         features = batching.features(batch)
         yield {k: v.to(device) for k, v in features.items()}, batch["labels"].to(device)
 
 
-def _some(split: Dataset, rows: int, seed: int) -> list[int]:
-    order = np.random.default_rng(seed).permutation(len(split))
+def _some(count: int, rows: int, seed: int) -> list[int]:
+    order = np.random.default_rng(seed).permutation(count)
     return [int(row) for row in order[:rows]]

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jpqd.core.errors import JpqdError
 from jpqd.data import corpus
-from tests.helpers.distill_place import ROWS, Place, losses
+from tests.helpers.distill_place import COMMON, ROWS, Place, losses, weights
 
 
 def written(place: Place, lines: list[str], name: str = "more.txt") -> Path:
@@ -31,6 +32,20 @@ def test_each_text_is_a_row_that_the_teacher_labels(place: Place) -> None:
     assert facts["train"]["steps"] == -(-(labelled + 96) // 16)
     live = place.run(place.small(f"{teacher}, texts: {texts}, hidden: 1.0e-30"))
     assert losses(run) == pytest.approx(losses(live), rel=1e-4)
+
+
+def test_scores_without_training_ask_labels_of_rows_that_have_them(place: Place) -> None:
+    """What a table of scores is learnt from is train's own rows, whatever texts stand beside."""
+
+    def kept(texts: str) -> list[object]:
+        methods = f"{{use: prune, keep: 0.4}}, {{use: distill, teacher: {place.teacher}{texts}}}"
+        stages = f"  small: {{{COMMON.replace('epochs: 1', 'epochs: 0')}, methods: [{methods}]}}\n"
+        run = place.run(place.recipe(stages, name="texts" if texts else "plain"))
+        return list(weights(run / "small").values())
+
+    lines = written(place, more())
+    plain, beside = kept(", weight: 1.0"), kept(f", weight: 1.0, texts: {lines}")
+    assert all(np.array_equal(one, other) for one, other in zip(plain, beside, strict=True))
 
 
 def test_other_texts_are_another_stage_and_other_answers(place: Place) -> None:
