@@ -2,11 +2,32 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
 
 from jpqd.core.errors import DataError
 from jpqd.data import sources
+from jpqd.recipe.schema import Text, mistake
 
 _LINES = 1000
+
+
+def _all_texts(files: tuple[str, ...]) -> tuple[str, ...]:
+    for file in files:
+        if not file.lower().endswith(sources.TEXTS):
+            ending = ", ".join(sources.TEXTS)
+            remedy = f"Give a file that ends in {ending}, with a text in each line."
+            raise mistake(f"{file!r} is no file of texts", remedy)
+    return files
+
+
+Files = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    AfterValidator(_all_texts),
+]
+"""A key of a recipe: one file, or several."""
 
 
 def lines(place: str) -> Iterator[list[str]]:

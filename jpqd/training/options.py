@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -14,7 +13,7 @@ from pydantic import (
 )
 
 from jpqd.core.manifest import FolderKind
-from jpqd.data.sources import TEXTS
+from jpqd.data.texts import Files
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.schema import (
@@ -26,7 +25,6 @@ from jpqd.recipe.schema import (
     Share,
     Spec,
     StageId,
-    Text,
     increasing,
     mistake,
 )
@@ -162,19 +160,8 @@ class VocabularyOptions(Stage):
     needs: Annotated[tuple[StageId, ...], Field(min_length=1, max_length=1)]
     min_count: Count = 1
     """The number of times that the texts use a piece that stays."""
-    texts: Annotated[
-        tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
-    ] = ()
+    texts: Files = ()
     """Files of texts that count beside train's: what will be asked, a text in each line."""
-
-    @field_validator("texts")
-    @classmethod
-    def _files(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        for text in texts:
-            if not text.lower().endswith(TEXTS):
-                remedy = f"Give a file that ends in {', '.join(TEXTS)}, with a text in each line."
-                raise mistake(f"{text!r} is no file of texts", remedy)
-        return texts
 
     def sources(self) -> tuple[str, ...]:
         return self.texts

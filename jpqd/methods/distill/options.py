@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from jpqd.data.sources import TABLES, TEXTS, is_table
+from jpqd.data.sources import TABLES, is_table
+from jpqd.data.texts import Files
 from jpqd.recipe.schema import STAGE_PATTERN, Count, Fraction, NonNegative, Positive, Text, mistake
 from jpqd.recipe.task import HUB_ID, looks_local
 from jpqd.training.method import Method
@@ -26,9 +27,7 @@ class Options(Method):
     """Softens what both predict. Without meaning for regression."""
     weight: Fraction = 0.9
     """The share of the teacher's predictions in the loss; the task's labels have the rest."""
-    texts: Annotated[
-        tuple[Text, ...] | None, BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
-    ] = None
+    texts: Files | None = None
     """Files of texts without labels, one in each line, which the teacher labels: more rows of
     train. With `weight: 1.0`, as the task's own loss needs labels."""
     augment: Annotated[Fraction, Field(lt=1)] = 0.0
@@ -60,16 +59,10 @@ class Options(Method):
 
     @field_validator("texts")
     @classmethod
-    def _unlabelled(
-        cls, texts: tuple[str, ...] | None, others: ValidationInfo
-    ) -> tuple[str, ...] | None:
-        for text in texts or ():
-            if not text.lower().endswith(TEXTS):
-                remedy = f"Give a file that ends in {', '.join(TEXTS)}, with a text in each line."
-                raise mistake(f"{text!r} is no file of texts", remedy)
-        if texts and others.data.get("weight") != 1:
+    def _unlabelled(cls, files: Files | None, others: ValidationInfo) -> Files | None:
+        if files and others.data.get("weight") != 1:
             raise mistake("have no labels for the task's own loss", "Set weight: 1.0.")
-        return texts
+        return files
 
     @field_validator("texts", "augment", "hidden", "attention")
     @classmethod

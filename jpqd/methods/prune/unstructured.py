@@ -17,8 +17,8 @@ class Unstructured:
     """A mask on every matrix of the encoder, put there like NNCF's own pruning."""
 
     cuts_early = False
-    refits = False
     """The masks stay until the end, because zeroed weights would come back."""
+    refits = False
 
     def __init__(self, model: PreTrainedModel, options: Options, seed: int) -> None:
         self.model, self.options = model, options
