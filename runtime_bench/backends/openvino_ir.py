@@ -65,8 +65,6 @@ class IrSession(Session):
 
         self.backend, self.core = backend, ov.Core()
         self.queue: ov.AsyncInferQueue | None = None
-        self.folder: Any = None
-        """The temporary folder of an IR that was made for this session alone."""
 
     def load(self) -> None:
         folder = Path(self.backend.path)

@@ -9,7 +9,7 @@ from runtime_bench.rivals.made import made
 class OptimumInt8(OpenvinoIr):
     """A dense model that optimum-intel quantizes, calibrated on rows of train."""
 
-    calibration: str | None = None
+    calibration: str = ""
     """The file of those rows."""
 
     @property
@@ -17,7 +17,11 @@ class OptimumInt8(OpenvinoIr):
         return "optimum-intel"
 
     def open(self) -> IrSession:
-        folder = made("optimum", self.path, self.calibration or "")
-        session = IrSession(self.model_copy(update={"path": folder.name}))
-        session.folder = folder
-        return session
+        return OptimumSession(self)
+
+
+class OptimumSession(IrSession):
+    def __init__(self, backend: OptimumInt8) -> None:
+        """Make the IR, which is there as long as the session is."""
+        self.folder = made("optimum", backend.path, backend.calibration)
+        super().__init__(backend.model_copy(update={"path": self.folder.name}))

@@ -23,21 +23,28 @@ _FILE = "rows.json"
 
 
 def given(arms: Sequence[Arm], task: Task | None, cache: Path, progress: Progress) -> list[Arm]:
-    """Give each arm that calibrates the file of its rows."""
-    return [_given(arm, task, cache, progress) if arm.calibrates else arm for arm in arms]
-
-
-def _given(arm: Arm, task: Task | None, cache: Path, progress: Progress) -> Arm:
-    if task is None:
+    """Give each arm that calibrates the file of its rows, which is made once for a model."""
+    wanted = [arm for arm in arms if arm.calibrates]
+    if wanted and task is None:
         raise UserError(
-            f"--arms {arm.name}: it is calibrated on rows of train, and no run says which. "
+            f"--arms {wanted[0].name}: it is calibrated on rows of train, and no run says which. "
             "Measure a stage of a run, or leave this arm out."
         )
-    rows = _rows(task, Path(arm.backend.path), cache, progress)
+    models = {arm.backend.path for arm in wanted}
+    files = {model: _file(task, Path(model), cache, progress) for model in models if task}
+    return [_with(arm, files[arm.backend.path]) if arm.calibrates else arm for arm in arms]
+
+
+def _with(arm: Arm, file: Path) -> Arm:
+    return replace(arm, backend=arm.backend.model_copy(update={"calibration": str(file)}))
+
+
+def _file(task: Task, folder: Path, cache: Path, progress: Progress) -> Path:
+    rows = _rows(task, folder, cache, progress)
     place = cache / f"calibration-{seals.digest(rows)[:16]}"
     if not cached.is_whole(place, progress):
         cached.put(place, lambda out: _write(out / _FILE, rows))
-    return replace(arm, backend=arm.backend.model_copy(update={"calibration": str(place / _FILE)}))
+    return place / _FILE
 
 
 def _rows(task: Task, folder: Path, cache: Path, progress: Progress) -> dict[str, Any]:
@@ -45,13 +52,10 @@ def _rows(task: Task, folder: Path, cache: Path, progress: Progress) -> dict[str
 
     tokenizer = tokenizer_of(folder, "the rows of train")
     train = splits.prepare(task, tokenizer, cache, progress).split("train")
-    chosen = np.random.default_rng(0).permutation(len(train))[:ROWS]
-    ids = [list(map(int, row)) for row in train[chosen]["input_ids"]]
-    types = (
-        [list(map(int, row)) for row in train[chosen]["token_type_ids"]]
-        if "token_type_ids" in train.column_names
-        else [[0] * len(row) for row in ids]
-    )
+    chosen = train[np.random.default_rng(0).permutation(len(train))[:ROWS]]
+    ids = [list(map(int, row)) for row in chosen["input_ids"]]
+    zeros = [[0] * len(row) for row in ids]
+    types = [list(map(int, row)) for row in chosen.get("token_type_ids", zeros)]
     ones = [[1] * len(row) for row in ids]
     return {"input_ids": ids, "attention_mask": ones, "token_type_ids": types}
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from jpqd.core.errors import RunError
@@ -15,5 +14,5 @@ def made(module: str, folder: str, *more: str) -> "TemporaryDirectory[str]":
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 (our own module)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise RunError(f"{Path(folder)} cannot be made a model by {module}: {reason[0]}")
+        raise RunError(f"{folder}: {module} cannot make a model of it: {reason[0]}")
     return out
