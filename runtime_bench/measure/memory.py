@@ -1,9 +1,9 @@
 """The memory of this process, as Linux counts it."""
 
-import ctypes
 import gc
-from contextlib import suppress
 from pathlib import Path
+
+from jpqd.core import memory
 
 
 def peak_mb() -> float:
@@ -14,8 +14,7 @@ def peak_mb() -> float:
 def settled_mb() -> float:
     """Return the resident memory in use, after what is free was given back to the system."""
     gc.collect()
-    with suppress(AttributeError):  # another C library keeps what it likes
-        ctypes.CDLL(None).malloc_trim(0)
+    memory.give_back()
     return _status_mb("VmRSS")
 
 
