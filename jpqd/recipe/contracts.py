@@ -49,6 +49,10 @@ class Stage(Spec):
         """Return every earlier stage that this one reads: `needs`, and those that methods name."""
         return self.needs
 
+    def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
+        """Return earlier stages with the content that their folders must have, as far as known."""
+        return tuple((name, self.needs_kind) for name in self.needs)
+
     def start(self) -> str | None:
         """Return the earlier stage whose model replaces the recipe's model."""
         return self.needs[0] if self.needs else None

@@ -232,21 +232,24 @@ def _input_problems(recipe: Recipe, document: Document) -> Iterator[Problem]:
 
 def _kind_problems(recipe: Recipe, document: Document, stage: str) -> Iterator[Problem]:
     """Find stages that need a stage of the wrong kind, such as an evaluation for its model."""
-    config = recipe.stages[stage]
-    for index, name in enumerate(config.needs):
-        needed = recipe.stages[name] if name in _before(stage, recipe.stages) else None
-        if needed is not None and needed.makes not in config.needs_kind:
-            wanted = " or ".join(_LEFT[kind] for kind in config.needs_kind)
+    before = _before(stage, recipe.stages)
+    for name, kinds in recipe.stages[stage].kinds():
+        needed = recipe.stages[name] if name in before else None
+        if needed is not None and needed.makes not in kinds:
+            wanted = " or ".join(_LEFT[kind] for kind in kinds)
             message = (
                 f"{short_text(name)} is a stage of `use: {needed.use}`, which makes no {wanted}"
             )
-            makers = [other for other in _before(stage, recipe.stages)
-                      if recipe.stages[other].makes in config.needs_kind]  # fmt: skip
+            makers = [other for other in before if recipe.stages[other].makes in kinds]
             remedy = f"Stages that do: {', '.join(makers) or 'none before this one'}."
-            yield document.problem(("stages", stage, "needs", index), message, remedy)
+            path = next(_paths_to(name, document.value["stages"][stage]), ())
+            yield document.problem(("stages", stage, *path), message, remedy)
 
 
-_LEFT = {"model": "model", "ir": "IR", "bench": "benchmark", "figures": "figures"}
+_LEFT = {
+    "model": "model", "ir": "IR", "bench": "benchmark", "figures": "figures",
+    "table": "latency table", "plan": "plan",
+}  # fmt: skip
 
 
 def _before(stage: str, stages: Mapping[str, Any]) -> list[str]:
@@ -266,7 +269,7 @@ def _paths_to(wanted: str, value: Any) -> Iterator[KeyPath]:
     """Find the places inside a stage at which another stage's name is written."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in items:
-        if inner == wanted:
+        if inner == wanted and key != "use":
             yield (key,)
         elif isinstance(inner, dict | list):
             yield from ((key, *rest) for rest in _paths_to(wanted, inner))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jpqd.core.manifest import FolderKind
 from jpqd.recipe.contracts import Context
 from jpqd.recipe.schema import Spec
 
@@ -56,6 +57,10 @@ class Method(Spec):
 
     def inputs(self) -> tuple[str, ...]:
         """Earlier stages that the method reads, such as a teacher."""
+        return ()
+
+    def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
+        """Return those of them whose folders must have a certain content, with that."""
         return ()
 
     def sources(self) -> tuple[str, ...]:

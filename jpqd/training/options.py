@@ -128,6 +128,10 @@ class TrainOptions(Stage):
             dict.fromkeys([*start, *(i for method in self.methods for i in method.inputs())])
         )
 
+    def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
+        of_methods = [kinds for method in self.methods for kinds in method.kinds()]
+        return (*super().kinds(), *of_methods)
+
     def sources(self) -> tuple[str, ...]:
         return tuple(source for method in self.methods for source in method.sources())
 

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from jpqd.core import processes
 from jpqd.core.errors import UserError
+from jpqd.methods.prune import planned
 from jpqd.methods.prune.block import Block
 from jpqd.methods.prune.heads_ffn import HeadsFfn
 from jpqd.methods.prune.layers import Layers
@@ -28,6 +29,8 @@ STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {
 
 
 def attach(model: PreTrainedModel, options: Options, training: Training) -> Pruning:
+    if options.plan is not None:
+        return planned.attach(model, options, options.plan, training)
     if options.keep is None:
         if processes.world_size() > 1:
             raise UserError(

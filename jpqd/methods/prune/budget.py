@@ -62,6 +62,11 @@ def _units(index: int, pool: Pool) -> list[_Unit]:
     return units
 
 
+def best(scores: np.ndarray, count: int) -> tuple[int, ...]:
+    """Return the members with the highest scores, in order."""
+    return tuple(sorted(int(member) for member in np.argsort(-scores, kind="stable")[:count]))
+
+
 def extremes(pools: Sequence[Pool]) -> tuple[int, int]:
     """Return the least and the most weights that can be kept."""
     least = sum(_least(pool) * pool.cost for pool in pools)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictFloat, ValidationInfo, field_validator
 
+from jpqd.core.manifest import FolderKind
 from jpqd.methods.prune.schedules import Schedule
-from jpqd.recipe.schema import Count, Fraction, NonNegative, mistake
+from jpqd.recipe.schema import Count, Fraction, NonNegative, StageId, mistake
 from jpqd.training.method import Method
 
 
@@ -17,6 +18,8 @@ class Options(Method):
     use: Literal["prune"]
     target: Literal["keep", "threshold"] = "keep"
     """An exact share, or the original's threshold, from which a share results."""
+    plan: StageId | None = None
+    """Instead of `keep`: a stage of `use: search`, whose plan says how much of each layer stays."""
     keep: Annotated[StrictFloat | None, Field(validate_default=True)] = None
     """The share of the whole encoder's weights, no embeddings, whatever earlier stages left."""
     threshold: float = 0.0
@@ -59,8 +62,10 @@ class Options(Method):
     @field_validator("keep")
     @classmethod
     def _fits_target(cls, keep: float | None, others: ValidationInfo) -> float | None:
-        target = others.data.get("target")
-        if target == "keep" and keep is None:
+        target, plan = others.data.get("target"), others.data.get("plan")
+        if plan is not None and (keep is not None or target == "threshold"):
+            raise mistake("does not go with plan, which says what stays", "Remove one of them.")
+        if target == "keep" and keep is None and plan is None:
             raise mistake(
                 "is missing", "Give the share of the encoder that stays, such as keep: 0.3."
             )
@@ -80,7 +85,16 @@ class Options(Method):
     def _original(cls, structure: str, others: ValidationInfo) -> str:
         if others.data.get("target") == "threshold" and structure != "block":
             raise mistake("does not go with target: threshold", "Give structure: block.")
+        if others.data.get("plan") is not None and structure != "heads_ffn":
+            raise mistake("does not go with plan", "Leave it out: a plan counts heads and neurons.")
         return structure
+
+    @field_validator("scope", "floor", "ceiling", "round_ffn_to")
+    @classmethod
+    def _not_beside_a_plan(cls, given: Any, others: ValidationInfo) -> Any:
+        if others.data.get("plan") is not None and given is not None:
+            raise mistake("does not go with plan, which says what stays", "Leave it out.")
+        return given
 
     @field_validator("end")
     @classmethod
@@ -113,3 +127,9 @@ class Options(Method):
         if ceiling < others.data.get("floor", 0.0):
             raise mistake(f"is below floor {others.data['floor']}", "Give floor or more.")
         return ceiling
+
+    def inputs(self) -> tuple[str, ...]:
+        return () if self.plan is None else (self.plan,)
+
+    def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
+        return tuple((name, ("plan",)) for name in self.inputs())

@@ -93,12 +93,15 @@ class Pruning(Hooks):
         for module in self.model.modules():
             if isinstance(module, Gate):  # each process has learnt from rows of its own
                 processes.share(module.score)
-        self.structure.mask(1 - (1 - (self.options.keep or 0) / self.left) * done)
+        self._mask(done)
         self.kept = self.left * self.structure.kept_share()
         if self.options.after == "rewind":
             self._rewind()
         elif self.options.after == "reinit":
             self._reinit()
+
+    def _mask(self, done: float) -> None:
+        self.structure.mask(1 - (1 - (self.options.keep or 0) / self.left) * done)
 
     def _cut(self, *, refit: bool = False) -> None:
         """Cut the model, and solve what is left again where all units went at once."""

@@ -1,0 +1,74 @@
+"""The contents of `plan.json`: what stays in each layer of a model, and what that is expected to cost.
+
+Times are of a latency table. Accuracy and KL are of rows that neither training nor a report uses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jpqd.core.errors import UserError
+
+FILE = "plan.json"
+
+Structure = tuple[tuple[int, int], ...]
+"""The number of heads and of neurons of each layer."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Figures(Part):
+    """A structure and what is known of it."""
+
+    layers: Structure
+    p50_ms: float
+    """The time by the latency table, ..."""
+    size_mb: float
+    """... and the size of the file."""
+    loss: float
+    """The harm by the table of values: a sum over the parts, without a run of the model."""
+    kl: float | None = None
+    """The divergence from the whole model, where the cut model was run, ..."""
+    score: float | None = None
+    """... and its main figure, such as accuracy."""
+
+
+class Plan(Part):
+    model: str
+    """The stage whose model this is for."""
+    chosen: Figures
+    whole: Figures
+    """The model before the cut."""
+    precision: str
+    speedup: float
+    """The time of the whole model in INT8 through the chosen one's."""
+    target: dict[str, float]
+    missed: list[str]
+    """The targets that were not reached, each with what was."""
+    strategy: str
+    metric: str
+    """The name of `score`."""
+    rows: int
+    """The rows that accuracy and KL are of."""
+    evaluations: int
+    """The structures whose model was cut and run."""
+    rank_correlation: float | None
+    """Spearman's, between `loss` and `kl` of these; none where they are fewer than three."""
+    front: list[Figures]
+    """All that were run and that no other one beats in both time and KL, the fastest first."""
+
+
+def save(plan: Plan, folder: Path) -> None:
+    (folder / FILE).write_text(plan.model_dump_json(indent=1), encoding="utf-8")
+
+
+def load(folder: Path) -> Plan:
+    path = folder / FILE
+    try:
+        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path} cannot be read as a plan: {error}") from error

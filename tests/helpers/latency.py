@@ -1,0 +1,60 @@
+"""Latency tables without a device: operations, and a constant for each part that is there."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel
+
+from jpqd.core.latency_table import LatencyTable, Precision, Times
+from jpqd.model import families
+
+GFLOPS = {"int8": 200.0, "f32": 60.0}
+CALL_MS = 0.01
+"""The time of a part before it computes anything."""
+
+
+def table(
+    model: PreTrainedModel,
+    lengths: tuple[int, ...] = (24,),
+    shares: tuple[float, ...] = (1.0,),
+    step: int | None = None,
+) -> LatencyTable:
+    """Make the table of a model; neurons go in steps of `step`."""
+    heads, neurons = families.whole_layer(model)
+    hidden = int(model.config.hidden_size)
+    step = step or (64 if neurons >= 512 else 8)
+    widths = [*range(0, neurons, step), neurons]
+
+    def precision(name: str, weight_bytes: int) -> Precision:
+        def times(units: int, operations: float, constant: float = CALL_MS) -> Times:
+            # Few units use the processor badly.
+            pace = GFLOPS[name] * 1e6
+            ms = [
+                (constant + (operations * length) ** 0.95 / pace) * (units > 0)
+                for length in lengths
+            ]
+            return Times(units=units, ms=ms, low=ms, high=ms)
+
+        size = families.head_size(model)
+        return Precision(
+            name=name,
+            rest=times(1, 2 * hidden * hidden, 0.1),
+            heads=[times(count, 8 * hidden * size * count) for count in range(heads + 1)],
+            neurons=[times(count, 4 * hidden * count) for count in widths],
+            head_mb=4 * hidden * size * weight_bytes / 1e6,
+            neuron_mb=2 * hidden * weight_bytes / 1e6,
+            rest_mb=model.config.vocab_size * hidden * weight_bytes / 1e6,
+        )
+
+    return LatencyTable(
+        device="CPU",
+        device_name="made up",
+        threads=1,
+        layers=len(families.layers(model)),
+        heads=heads,
+        neurons=neurons,
+        lengths=list(lengths),
+        shares=list(shares),
+        precisions=[precision("int8", 1), precision("f32", 4)],
+        checked=[],
+        environment={},
+    )
