@@ -1,4 +1,4 @@
-"""The contents of `plan.json`: what stays in each layer of a model, and what that is expected to cost.
+"""The contents of `plan.json`: what stays in each layer, and what is known of the result.
 
 Times are of a latency table. Accuracy and KL are of rows that neither training nor a report uses.
 """

@@ -15,13 +15,14 @@ def batches(
     """Features and labels. Batches of one hold no padding, whose activations nobody reads."""
     split = training.data.splits["train"]
     collate = training.collator()
-    chosen = _some(training.data.labelled, rows, training.ctx.seed)
+    chosen = some(training.data.labelled, rows, training.ctx.seed)
     for start in range(0, len(chosen), size):
         batch = collate(split.__getitems__(chosen[start : start + size]))
         features = batching.features(batch)
         yield {k: v.to(device) for k, v in features.items()}, batch["labels"].to(device)
 
 
-def _some(count: int, rows: int, seed: int) -> list[int]:
+def some(count: int, rows: int, seed: int) -> list[int]:
+    """Draw some of so many rows."""
     order = np.random.default_rng(seed).permutation(count)
     return [int(row) for row in order[:rows]]

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from jpqd.core import processes
 from jpqd.data.batching import Batch
+from jpqd.methods.prune import learning, schedules
 from jpqd.methods.prune import refit as refitting
-from jpqd.methods.prune import schedules
 from jpqd.methods.prune.gates import LEARNT, Gate
 from jpqd.methods.prune.options import Options
 from jpqd.model import shrink
@@ -124,27 +124,11 @@ class Pruning(Hooks):
         at_once = not self.done
         if self.done < 1:
             if self.options.score in LEARNT and not self.stepped:
-                self._learn()
+                learning.learn(self.model, self._some_rows(), self.training.kind)
             self._prune(1.0)
         if not self.is_cut:
             self._cut(refit=at_once)
         return model
-
-    def _learn(self) -> None:
-        """Learn scores for a model that does not train, from gradients on some rows of train."""
-        model = self.model
-        modes = [(module, module.training) for module in model.modules()]
-        model.train(False)
-        gates = [module for module in model.modules() if isinstance(module, Gate)]
-        for gate in gates:
-            gate.training = True
-        kind = self.training.kind
-        for features, labels in self._some_rows():
-            answers = kind.answers(model(**features).logits.float(), labels)
-            torch.autograd.backward(kind.loss(answers, kind.targets(labels)))
-        model.zero_grad(set_to_none=True)
-        for module, was in modes:
-            module.training = was
 
     def _some_rows(self) -> Iterator[tuple[Batch, Tensor]]:
         samples = self.options.samples

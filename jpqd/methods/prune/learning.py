@@ -1,0 +1,28 @@
+"""Scores of a model that does not train, from gradients on some rows of train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from jpqd.data.batching import Batch
+from jpqd.methods.prune.gates import Gate
+from jpqd.tasks import Kind
+
+
+def learn(model: PreTrainedModel, batches: Iterable[tuple[Batch, Tensor]], kind: Kind) -> None:
+    """Let the gates of the model learn their scores; nothing else of it changes."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.train(False)
+    gates = [module for module in model.modules() if isinstance(module, Gate)]
+    for gate in gates:
+        gate.training = True
+    for features, labels in batches:
+        answers = kind.answers(model(**features).logits.float(), labels)
+        torch.autograd.backward(kind.loss(answers, kind.targets(labels)))
+    model.zero_grad(set_to_none=True)
+    for module, was in modes:
+        module.training = was

@@ -1,0 +1,1 @@
+"""The search for what stays in each layer: candidates, an evaluator, strategies."""

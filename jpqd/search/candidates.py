@@ -1,0 +1,79 @@
+"""Candidates: a model cut to a structure, solved again, and run on rows held out of train."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from jpqd.core.compression_plan import Structure
+from jpqd.methods.prune import Prune, budget, learning
+from jpqd.methods.prune import refit as refitting
+from jpqd.methods.prune.heads_ffn import HeadsFfn
+from jpqd.model import shrink
+from jpqd.model.shrink import Kept
+from jpqd.scores.predictions import Predictions
+from jpqd.training import calibration, evaluation
+from jpqd.training.method import Training
+
+Scores = list[np.ndarray]
+"""The worth of each unit: heads of the first layer, its neurons, and so on."""
+_BATCH = 32
+
+
+def scores(network: PreTrainedModel, training: Training, samples: int) -> list[list[float]]:
+    """Score heads and neurons as `prune` does where nothing trains."""
+    gated = copy.deepcopy(network)
+    structure = HeadsFfn(gated, Prune(use="prune", plan=training.stage), training.ctx.seed)
+    rows = calibration.batches(training, samples, network.device, _BATCH)
+    learning.learn(gated, rows, training.kind)
+    return [
+        structure.gates[index, path].score.flatten().double().tolist()
+        if (index, path) in structure.gates
+        else []
+        for index in range(len(structure.layers))
+        for path in (structure.arch.attention_out, structure.arch.ffn_out)
+    ]
+
+
+class Candidates:
+    """The model, and the rows that its cut copies are solved and run on."""
+
+    def __init__(
+        self, network: PreTrainedModel, ranks: Scores, training: Training, samples: int
+    ) -> None:
+        self.network, self.ranks, self.kind = network, ranks, training.kind
+        select = training.data.split("select")
+        rows = calibration.some(len(select), samples, training.ctx.seed)
+        self.held_out, self.collate = select.select(sorted(rows)), training.collator()
+        given = calibration.batches(training, samples, network.device, _BATCH)
+        self.texts = [features for features, _ in given]
+        self.said = self._predict(network)
+
+    @property
+    def whole_score(self) -> float:
+        return self.kind.value(self.said)
+
+    def run(self, structure: Structure) -> tuple[float, float]:
+        """Return the KL to the whole model, and the main figure."""
+        found = self._predict(self.cut(structure))
+        return self._divergence(found), self.kind.value(found)
+
+    def cut(self, structure: Structure) -> PreTrainedModel:
+        """Make the model that `prune` makes of this structure where nothing trains."""
+        network = copy.deepcopy(self.network)
+        whole = refitting.whole_layers(network)
+        units = [count for layer in structure for count in layer]
+        kept = [budget.best(own, n) for own, n in zip(self.ranks, units, strict=True)]
+        shrink.cut(network, [Kept(*pair) for pair in zip(kept[::2], kept[1::2], strict=True)])
+        refitting.refit(network, whole, self.texts)
+        return network
+
+    def _predict(self, network: PreTrainedModel) -> Predictions:
+        return evaluation.predict(network, self.held_out, self.kind, self.collate, evaluation.BATCH)
+
+    def _divergence(self, found: Predictions) -> float:
+        ours, theirs = torch.from_numpy(found.logits), torch.from_numpy(self.said.logits)
+        return float(self.kind.distance(ours, theirs, 1.0))

@@ -1,0 +1,49 @@
+"""The plan that a search leaves, and what it says of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jpqd.core.compression_plan import Figures, Plan
+from jpqd.core.progress import Progress
+from jpqd.search import targets
+from jpqd.search.evaluator import Evaluator
+from jpqd.search.options import SearchOptions
+
+
+def plan(
+    stage: SearchOptions, chosen: Figures, evaluator: Evaluator, rows: int, metric: str
+) -> Plan:
+    whole, speedup = evaluator.whole, targets.dense_ms(evaluator.space) / chosen.p50_ms
+    return Plan(
+        model=stage.needs[0],
+        chosen=chosen,
+        whole=whole,
+        precision=stage.precision,
+        speedup=speedup,
+        target=stage.target.given(),
+        missed=targets.missed(stage.target, chosen, whole, speedup),
+        strategy=stage.strategy,
+        metric=metric,
+        rows=rows,
+        evaluations=len(evaluator.seen),
+        rank_correlation=evaluator.rank_correlation(),
+        front=evaluator.front(),
+    )
+
+
+def metrics(made: Plan) -> dict[str, Any]:
+    """Return what the manifest says of a plan."""
+    return made.model_dump(mode="json", exclude={"front"})
+
+
+def say(made: Plan, progress: Progress) -> None:
+    found, whole = made.chosen, made.whole
+    progress.say(
+        f"    {found.p50_ms:.2f} ms by the table, {made.speedup:.2f} times as fast as the whole in "
+        f"INT8, {found.size_mb:.1f} MB; {made.metric} {found.score:.4f} after {whole.score:.4f}, "
+        f"KL {found.kl:.4f}, before any training"
+    )
+    progress.say("    heads and neurons: " + " ".join(f"{h}/{n}" for h, n in found.layers))
+    for target in made.missed:
+        progress.warn(f"target {target}")

@@ -1,0 +1,116 @@
+"""The work of `use: search`: a space, values, a strategy, and the plan that comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from jpqd.core import artifact, compression_plan, environment, latency_table, processes
+from jpqd.core.errors import UserError
+from jpqd.core.latency_table import LatencyTable
+from jpqd.data import splits
+from jpqd.model import families, loading, shrink
+from jpqd.recipe import plugins
+from jpqd.recipe.contracts import Context
+from jpqd.search import candidates, result, targets, values
+from jpqd.search.candidates import Candidates
+from jpqd.search.evaluator import Evaluator
+from jpqd.search.options import STRATEGIES, SearchOptions
+from jpqd.search.rounds import Rounds
+from jpqd.search.space import Space
+from jpqd.search.store import Store
+from jpqd.search.strategies import Strategy
+from jpqd.training.method import Training
+
+_STORE = "evaluations.jsonl"
+_MATTERS = ("jpqd", "torch", "transformers")
+
+
+def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
+    """Search, write the plan, and return its figures."""
+    _refuse_processes(ctx.stage)
+    strategy = plugins.load(stage.strategy, STRATEGIES, Strategy)()
+    loading.quiet()
+    folder, table = (ctx.inputs[name] for name in stage.needs)
+    network = loading.load(folder)
+    space = _space(stage, ctx.stage, network, latency_table.load(table))
+    tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
+    data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    training = Training(ctx, tokenizer, data, bf16=False)
+    store = Store(ctx.work / _STORE, _content(stage, folder, training))
+    torch.nn.Module.to(network, processes.device())
+    tried = _candidates(stage, training, network, store)
+    evaluator = _evaluator(space, tried, store, training)
+    chosen = Rounds(stage, evaluator, strategy, ctx.seed).run()
+    metric = training.kind.metrics[0]
+    plan = result.plan(stage, chosen, evaluator, len(tried.held_out), metric)
+    compression_plan.save(plan, ctx.out)
+    result.say(plan, ctx.progress)
+    return {"plan": result.metrics(plan), "data": data.facts()}
+
+
+def _refuse_processes(name: str) -> None:
+    if processes.world_size() > 1:
+        raise UserError(
+            f"{name}: a search runs in one process. Run the recipe up to it without torchrun: "
+            f"jpqd run RECIPE --until {name}"
+        )
+
+
+def _space(
+    stage: SearchOptions, where: str, network: PreTrainedModel, table: LatencyTable
+) -> Space:
+    """Make the space, and refuse a table of another shape or a target out of reach."""
+    sizes = tuple(shrink.sizes(network))
+    ours, theirs = (len(sizes), *families.whole_layer(network)), _shape(table)
+    if ours != theirs:
+        raise UserError(
+            f"{where}: the latency table of {stage.needs[1]} is of {_words(theirs)}, and the model "
+            f"of {stage.needs[0]} has {_words(ours)}. Measure a table for this model."
+        )
+    space = Space(sizes, table, stage.precision)
+    targets.refuse_unreachable(space, stage.target, where)
+    return space
+
+
+def _shape(table: LatencyTable) -> tuple[int, int, int]:
+    return table.layers, table.heads, table.neurons
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    layers, heads, neurons = shape
+    return f"{layers} layers of {heads} heads and {neurons} neurons"
+
+
+def _content(stage: SearchOptions, folder: Path, training: Training) -> dict[str, Any]:
+    """Return all that figures depend on beside the structure."""
+    manifest = artifact.read(folder)
+    assert manifest is not None
+    ctx = training.ctx
+    return {
+        "model": {name: entry.sha256 for name, entry in manifest.files.items()},
+        "data": splits.fingerprint(ctx.task, training.tokenizer),
+        "samples": stage.samples,
+        "seed": ctx.seed,
+        "precision": stage.precision,
+        "versions": {package: environment.installed(package) for package in _MATTERS},
+    }
+
+
+def _candidates(
+    stage: SearchOptions, training: Training, network: PreTrainedModel, store: Store
+) -> Candidates:
+    """Score the units, once."""
+    training.ctx.progress.say(f"    scores heads and neurons on {stage.samples} rows of train")
+    made = store.once("scores", lambda: candidates.scores(network, training, stage.samples))
+    return Candidates(network, [np.array(own) for own in made], training, stage.samples)
+
+
+def _evaluator(space: Space, tried: Candidates, store: Store, training: Training) -> Evaluator:
+    found = values.fisher(space, tried.ranks)
+    progress = training.ctx.progress
+    return Evaluator(space, found, tried.run, tried.whole_score, store, progress)

@@ -1,0 +1,52 @@
+"""What was measured, kept by content, so that a search that was killed measures nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from jpqd.core import seals
+
+
+class Store:
+    """A file with a line for each result. The key of a line is the hash of what it is of."""
+
+    def __init__(self, path: Path, of: dict[str, Any]) -> None:
+        """Open the store; `of` is all that results depend on beside what is asked for."""
+        self.path, self.of = path, of
+        self.seconds = 0.0
+        """The time that all results took which were asked for, whenever they were made."""
+        self.lines = dict(_read(path))
+
+    def once(self, asked: Any, make: Callable[[], Any]) -> Any:
+        """Return the result that was asked for, and make it where there is none."""
+        key = seals.digest([self.of, asked])
+        if key not in self.lines:
+            started = time.monotonic()
+            result = make()
+            line = {"key": key, "result": result, "seconds": time.monotonic() - started}
+            self._write(line)
+            self.lines[key] = line
+        self.seconds += self.lines[key]["seconds"]
+        return self.lines[key]["result"]
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            # A kill may have left half a line, which must not become a part of this one.
+            file.write("\n" + json.dumps(line))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _read(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(ValueError, KeyError, TypeError):  # a line that a kill cut short
+            line = json.loads(text)
+            found.append((str(line["key"]), {"result": line["result"], "seconds": line["seconds"]}))
+    return found

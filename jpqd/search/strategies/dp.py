@@ -1,0 +1,100 @@
+"""Dynamic programming: the least sum of harm within the limits, then other answers near it.
+
+The values are estimates. After the exact answer for them, the evaluations that are left go to
+answers for values that are changed at random, from the best so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jpqd.search.space import Choice, Limits, Space, Values
+from jpqd.search.strategies import Problem, Strategy
+
+_MOST = 20_000
+"""The number of partial choices that go on to the next part."""
+_SPREAD = 0.4
+"""The standard deviation of the logarithm by which the values of a part are changed."""
+
+
+class Dp(Strategy):
+    def search(self, problem: Problem) -> None:
+        random = problem.random()
+        best = problem.values
+        least = problem.kl(solve(problem.space, best, problem.limits))
+        while True:
+            changes = random.lognormal(0, _SPREAD, len(best))
+            tried = [values * change for values, change in zip(best, changes, strict=True)]
+            found = problem.kl(solve(problem.space, tried, problem.limits))
+            if found < least:
+                best, least = tried, found
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """Choices for the first parts."""
+
+    costs: np.ndarray
+    """A column for each limit, as shares of what it leaves for the parts."""
+    harm: np.ndarray
+    options: np.ndarray
+    """A column for each part."""
+
+    def of(self, rows: np.ndarray) -> _Partial:
+        return _Partial(self.costs[rows], self.harm[rows], self.options[rows])
+
+
+def solve(space: Space, values: Values, limits: Limits) -> Choice:
+    """Return the best choice: exact for one limit unless there are very many good ones."""
+    costs = _costs(space, limits)
+    rest = [cost.min(0) for cost in costs]
+    found = _Partial(np.zeros((1, costs[0].shape[1])), np.zeros(1), np.zeros((1, 0), np.int16))
+    for part, (cost, harm) in enumerate(zip(costs, values, strict=True)):
+        found = _longer(found, cost, harm)
+        fits = (found.costs + sum(rest[part + 1 :]) <= 1 + 1e-12).all(1)
+        found = _thinned(found.of(np.flatnonzero(fits)))
+    if not len(found.harm):
+        return space.least
+    best = found.options[int(found.harm.argmin())]
+    return tuple(int(option) for option in best)
+
+
+def _costs(space: Space, limits: Limits) -> list[np.ndarray]:
+    """Return the costs of each part's options, as shares of the room that the limits leave."""
+    columns = [
+        [cost / max(limit - rest, 1e-9) for cost in each]
+        for each, limit, rest in (
+            (space.ms, limits.ms, space.rest_ms),
+            (space.mb, limits.mb, space.rest_mb),
+        )
+        if limit < float("inf")
+    ]
+    return [np.stack(part, 1) for part in zip(*columns, strict=True)]
+
+
+def _longer(found: _Partial, cost: np.ndarray, harm: np.ndarray) -> _Partial:
+    """Continue each partial choice with each option of the next part."""
+    before, option = np.divmod(np.arange(len(found.harm) * len(harm)), len(harm))
+    options = np.column_stack([found.options[before], option.astype(np.int16)])
+    return _Partial(found.costs[before] + cost[option], found.harm[before] + harm[option], options)
+
+
+def _thinned(found: _Partial) -> _Partial:
+    """Leave out what another one beats in costs and harm; of very many, the best of each cell."""
+    if found.costs.shape[1] == 1:
+        found = found.of(_undominated(found.costs[:, 0], found.harm))
+    if len(found.harm) <= _MOST:
+        return found
+    side = round(_MOST ** (1 / found.costs.shape[1]))
+    cells = (found.costs * side).astype(np.int64) @ (side + 1) ** np.arange(found.costs.shape[1])
+    order = np.argsort(found.harm, kind="stable")
+    return found.of(order[np.unique(cells[order], return_index=True)[1]])
+
+
+def _undominated(cost: np.ndarray, harm: np.ndarray) -> np.ndarray:
+    """Return the rows with less harm than every cheaper one."""
+    order: np.ndarray = np.lexsort((harm, cost))
+    least = np.minimum.accumulate(harm[order])
+    return order[np.flatnonzero(np.diff(least, prepend=np.inf) < 0)]

@@ -1,0 +1,15 @@
+"""Random shares, as large as the limits allow: the control of every other strategy."""
+
+from jpqd.search.strategies import Problem, Strategy
+
+
+class Random(Strategy):
+    def search(self, problem: Problem) -> None:
+        random, space = problem.random(), problem.space
+        while True:
+            shares = random.lognormal(0, _SPREAD, len(space.options))
+            problem.evaluate(space.fitted(shares.tolist(), problem.limits))
+
+
+_SPREAD = 0.5
+"""The standard deviation of the logarithm of a share."""

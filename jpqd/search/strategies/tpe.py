@@ -1,0 +1,18 @@
+"""Parzen estimators, by Optuna: shares of the parts, as large as the limits allow."""
+
+from jpqd.search.strategies import Problem, Strategy, _optuna
+
+
+class Tpe(Strategy):
+    def __init__(self) -> None:
+        self.optuna = _optuna.library("tpe")
+
+    def search(self, problem: Problem) -> None:
+        sampler = self.optuna.samplers.TPESampler(seed=problem.seed)
+        study = self.optuna.create_study(sampler=sampler)
+        _optuna.run(
+            study,
+            problem,
+            lambda shares: problem.space.fitted(shares, problem.limits),
+            time=False,
+        )

@@ -1,0 +1,57 @@
+"""Targets as limits of time and size; what cannot be reached is refused."""
+
+from __future__ import annotations
+
+from math import inf
+
+from jpqd.core.compression_plan import Figures
+from jpqd.core.errors import UserError
+from jpqd.search.options import Target
+from jpqd.search.space import Limits, Space
+
+
+def dense_ms(space: Space) -> float:
+    """Return the time of the model before any cut, in INT8: what a speedup is against."""
+    table = space.table
+    return table.p50_ms([(table.heads, table.neurons)] * table.layers, "int8")
+
+
+def limits(space: Space, target: Target) -> Limits:
+    fastest = dense_ms(space) / target.speedup if target.speedup else inf
+    return Limits(min(fastest, target.p50_ms or inf), target.size_mb or inf)
+
+
+def drop(found: Figures, whole: Figures) -> float:
+    """Return the points of the main figure that were lost."""
+    assert found.score is not None
+    assert whole.score is not None
+    return 100 * (whole.score - found.score)
+
+
+def refuse_unreachable(space: Space, target: Target, where: str) -> None:
+    """Refuse what even a model without a head and a neuron does not reach."""
+    ms, mb = space.p50_ms(space.least), space.size_mb(space.least)
+    nearest = {"speedup": dense_ms(space) / ms, "p50_ms": ms, "size_mb": mb}
+    for name, asked in target.given().items():
+        reached = nearest.get(name, asked)
+        if asked > reached if name == "speedup" else asked < reached:
+            raise UserError(
+                f"{where}: target {name}: {asked:g} cannot be reached. By the latency table the "
+                f"nearest is {reached:.3g}, with no head and no neuron left, in {space.precision}."
+            )
+
+
+def missed(target: Target, found: Figures, whole: Figures, speedup: float) -> list[str]:
+    """Name the targets that were not reached, and what was."""
+    lost = drop(found, whole)
+    reached = {
+        "speedup": (speedup, speedup >= (target.speedup or 0) * (1 - 1e-9)),
+        "p50_ms": (found.p50_ms, found.p50_ms <= (target.p50_ms or inf)),
+        "size_mb": (found.size_mb, found.size_mb <= (target.size_mb or inf)),
+        "accuracy_drop": (lost, lost <= (target.accuracy_drop or 0)),
+    }
+    return [
+        f"{name}: {asked:g} was asked, {reached[name][0]:.4g} is reached"
+        for name, asked in target.given().items()
+        if not reached[name][1]
+    ]
