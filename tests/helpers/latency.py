@@ -8,8 +8,8 @@ from jpqd.core.latency_table import LatencyTable, Precision, Times
 from jpqd.model import families
 
 GFLOPS = {"int8": 200.0, "f32": 60.0}
-CALL_MS = 0.01
-"""The time of a part before it computes anything."""
+CONSTANT = 0.1
+"""The time of a part before it computes anything, as a share of what all heads of a layer take."""
 
 
 def table(
@@ -25,11 +25,14 @@ def table(
     widths = [*range(0, neurons, step), neurons]
 
     def precision(name: str, weight_bytes: int) -> Precision:
-        def times(units: int, operations: float, constant: float = CALL_MS) -> Times:
-            # Few units use the processor badly.
-            pace = GFLOPS[name] * 1e6
+        def taken(operations: float, length: int) -> float:
+            # Small products use the processor badly.
+            return float((operations * length) ** 0.95 / (GFLOPS[name] * 1e6))
+
+        def times(units: int, operations: float) -> Times:
             ms = [
-                (constant + (operations * length) ** 0.95 / pace) * (units > 0)
+                (CONSTANT * taken(8 * hidden * hidden, length) + taken(operations, length))
+                * (units > 0)
                 for length in lengths
             ]
             return Times(units=units, ms=ms, low=ms, high=ms)
@@ -37,7 +40,7 @@ def table(
         size = families.head_size(model)
         return Precision(
             name=name,
-            rest=times(1, 2 * hidden * hidden, 0.1),
+            rest=times(1, 4 * hidden * hidden),
             heads=[times(count, 8 * hidden * size * count) for count in range(heads + 1)],
             neurons=[times(count, 4 * hidden * count) for count in widths],
             head_mb=4 * hidden * size * weight_bytes / 1e6,

@@ -1,0 +1,232 @@
+"""A search through whole runs: its plan is reached, its budget kept, its work not done twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jpqd.core import compression_plan
+from jpqd.core.compression_plan import Plan
+from jpqd.core.errors import RecipeError, UserError
+from jpqd.core.manifest import Manifest
+from jpqd.core.progress import Progress
+from jpqd.recipe import plugins, recipes
+from jpqd.run import plan as planning
+from jpqd.run import runner
+from jpqd.search.candidates import Candidates
+from jpqd.search.options import STRATEGIES
+from tests.helpers.distill_place import COMMON, Place
+from tests.helpers.stages import STAGES
+
+SHOT = COMMON.replace("epochs: 1", "epochs: 0")
+TABLE = "  table: {use: made_table, needs: [dense]}\n"
+BUDGET = 3
+
+
+@pytest.fixture(autouse=True)
+def _stages_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "STAGES", (*recipes.STAGES, *STAGES))
+
+
+def search(name: str, target: str = "{speedup: 1.5}", more: str = "") -> str:
+    return (
+        f"  {name}: {{use: search, needs: [dense, table], target: {target}, samples: 32, "
+        f"evaluations: {BUDGET}{more}}}\n"
+    )
+
+
+def run(place: Place, stages: str) -> Path:
+    """Run the teacher, which is sealed, and what comes after it."""
+    dense = f"  dense: {{{COMMON.replace('epochs: 1', 'epochs: 6')}}}\n"
+    path = place.recipe(dense + stages, name="tiny")
+    runner.execute(recipes.load(path), place.folder / "runs", Progress(quiet=True))
+    return place.folder / "runs" / "tiny"
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    Manifest.model_validate(manifest)
+    found: dict[str, Any] = manifest["metrics"]
+    return found
+
+
+def found(folder: Path) -> Plan:
+    return compression_plan.load(folder)
+
+
+def test_a_plan_is_reached_at_once_and_by_a_ramp(place: Place) -> None:
+    prune, joint = "{use: prune, plan: found, samples: 32}", "{use: quantize, samples: 8}"
+    done = run(
+        place,
+        TABLE
+        + search("found")
+        + f"  cut: {{{SHOT}, needs: [dense], methods: [{prune}]}}\n"
+        + f"  joint: {{{COMMON}, needs: [dense], methods: [{prune}, {joint}]}}\n",
+    )
+    plan = found(done / "found")
+    assert plan.missed == []
+    assert plan.speedup >= 1.5
+    assert plan.chosen.p50_ms * plan.speedup == pytest.approx(plan.whole.p50_ms)
+    assert plan.chosen.layers != plan.whole.layers
+    for stage in ("cut", "joint"):
+        layers = metrics(done / stage)["model"]["layers"]
+        assert tuple(map(tuple, layers)) == plan.chosen.layers
+    said = metrics(done / "found")["plan"]
+    assert said["chosen"]["p50_ms"] == plan.chosen.p50_ms
+    assert "front" not in said
+
+
+def test_what_the_search_saw_is_what_prune_makes(place: Place) -> None:
+    """The same rows score and solve, so the figures on the same rows are the same."""
+    prune = "{use: prune, plan: found, samples: 500}"
+    whole = search("found").replace("samples: 32", "samples: 500")
+    check = "  check: {use: evaluate, needs: [cut], split: select}\n"
+    done = run(
+        place, TABLE + whole + f"  cut: {{{SHOT}, needs: [dense], methods: [{prune}]}}\n" + check
+    )
+    figures = metrics(done / "check")["select"]
+    assert figures["n"] == found(done / "found").rows
+    assert figures["accuracy"] == pytest.approx(found(done / "found").chosen.score)
+
+
+def test_every_strategy_keeps_limits_and_budget(place: Place) -> None:
+    names = list(plugins.names(STRATEGIES))
+    assert {"uniform", "random", "greedy", "dp", "tpe", "nsga2"} == set(names)
+    stages = [search(name, more=f", strategy: {name}") for name in names]
+    done = run(place, TABLE + "".join(stages))
+    for name in names:
+        plan = found(done / name)
+        assert plan.strategy == name
+        assert plan.missed == []
+        assert 1 <= plan.evaluations <= BUDGET
+        assert plan.chosen in plan.front or name == "nsga2"
+
+
+TARGETS = {
+    "two": "{p50_ms: 0.0009, size_mb: 0.023}",
+    "small": "{size_mb: 0.021}",
+    "good": "{accuracy_drop: 5.0}",
+    "both": "{accuracy_drop: 100.0, speedup: 1.3}",
+}
+
+
+def test_every_target_is_reached_or_said_to_be_missed(place: Place) -> None:
+    stages = [search(name, target) for name, target in TARGETS.items()]
+    done = run(place, TABLE + "".join(stages))
+    two, small, good, both = (found(done / name) for name in TARGETS)
+    assert two.chosen.p50_ms <= 0.0009
+    assert two.chosen.size_mb <= 0.023
+    assert small.chosen.size_mb <= 0.021
+    assert both.speedup >= 1.3
+    assert both.missed == two.missed == small.missed == []
+    lost = 100 * ((good.whole.score or 0) - (good.chosen.score or 0))
+    assert lost <= 5 or good.missed
+    assert good.chosen.p50_ms <= good.whole.p50_ms
+
+
+@pytest.mark.parametrize(
+    ("table", "asked", "words"),
+    [
+        (TABLE, search("found", "{speedup: 500.0}"), "speedup: 500 cannot be reached.*nearest is"),
+        (TABLE, search("found", "{p50_ms: 0.0001}"), "p50_ms: 0.0001 cannot be reached"),
+        (TABLE, search("found", more=", precision: int3"), "no 'int3'"),
+        (TABLE.replace("}", ", layers: 5}"), search("found"), "5 layers.*has 2 layers"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    place: Place, table: str, asked: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Candidates, "run", lambda *_: pytest.fail("it began to work"))
+    with pytest.raises(UserError, match=words):
+        run(place, table + asked)
+
+
+def test_a_search_that_was_stopped_does_nothing_twice(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = Candidates.run, []
+
+    def twice(self: Candidates, structure: Any) -> Any:
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(structure)
+        return real(self, structure)
+
+    asked = TABLE + search("found", more=", strategy: random")
+    monkeypatch.setattr(Candidates, "run", twice)
+    with pytest.raises(KeyboardInterrupt):
+        run(place, asked)
+    (store,) = (place.folder / "runs" / "tiny" / ".work").rglob("*.jsonl")
+    store.write_bytes(store.read_bytes() + b'\n{"key": "torn')  # as a kill leaves it
+    again: list[Any] = []
+
+    def counted(self: Candidates, structure: Any) -> Any:
+        again.append(structure)
+        return real(self, structure)
+
+    monkeypatch.setattr(Candidates, "run", counted)
+    done = run(place, asked)
+    assert len(again) == BUDGET - 2
+    assert not set(again) & set(calls)
+    assert found(done / "found").evaluations == BUDGET
+
+
+def test_a_search_does_not_see_the_reported_split(place: Place) -> None:
+    first = found(run(place, TABLE + search("found")) / "found")
+    path = place.folder / "data" / "validation.csv"
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *reversed(rows[:20])]) + "\n")
+    again = found(run(place, TABLE + search("found")) / "found")
+    assert (first.whole, first.chosen) == (again.whole, again.chosen)
+
+
+def test_another_target_makes_plan_and_cut_anew(place: Place) -> None:
+    cut = (
+        f"  cut: {{{SHOT}, needs: [dense], methods: [{{use: prune, plan: found, samples: 32}}]}}\n"
+    )
+    run(place, TABLE + search("found") + cut)
+    path = place.folder / "tiny.yaml"
+    path.write_text(path.read_text().replace("speedup: 1.5", "speedup: 1.6"))
+    steps = planning.plan(recipes.load(path), place.folder / "runs" / "tiny")
+    assert {step.id: step.status for step in steps} == {
+        "dense": "sealed", "table": "sealed", "found": "changed", "cut": "changed",
+    }  # fmt: skip
+
+
+MISTAKES = {
+    "needs: [table, dense]": "needs.0: 'table' is a stage of `use: made_table`, which makes no mod",
+    "needs: [dense, dense]": "makes no latency table",
+    "target: {}": "every other target",
+    "target: {speedup: 2, p50_ms: 1, size_mb: 1}": "more than two",
+    "target: {speedup: 0.5}": "speedup",
+    "strategy: dpp": "Did you mean 'dp'",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_in_a_recipe_are_named(place: Place, mistake: str) -> None:
+    keys = {"needs": "needs: [dense, table]", "target": "target: {speedup: 2}", "strategy": ""}
+    keys[mistake.split(":")[0]] = mistake
+    stage = f"  found: {{use: search, {', '.join(key for key in keys.values() if key)}}}\n"
+    path = place.recipe(f"  dense: {{{COMMON}}}\n" + TABLE + stage)
+    with pytest.raises(RecipeError) as error:
+        recipes.load(path)
+    assert MISTAKES[mistake] in str(error.value)
+
+
+def test_prune_wants_a_plan_from_a_search(place: Place) -> None:
+    path = place.recipe(
+        f"  dense: {{{COMMON}}}\n"
+        f"  cut: {{{SHOT}, needs: [dense], methods: [{{use: prune, plan: dense}}]}}\n"
+    )
+    with pytest.raises(RecipeError, match="makes no plan"):
+        recipes.load(path)
+
+
+def test_a_missing_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(UserError, match=r"pip install 'jpqd\[search\]'"):
+        run(place, TABLE + search("found", more=", strategy: tpe"))

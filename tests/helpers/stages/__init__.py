@@ -1,0 +1,3 @@
+"""Stages that only tests have: a recipe finds them where this package is listed."""
+
+STAGES = ("tests.helpers.stages",)
