@@ -48,8 +48,8 @@ class Candidates:
         select = training.data.split("select")
         rows = calibration.some(len(select), samples, training.ctx.seed)
         self.held_out, self.collate = select.select(sorted(rows)), training.collator()
-        given = calibration.batches(training, samples, network.device, _BATCH)
-        self.texts = [features for features, _ in given]
+        self.rows = list(calibration.batches(training, samples, network.device, _BATCH))
+        """The rows of train."""
         self.said = self._predict(network)
 
     @property
@@ -68,7 +68,7 @@ class Candidates:
         units = [count for layer in structure for count in layer]
         kept = [budget.best(own, n) for own, n in zip(self.ranks, units, strict=True)]
         shrink.cut(network, [Kept(*pair) for pair in zip(kept[::2], kept[1::2], strict=True)])
-        refitting.refit(network, whole, self.texts)
+        refitting.refit(network, whole, (features for features, _ in self.rows))
         return network
 
     def _predict(self, network: PreTrainedModel) -> Predictions:

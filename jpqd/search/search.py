@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from jpqd.core import artifact, compression_plan, environment, latency_table, processes
 from jpqd.core.errors import UserError
 from jpqd.core.latency_table import LatencyTable
+from jpqd.core.progress import Progress
 from jpqd.data import splits
 from jpqd.model import families, loading, shrink
 from jpqd.recipe import plugins
@@ -44,7 +45,7 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
     store = Store(ctx.work / _STORE, _content(stage, folder, training))
     torch.nn.Module.to(network, processes.device())
     tried = _candidates(stage, training, network, store)
-    evaluator = _evaluator(space, tried, store, training)
+    evaluator = _evaluator(space, tried, store, ctx.progress)
     chosen = Rounds(stage, evaluator, strategy, ctx.seed).run()
     metric = training.kind.metrics[0]
     plan = result.plan(stage, chosen, evaluator, len(tried.held_out), metric)
@@ -110,7 +111,8 @@ def _candidates(
     return Candidates(network, [np.array(own) for own in made], training, stage.samples)
 
 
-def _evaluator(space: Space, tried: Candidates, store: Store, training: Training) -> Evaluator:
-    found = values.fisher(space, tried.ranks)
-    progress = training.ctx.progress
+def _evaluator(space: Space, tried: Candidates, store: Store, progress: Progress) -> Evaluator:
+    """Estimate the harm of every option, once."""
+    made = store.once("harms", lambda: values.harms(tried, space))
+    found = [np.array(own) for own in made]
     return Evaluator(space, found, tried.run, tried.whole_score, store, progress)

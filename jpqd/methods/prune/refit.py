@@ -161,7 +161,7 @@ class _Layer:
             squares = squares + (inputs.T @ inputs).double()
             products = products + (inputs.T @ (target - beside)[text.real]).double()
         old = torch.cat([*([] if weight is None else [weight.T]), bias[None]])
-        new = _nearest(squares, products, old.double())
+        new = nearest(squares, products, old.double())
         bias.copy_(new[-1])
         if weight is None:  # no unit is left: the bias is all there is
             return [bias]
@@ -178,7 +178,7 @@ class _Layer:
             scale.data.copy_(top.view_as(scale))
 
 
-def _nearest(squares: Tensor, products: Tensor, old: Tensor) -> Tensor:
+def nearest(squares: Tensor, products: Tensor, old: Tensor) -> Tensor:
     """Solve least squares, with a pull towards the old weights where the inputs say little."""
     pull = _RIDGE * squares.diagonal().mean()
     squares.diagonal().add_(pull)

@@ -1,7 +1,8 @@
 """Dynamic programming: the least sum of harm within the limits, then other answers near it.
 
-The values are estimates. After the exact answer for them, the evaluations that are left go to
-answers for values that are changed at random, from the best so far.
+The values are estimates, and say least of what happens where nothing of a part is left. So there
+are three first answers: as the values are, no layer without heads, no part empty. The evaluations
+that are left go to answers for values that are changed at random, from the best so far.
 """
 
 from __future__ import annotations
@@ -21,15 +22,33 @@ _SPREAD = 0.4
 
 class Dp(Strategy):
     def search(self, problem: Problem) -> None:
-        random = problem.random()
-        best = problem.values
-        least = problem.kl(solve(problem.space, best, problem.limits))
+        def tried(values: Values) -> tuple[float, Values]:
+            return problem.kl(solve(problem.space, values, problem.limits)), values
+
+        random, given = problem.random(), problem.values
+        starts = (given, _full(given, slice(0, None, 2)), _full(given, slice(None)))
+        best = min((tried(values) for values in starts), key=_kl)
         while True:
-            changes = random.lognormal(0, _SPREAD, len(best))
-            tried = [values * change for values, change in zip(best, changes, strict=True)]
-            found = problem.kl(solve(problem.space, tried, problem.limits))
-            if found < least:
-                best, least = tried, found
+            best = min(best, tried(_changed(best[1], random)), key=_kl)
+
+
+def _kl(tried: tuple[float, Values]) -> float:
+    return tried[0]
+
+
+def _full(values: Values, parts: slice) -> Values:
+    """Make it the worst harm that nothing of these parts is left."""
+    worst = 1e6 * sum(float(own.max()) for own in values) + 1
+    chosen = range(len(values))[parts]
+    return [
+        np.concatenate([[worst], own[1:]]) if part in chosen and len(own) > 1 else own
+        for part, own in enumerate(values)
+    ]
+
+
+def _changed(values: Values, random: np.random.Generator) -> Values:
+    factors = random.lognormal(0, _SPREAD, len(values))
+    return [own * factor for own, factor in zip(values, factors, strict=True)]
 
 
 @dataclass(frozen=True)
