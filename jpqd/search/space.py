@@ -1,4 +1,4 @@
-"""What can stay in each part of a model, and what that costs by a latency table."""
+"""The options of each part of a model, and what they cost by a latency table."""
 
 from __future__ import annotations
 

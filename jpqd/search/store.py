@@ -1,4 +1,4 @@
-"""What was measured, kept by content, so that a search that was killed measures nothing twice."""
+"""Results of a search, kept by content: one that was killed measures nothing twice."""
 
 from __future__ import annotations
 

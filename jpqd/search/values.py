@@ -2,7 +2,7 @@
 
 The output projection of a part is solved again for the units that stay, on what it reads in the
 whole model. What it then says wrongly of a token harms as much as the loss depends on that token:
-the squared error, times the squared gradient. Errors of tokens that nobody reads count for nothing.
+squared errors count times squared gradients. The harm is the root of their sum.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Part:
         self.squares = self.squares + inputs.T @ (inputs * weights)
 
     def harm(self, kept: tuple[int, ...]) -> float:
-        """Return the weighed error of the projection that these units can best make."""
+        """Return the error of the projection that these units make best."""
         places = [unit * self.width + place for unit in kept for place in range(self.width)]
         rows = torch.tensor([*places, len(self.squares) - 1])
         weight, bias = self.projection.weight.detach(), self.projection.bias.detach()
@@ -46,7 +46,7 @@ class _Part:
         products = self.squares[rows] @ old
         missing = old.clone()
         missing[rows] -= nearest(self.squares[rows][:, rows], products, old[rows])
-        return float((missing * (self.squares @ missing)).sum())
+        return float((missing * (self.squares @ missing)).sum().clamp(min=0).sqrt())
 
 
 def harms(tried: Candidates, space: Space) -> list[list[float]]:

@@ -20,7 +20,9 @@ PLUGINS = [
     *((name, METHODS, Method) for name in plugins.names(METHODS)),
 ]
 HEAVY = ["torch", "transformers", "datasets", "openvino", "nncf", "optimum", "numpy"]
-CANDIDATES: list[Any] = [["teacher"], "teacher", 0.5, 2, {}]
+CANDIDATES: list[Any] = [
+    ["teacher"], ["teacher", "table"], "teacher", 0.5, 2, {}, {"speedup": 2.0},
+]  # fmt: skip
 
 every_plugin = pytest.mark.parametrize(("name", "packages", "base"), PLUGINS)
 

@@ -11,7 +11,9 @@ from jpqd.recipe import plugins, recipes
 from jpqd.recipe.recipes import Recipe
 from jpqd.recipe.schema import Spec
 from jpqd.recipe.task import Task
+from jpqd.search.options import Target
 from jpqd.stages.evaluate import Evaluate
+from jpqd.stages.search import Search
 from jpqd.stages.train import Train
 from jpqd.stages.vocabulary import Vocabulary
 from jpqd.training.method import METHODS, Method
@@ -28,7 +30,9 @@ def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
     assert list(recipes.load(path).stages) == ["teacher", "check"]
 
 
-@pytest.mark.parametrize("spec", [Recipe, Task, Train, Vocabulary, Evaluate, OvIr, Bench])
+@pytest.mark.parametrize(
+    "spec", [Recipe, Task, Train, Vocabulary, Search, Target, Evaluate, OvIr, Bench]
+)
 def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
     section = README[README.index("## A recipe") : README.index("## Your own model")]
     missing = [key for key in spec.model_fields if not re.search(rf"\b{key}\b", section)]
