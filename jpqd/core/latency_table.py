@@ -26,7 +26,7 @@ class Part(BaseModel):
 
 
 class Times(Part):
-    """What a number of heads, or of neurons, costs in one layer."""
+    """The cost of a number of heads, or of neurons, in one layer."""
 
     units: int
     ms: list[float]
@@ -40,10 +40,10 @@ class Precision(Part):
     name: str
     rest: Times
     heads: list[Times]
-    """By number of heads, from 0 to all of them."""
+    """The times of each number of heads, from 0 to all of them."""
     neurons: list[Times]
     head_mb: float
-    """What a head adds to the file, ..."""
+    """The size that a head adds to the file, ..."""
     neuron_mb: float
     rest_mb: float
     """... and the file of a model without heads and neurons."""
