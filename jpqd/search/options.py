@@ -41,6 +41,7 @@ class Target(Spec):
 
 
 _OTHERS = 3
+"""The targets beside the last one. Fewer are seen where one of them is not valid itself."""
 
 
 class SearchOptions(Stage):

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from cli import app
 from jpqd.core import compression_plan
 from jpqd.core.compression_plan import Plan
 from jpqd.core.errors import RecipeError, UserError
@@ -230,3 +232,14 @@ def test_a_missing_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'jpqd\[search\]'"):
         run(place, TABLE + search("found", more=", strategy: tpe"))
+
+
+def test_every_command_reads_a_run_with_a_plan(place: Place) -> None:
+    run(place, TABLE + search("found"))
+    runs = str(place.folder / "runs")
+    for command in ("ls", "verify", "report"):
+        done = CliRunner().invoke(app, [command, "tiny", "--runs", runs])
+        assert done.exit_code == 0, done.output
+    listed = CliRunner().invoke(app, ["ls", "tiny", "--runs", runs, "--json"])
+    kinds = {stage["stage"]: stage["kind"] for stage in json.loads(listed.stdout)[0]["stages"]}
+    assert kinds == {"dense": "model", "table": "table", "found": "plan"}

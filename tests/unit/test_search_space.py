@@ -112,3 +112,16 @@ def test_shares_are_scaled_to_the_limits(share: float, seed: int) -> None:
     limits = limit(found, share, size=True)
     assert found.within(found.fitted(wanted, limits), limits)
     assert found.fitted(wanted, Limits()) == found.whole
+
+
+@given(share=st.floats(0.1, 1.0), seed=seeds)
+@settings(deadline=None, max_examples=30)
+def test_limits_are_kept_where_the_median_is_of_another_length(share: float, seed: int) -> None:
+    """Lengths whose times cross: the whole model is slowest at one, small ones at the other."""
+    table = latency.table(small.model(), (12, 24), (0.5, 0.5))
+    for step in table.of("int8").heads[1:]:
+        step.ms[0] *= 3
+    found = space(table=table)
+    values, limits = harms(found, seed), limit(found, share)
+    assert found.within(dp.solve(found, values, limits), limits)
+    assert found.within(greedy.solve(found, values, limits), limits)

@@ -18,6 +18,7 @@ _MOST = 20_000
 """The number of partial choices that go on to the next part."""
 _SPREAD = 0.4
 """The standard deviation of the logarithm by which the values of a part are changed."""
+_CLOSER = 0.995
 
 
 class Dp(Strategy):
@@ -67,12 +68,20 @@ class _Partial:
 
 def solve(space: Space, values: Values, limits: Limits) -> Choice:
     """Return the best choice: exact for one limit unless there are very many good ones."""
+    aim = limits
+    while not space.within(found := _best(space, values, aim), limits) and found != space.least:
+        # Another length than usual may be the median here, whose times do not add up to the costs.
+        aim = Limits(aim.ms * _CLOSER, aim.mb * _CLOSER)
+    return found
+
+
+def _best(space: Space, values: Values, limits: Limits) -> Choice:
     costs = _costs(space, limits)
     rest = [cost.min(0) for cost in costs]
     found = _Partial(np.zeros((1, costs[0].shape[1])), np.zeros(1), np.zeros((1, 0), np.int16))
     for part, (cost, harm) in enumerate(zip(costs, values, strict=True)):
         found = _longer(found, cost, harm)
-        fits = (found.costs + sum(rest[part + 1 :]) <= 1 + 1e-12).all(1)
+        fits = (found.costs + sum(rest[part + 1 :]) <= 1).all(1)
         found = _thinned(found.of(np.flatnonzero(fits)))
     if not len(found.harm):
         return space.least
