@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,12 @@ from jpqd.run import plan as planning
 from jpqd.run import runner
 from jpqd.search.candidates import Candidates
 from jpqd.search.options import STRATEGIES
+from tests.helpers import tiny
 from tests.helpers.distill_place import COMMON, Place
 from tests.helpers.stages import STAGES
 
 SHOT = COMMON.replace("epochs: 1", "epochs: 0")
+TEACHER = f"  dense: {{{COMMON.replace('epochs: 1', 'epochs: 6')}}}\n"
 TABLE = "  table: {use: made_table, needs: [dense]}\n"
 BUDGET = 3
 
@@ -42,8 +47,7 @@ def search(name: str, target: str = "{speedup: 1.5}", more: str = "") -> str:
 
 def run(place: Place, stages: str) -> Path:
     """Run the teacher, which is sealed, and what comes after it."""
-    dense = f"  dense: {{{COMMON.replace('epochs: 1', 'epochs: 6')}}}\n"
-    path = place.recipe(dense + stages, name="tiny")
+    path = place.recipe(TEACHER + stages, name="tiny")
     runner.execute(recipes.load(path), place.folder / "runs", Progress(quiet=True))
     return place.folder / "runs" / "tiny"
 
@@ -146,34 +150,46 @@ def test_what_cannot_be_is_refused_before_any_work(
         run(place, table + asked)
 
 
-def test_a_search_that_was_stopped_does_nothing_twice(
+RUN = """
+import sys
+from pathlib import Path
+from jpqd.core.progress import Progress
+from jpqd.recipe import recipes
+from jpqd.run import runner
+from tests.helpers.stages import STAGES
+recipes.STAGES += STAGES
+runner.execute(recipes.load(Path(sys.argv[1])), Path(sys.argv[2]), Progress(quiet=True))
+"""
+
+
+def stored(place: Place) -> int:
+    """Count the results on disk: scores, harms, and then one for each structure."""
+    files = [*(place.folder / "runs" / "tiny" / ".work").rglob("*.jsonl")]
+    return sum(path.read_text().count('"seconds"') for path in files)
+
+
+def test_a_search_that_was_killed_does_nothing_twice(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = Candidates.run, []
-
-    def twice(self: Candidates, structure: Any) -> Any:
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        calls.append(structure)
-        return real(self, structure)
-
-    asked = TABLE + search("found", more=", strategy: random")
-    monkeypatch.setattr(Candidates, "run", twice)
-    with pytest.raises(KeyboardInterrupt):
-        run(place, asked)
-    (store,) = (place.folder / "runs" / "tiny" / ".work").rglob("*.jsonl")
-    store.write_bytes(store.read_bytes() + b'\n{"key": "torn')  # as a kill leaves it
-    again: list[Any] = []
+    asked = TABLE + search("found", more=", strategy: random").replace(": 3", ": 30")
+    run(place, TABLE)
+    path = place.recipe(TEACHER + asked, name="tiny")
+    process = subprocess.Popen([tiny.PYTHON, "-c", RUN, path, place.folder / "runs"])
+    while stored(place) < 4:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    before = stored(place) - 2
+    real, again = Candidates.run, []
 
     def counted(self: Candidates, structure: Any) -> Any:
         again.append(structure)
         return real(self, structure)
 
     monkeypatch.setattr(Candidates, "run", counted)
-    done = run(place, asked)
-    assert len(again) == BUDGET - 2
-    assert not set(again) & set(calls)
-    assert found(done / "found").evaluations == BUDGET
+    plan = found(run(place, asked) / "found")
+    assert len(again) == plan.evaluations - before
 
 
 def test_a_search_does_not_see_the_reported_split(place: Place) -> None:
@@ -229,7 +245,7 @@ def test_prune_wants_a_plan_from_a_search(place: Place) -> None:
 
 
 def test_a_missing_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'jpqd\[search\]'"):
         run(place, TABLE + search("found", more=", strategy: tpe"))
 
