@@ -11,7 +11,7 @@ from jpqd.core.compression_plan import Figures, Structure
 from jpqd.core.progress import Progress
 from jpqd.search.space import Choice, Limits, Space, Values
 from jpqd.search.store import Store
-from jpqd.search.strategies import Spent
+from jpqd.search.strategy import Spent
 
 Run = Callable[[Structure], tuple[float, float]]
 """Cuts the model to a structure and runs it: the KL, and the main figure."""

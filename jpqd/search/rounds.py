@@ -10,7 +10,7 @@ from jpqd.search import targets
 from jpqd.search.evaluator import Evaluator
 from jpqd.search.options import SearchOptions
 from jpqd.search.space import Limits
-from jpqd.search.strategies import Problem, Spent, Strategy
+from jpqd.search.strategy import Problem, Spent, Strategy
 
 _ROUNDS = 6
 """The number of times that a limit is tried on the way to the fastest model."""

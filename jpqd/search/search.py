@@ -24,7 +24,7 @@ from jpqd.search.options import STRATEGIES, SearchOptions
 from jpqd.search.rounds import Rounds
 from jpqd.search.space import Space
 from jpqd.search.store import Store
-from jpqd.search.strategies import Strategy
+from jpqd.search.strategy import Strategy
 from jpqd.training.method import Training
 
 _STORE = "evaluations.jsonl"

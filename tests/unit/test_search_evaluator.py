@@ -17,7 +17,7 @@ from jpqd.search.options import STRATEGIES, SearchOptions, Target
 from jpqd.search.rounds import Rounds
 from jpqd.search.space import Space, Values
 from jpqd.search.store import Store
-from jpqd.search.strategies import Spent, Strategy
+from jpqd.search.strategy import Spent, Strategy
 from tests.helpers import latency, small
 
 SIZES: Structure = ((4, 24), (4, 24), (4, 24))

@@ -7,7 +7,7 @@ from typing import Any
 
 from jpqd.core.errors import UserError
 from jpqd.search.space import Choice
-from jpqd.search.strategies import Problem
+from jpqd.search.strategy import Problem
 
 LEAST = 0.02
 """The smallest share that is suggested for a part."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jpqd.search.space import Choice, Limits, Space, Values
-from jpqd.search.strategies import Problem, Strategy
+from jpqd.search.strategy import Problem, Strategy
 
 _MOST = 20_000
 """The number of partial choices that go on to the next part."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jpqd.search.space import Choice, Limits, Space, Values
-from jpqd.search.strategies import Problem, Strategy
+from jpqd.search.strategy import Problem, Strategy
 
 
 class Greedy(Strategy):

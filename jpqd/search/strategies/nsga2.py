@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jpqd.search.space import Choice
-from jpqd.search.strategies import Problem, Strategy, _optuna
+from jpqd.search.strategies import _optuna
+from jpqd.search.strategy import Problem, Strategy
 
 _POPULATION = 8
 

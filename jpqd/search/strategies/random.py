@@ -1,6 +1,6 @@
 """Random shares, as large as the limits allow: the control of every other strategy."""
 
-from jpqd.search.strategies import Problem, Strategy
+from jpqd.search.strategy import Problem, Strategy
 
 
 class Random(Strategy):

@@ -1,6 +1,7 @@
 """Parzen estimators, by Optuna: shares of the parts, as large as the limits allow."""
 
-from jpqd.search.strategies import Problem, Strategy, _optuna
+from jpqd.search.strategies import _optuna
+from jpqd.search.strategy import Problem, Strategy
 
 
 class Tpe(Strategy):

@@ -1,6 +1,6 @@
 """The same share of every part: what a recipe without a search would keep."""
 
-from jpqd.search.strategies import Problem, Strategy
+from jpqd.search.strategy import Problem, Strategy
 
 
 class Uniform(Strategy):
