@@ -113,6 +113,6 @@ def _candidates(
 
 def _evaluator(space: Space, tried: Candidates, store: Store, progress: Progress) -> Evaluator:
     """Estimate the harm of every option, once."""
-    made = store.once("harms", lambda: values.harms(tried, space))
+    made = store.once(["harms", space.options], lambda: values.harms(tried, space))
     found = [np.array(own) for own in made]
     return Evaluator(space, found, tried.run, tried.whole_score, store, progress)

@@ -259,3 +259,29 @@ def test_every_command_reads_a_run_with_a_plan(place: Place) -> None:
     listed = CliRunner().invoke(app, ["ls", "tiny", "--runs", runs, "--json"])
     kinds = {stage["stage"]: stage["kind"] for stage in json.loads(listed.stdout)[0]["stages"]}
     assert kinds == {"dense": "model", "table": "table", "found": "plan"}
+
+
+@pytest.mark.parametrize(
+    ("method", "layers"),
+    [
+        ("{use: prune, keep: 0.7, samples: 32}", None),
+        ("{use: quantize, samples: 8}", [[2, 64]] * 2),
+    ],
+)
+def test_a_search_starts_from_what_is_cut_or_quantized(
+    place: Place, method: str, layers: list[list[int]] | None
+) -> None:
+    asked = search("found", "{p50_ms: 0.0006}").replace("dense", "start")
+    prune = "{use: prune, plan: found, samples: 32}"
+    done = run(
+        place,
+        TABLE
+        + f"  start: {{{SHOT}, needs: [dense], methods: [{method}]}}\n"
+        + asked
+        + f"  cut: {{{SHOT}, needs: [start], methods: [{prune}]}}\n",
+    )
+    plan, before = found(done / "found"), metrics(done / "start")["model"]["layers"]
+    assert before == (layers or before)
+    assert plan.missed == []
+    assert tuple(map(tuple, before)) == plan.whole.layers
+    assert tuple(map(tuple, metrics(done / "cut")["model"]["layers"])) == plan.chosen.layers
