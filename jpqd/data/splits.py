@@ -78,6 +78,13 @@ def column(split: Dataset, name: str) -> np.ndarray:
     return values
 
 
+def ids(split: Dataset) -> np.ndarray:
+    """Return the tokens of all texts, one text after the other."""
+    column = split.with_format("arrow")[:]["input_ids"].combine_chunks()
+    tokens: np.ndarray = column.flatten().to_numpy().astype(np.int64)
+    return tokens
+
+
 def prepare(
     task: Task, tokenizer: PreTrainedTokenizerBase, cache: Path, progress: Progress
 ) -> Data:

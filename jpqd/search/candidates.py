@@ -46,8 +46,8 @@ class Candidates:
     ) -> None:
         self.network, self.ranks, self.kind = network, ranks, training.kind
         select = training.data.split("select")
-        rows = calibration.some(len(select), samples, training.ctx.seed)
-        self.held_out, self.collate = select.select(sorted(rows)), training.collator()
+        rows = np.random.default_rng(training.ctx.seed).permutation(len(select))[:samples]
+        self.held_out, self.collate = select.select(np.sort(rows)), training.collator()
         self.rows = list(calibration.batches(training, samples, network.device, _BATCH))
         """The rows of train."""
         self.said = self._predict(network)

@@ -5,24 +5,25 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from jpqd.data import batching
+from jpqd.data import batching, splits
 from jpqd.training.method import Training
 
 
 def batches(
     training: Training, rows: int, device: torch.device, size: int = 1
 ) -> Iterator[tuple[batching.Batch, torch.Tensor]]:
-    """Features and labels. Batches of one hold no padding, whose activations nobody reads."""
+    """Features and labels. Rows of like length share a batch: nobody reads what padding gives."""
     split = training.data.splits["train"]
     collate = training.collator()
-    chosen = some(training.data.labelled, rows, training.ctx.seed)
-    for start in range(0, len(chosen), size):
-        batch = collate(split.__getitems__(chosen[start : start + size]))
+    random = np.random.default_rng(training.ctx.seed)
+    chosen = random.permutation(training.data.labelled)[:rows]
+    if size > 1:
+        lengths = splits.column(split, "length")
+        chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
+    groups = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    if size > 1:  # whoever takes only some of the batches gets texts of all lengths
+        random.shuffle(groups)
+    for group in groups:
+        batch = collate(split.__getitems__(group.tolist()))
         features = batching.features(batch)
         yield {k: v.to(device) for k, v in features.items()}, batch["labels"].to(device)
-
-
-def some(count: int, rows: int, seed: int) -> list[int]:
-    """Draw some of so many rows."""
-    order = np.random.default_rng(seed).permutation(count)
-    return [int(row) for row in order[:rows]]

@@ -57,9 +57,8 @@ def _used(stage: VocabularyOptions, data: Data, tokenizer: PreTrainedTokenizerBa
 
 def _ids(split: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids of all texts in a row, and the place where each text begins."""
-    column = split.with_format("arrow")[:]["input_ids"].combine_chunks()
     lengths = splits.column(split, "length")
-    return column.flatten().to_numpy().astype(np.int64), np.cumsum(lengths) - lengths
+    return splits.ids(split), np.cumsum(lengths) - lengths
 
 
 def _write(

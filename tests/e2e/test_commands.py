@@ -173,14 +173,15 @@ def test_what_is_sealed_needs_no_hub(sealed: tuple[Path, Path], tmp_path: Path) 
     from jpqd.run import plan
 
     loaded = recipes.load(Path("recipes/bert_sst2.yaml"))
-    for step in plan.plan(loaded, tmp_path / "bert_sst2"):
+    for step in plan.plan(loaded, tmp_path / "bert_sst2")[:-1]:
         step.folder.mkdir(parents=True)
         facts = {"stage": step.id, "use": step.stage.use, "fingerprint": step.fingerprint}
         rest = {"inputs": step.inputs, "metrics": {}, "seconds": 1, "created": ""}
         artifact.close(step.folder, {**facts, **rest, "environment": {}})
-    done = jpqd("run", "recipes/bert_sst2.yaml", "--runs", tmp_path, "--offline")
+    last = "jpqd_05_ir"  # the stage after it, bench, shows its table
+    done = jpqd("run", "recipes/bert_sst2.yaml", "--runs", tmp_path, "--offline", "--until", last)
     assert done.exit_code == 0, done.stderr
-    assert done.stderr.count("sealed already") == len(loaded.stages)
+    assert done.stderr.count("sealed already") == len(loaded.stages) - 1
 
 
 def test_a_hub_that_never_answers_is_given_up_within_ten_seconds(tmp_path: Path) -> None:

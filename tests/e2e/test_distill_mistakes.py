@@ -67,6 +67,8 @@ def test_a_table_that_does_not_fit_is_refused(
         ("predictions: said.txt", "is no table"),
         ("predictions: said.csv, hidden: 1.0", "needs a teacher that can be asked"),
         ("teacher: ./x, weight: 1.5", "must be at most 1"),
+        ("teacher: ./x, variants: 2", "Give augment, such as 0.15"),
+        ("teacher: ./x, augment: 0.1, variants: 2, hidden: 1.0", "Leave variants out"),
     ],
 )
 def test_a_mistake_in_the_recipe_is_named(place: Place, settings: str, expected: str) -> None:

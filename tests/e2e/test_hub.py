@@ -11,7 +11,13 @@ from jpqd.data import corpus
 from tests.e2e.test_families import folder_of
 from tests.helpers import fake_hub, tiny
 
-SMALL = ("--set", "stages.teacher.epochs=1", "--set", "task.max_length=32")
+TRAINED = ("teacher", "jpqd_40", "jpqd_30", "jpqd_12", "jpqd_05")
+SHORT = {
+    "task.max_length": "32",
+    "stages.bench.seconds": "2",
+    **{f"stages.{stage}.epochs": "1" for stage in TRAINED},
+}
+SMALL = [part for key, value in SHORT.items() for part in ("--set", f"{key}={value}")]
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ def jpqd(tmp_path: Path, endpoint: str, *more: str) -> subprocess.CompletedProce
         env={**os.environ, **tiny.environment(), **cache},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
 
 
@@ -48,7 +54,9 @@ def test_the_flagship_runs_from_a_hub_and_then_without_it(hub: Path, tmp_path: P
     assert "data: train 61 rows, validation 32 rows" in done.stderr
     found = tiny.manifest(tmp_path / "runs", name="bert_sst2")
     assert found["inputs"]["model"] == {"hub": "google-bert/bert-base-uncased"}
-    again = jpqd(tmp_path, "http://127.0.0.1:9", "--offline", "--set", "seed=1")
+    again = jpqd(
+        tmp_path, "http://127.0.0.1:9", "--offline", "--set", "seed=1", "--until", "teacher"
+    )
     assert again.returncode == 0, again.stderr
     assert "train again, because its inputs changed (seed: 42 -> 1)" in again.stderr
 

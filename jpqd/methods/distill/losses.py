@@ -16,6 +16,7 @@ from jpqd.core.errors import UserError
 from jpqd.methods.distill import teachers
 from jpqd.methods.distill.options import Options
 from jpqd.methods.distill.teachers import KnownAnswers, Teacher
+from jpqd.methods.distill.variants import Variants
 from jpqd.model import families
 from jpqd.model.student import evenly, layers_of
 from jpqd.tasks import Kind
@@ -34,6 +35,10 @@ def attach(
         given = teachers.predictions(method, training)
         return network, Following(method, kind, known=given)
     teacher = teachers.load(method, training)
+    if method.variants:
+        variants = Variants(method, training)
+        known = teacher.answers_to_variants(training, variants)
+        return network, Following(method, kind, known=known, variants=variants)
     if method.hidden or method.attention or method.augment:
         nn.Module.to(teacher.network, processes.device())
         is_inside = method.hidden or method.attention
@@ -52,13 +57,16 @@ class Following(Hooks):
         known: KnownAnswers | None = None,
         teacher: Teacher | None = None,
         inside: Inside | None = None,
+        variants: Variants | None = None,
     ) -> None:
-        self.method, self.kind = method, kind
+        self.method, self.kind, self.variants = method, kind, variants
         self.known, self.teacher, self.inside = known, teacher, inside
         self.task_weight = 1 - method.weight
         self.last = torch.tensor(math.nan)
 
     def prepare(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if self.variants:
+            return self.variants.choose(batch)
         if not self.method.augment:
             return batch
         assert self.teacher is not None

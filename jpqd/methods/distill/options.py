@@ -33,6 +33,9 @@ class Options(Method):
     augment: Annotated[Fraction, Field(lt=1)] = 0.0
     """The share of tokens that are exchanged for others of the batch before both read the text:
     more to learn than what a teacher says of its own train."""
+    variants: Count | None = None
+    """The number of changed copies of each text, the same in all epochs and stages, so that the
+    teacher reads them once; by default a new copy each time, and the teacher beside the student."""
     hidden: NonNegative = 0.0
     """The weight of hidden states of each pair of layers, as their mean squared difference."""
     attention: NonNegative = 0.0
@@ -63,6 +66,21 @@ class Options(Method):
         if files and others.data.get("weight") != 1:
             raise mistake("have no labels for the task's own loss", "Set weight: 1.0.")
         return files
+
+    @field_validator("variants")
+    @classmethod
+    def _changed(cls, variants: int | None, others: ValidationInfo) -> int | None:
+        if variants and not others.data.get("augment"):
+            raise mistake("are copies in which tokens are exchanged", "Give augment, such as 0.15.")
+        return variants
+
+    @field_validator("hidden", "attention")
+    @classmethod
+    def _beside_the_student(cls, weight: float, others: ValidationInfo) -> float:
+        if weight and others.data.get("variants"):
+            raise mistake("needs the teacher beside the student in every step",
+                          "Leave variants out.")  # fmt: skip
+        return weight
 
     @field_validator("texts", "augment", "hidden", "attention")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,14 @@ from jpqd.core import cached, cells, processes, seals
 from jpqd.core.errors import DataError, SourceError, UserError
 from jpqd.core.names import PREDICTIONS
 from jpqd.data import batching, sources, splits, tables
+from jpqd.data.batching import Batch, Collate
 from jpqd.methods.distill.options import Options
+from jpqd.methods.distill.variants import Variants
 from jpqd.model import loading
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.scores import predictions as scores
+from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
 from jpqd.training import evaluation
 from jpqd.training.method import Training
@@ -54,23 +58,48 @@ class Teacher:
 
     def answers_to_train(self, training: Training) -> KnownAnswers:
         """Answer every row of train once, for all runs, in the task's order of labels."""
+        found = self._answers(training, batching.collator(self.tokenizer, training.kind), [])
+        return self._known(training, [found], 0)
+
+    def answers_to_variants(self, training: Training, variants: Variants) -> KnownAnswers:
+        """Answer the changed copies of every row of train once, for all runs."""
+        plain = batching.collator(self.tokenizer, training.kind)
+
+        def changed(variant: int) -> Predictions:
+            def collate(rows: list[dict[str, Any]]) -> Batch:
+                batch = plain(rows)
+                return variants.change(batch, torch.full((len(rows),), variant))
+
+            device = processes.device().type
+            with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
+                return self._answers(training, collate, [variants.identity(variant)])
+
+        copies = [changed(number) for number in range(variants.count)]
+        return self._known(training, copies, variants.rows)
+
+    def _answers(self, training: Training, collate: Collate, more: list[Any]) -> Predictions:
         ctx, split = training.ctx, training.data.splits["train"]
         tokens = splits.fingerprint(ctx.task, training.tokenizer)
-        identity = [sources.model_identity(str(self.folder)), tokens]
+        identity = [sources.model_identity(str(self.folder)), tokens, *more]
         identity += [training.data.texts] if training.data.texts else []
         place = ctx.cache / f"logits-{seals.digest(identity)[:16]}"
         if processes.agree(not cached.is_whole(place, ctx.progress)):
-            ctx.progress.say(f"    {self.where} predicts every row of train once")
-            collate = batching.collator(self.tokenizer, training.kind)
+            what = "every row of train" if not more else "a changed copy of every row of train"
+            ctx.progress.say(f"    {self.where} predicts {what} once")
             found = evaluation.predict(self.network, split, training.kind, collate, _BATCH)
             if processes.is_main():
                 facts = training.kind.facts()
                 with FileLock(place.with_suffix(".lock")):
                     cached.put(place, lambda out: scores.save(out / PREDICTIONS, found, facts))
             processes.barrier()
-        found, _ = scores.load(place / PREDICTIONS)
-        rows = splits.column(split, "row")[found.rows]
-        return KnownAnswers(found.logits[:, self.order], rows)
+        return scores.load(place / PREDICTIONS)[0]
+
+    def _known(self, training: Training, copies: list[Predictions], apart: int) -> KnownAnswers:
+        """Put the answers to all copies of train together; their rows lie `apart`."""
+        rows = splits.column(training.data.splits["train"], "row")
+        numbers = [rows[found.rows] + copy * apart for copy, found in enumerate(copies)]
+        logits = np.concatenate([found.logits for found in copies])
+        return KnownAnswers(logits[:, self.order], np.concatenate(numbers))
 
 
 class KnownAnswers:
