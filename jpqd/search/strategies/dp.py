@@ -1,8 +1,8 @@
 """Dynamic programming: the least sum of harm within the limits, then other answers near it.
 
-The values are estimates, and say least of what happens where nothing of a part is left. So there
-are three first answers: as the values are, no layer without heads, no part empty. The evaluations
-that are left go to answers for values that are changed at random, from the best so far.
+The values are estimates, which the exact answer trusts most. So it is tried beside the greedy one,
+and beside the answers with no layer without heads and with no part empty. The evaluations that are
+left go to answers for values that are changed at random, from the best so far.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jpqd.search.space import Choice, Limits, Space, Values
+from jpqd.search.strategies import greedy
 from jpqd.search.strategy import Problem, Strategy
 
 _MOST = 20_000
@@ -27,8 +28,10 @@ class Dp(Strategy):
             return problem.kl(solve(problem.space, values, problem.limits)), values
 
         random, given = problem.random(), problem.values
-        starts = (given, _full(given, slice(0, None, 2)), _full(given, slice(None)))
-        best = min((tried(values) for values in starts), key=_kl)
+        best = tried(given)
+        problem.evaluate(greedy.solve(problem.space, given, problem.limits))
+        for parts in (slice(0, None, 2), slice(None)):
+            best = min(best, tried(_full(given, parts)), key=_kl)
         while True:
             best = min(best, tried(_changed(best[1], random)), key=_kl)
 
