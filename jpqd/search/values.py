@@ -2,7 +2,7 @@
 
 The output projection of a part is solved again for the units that stay, on what it reads in the
 whole model. What it then says wrongly of a token harms as much as the loss depends on that token:
-squared errors count times squared gradients. The harm is the root of their sum.
+squared errors count times squared gradients.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class _Part:
 
     def harm(self, kept: tuple[int, ...]) -> float:
         """Return the error of the projection that these units make best."""
+        if not self.squares.any():  # the loss depends on none of it
+            return 0.0
         places = [unit * self.width + place for unit in kept for place in range(self.width)]
         rows = torch.tensor([*places, len(self.squares) - 1])
         weight, bias = self.projection.weight.detach(), self.projection.bias.detach()
@@ -46,7 +48,7 @@ class _Part:
         products = self.squares[rows] @ old
         missing = old.clone()
         missing[rows] -= nearest(self.squares[rows][:, rows], products, old[rows])
-        return float((missing * (self.squares @ missing)).sum().clamp(min=0).sqrt())
+        return float((missing * (self.squares @ missing)).sum())
 
 
 def harms(tried: Candidates, space: Space) -> list[list[float]]:
