@@ -26,7 +26,7 @@ class Part(BaseModel):
 
 
 class Times(Part):
-    """What a number of heads, or of neurons, costs in one layer: time, and room in the file."""
+    """The cost of a number of heads, or of neurons in one layer: time, and room in the file."""
 
     units: int
     ms: list[float]
@@ -43,7 +43,7 @@ class Precision(Part):
     """The precision of the matrix products, such as `int8` or `bf16`."""
     rest: Times
     heads: list[Times]
-    """By number of heads, from 0 to all of them; between two entries costs grow evenly."""
+    """Entries by number of heads, from 0 to all of them; between two entries costs grow evenly."""
     neurons: list[Times]
     """The same for neurons."""
     disturbed: float

@@ -1,4 +1,4 @@
-"""What each head and neuron costs, found from whole models by least squares.
+"""The costs of heads and neurons, found from whole models by least squares.
 
 A model costs `rest` and what the heads and neurons of its layers cost, which grows in straight
 pieces between the knots and never falls. Errors count in proportion to a model's time.

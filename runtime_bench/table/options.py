@@ -27,7 +27,7 @@ class Options(Stage):
     seconds: Positive = 240.0
     """The time that measuring may take, without building and loading the models."""
     threads: Count | None = None
-    """By default all that this process may use."""
+    """The threads of the device; by default all that this process may use."""
 
     def disk_bytes(self, weights_bytes: int) -> int:
         from runtime_bench.table.structures import GROUP
