@@ -26,7 +26,7 @@ class Part(BaseModel):
 
 
 class Times(Part):
-    """The cost of a number of heads, or of neurons in one layer: time, and room in the file."""
+    """The cost of a number of heads, or of neurons, in one layer: time, and room in the file."""
 
     units: int
     ms: list[float]

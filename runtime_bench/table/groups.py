@@ -14,8 +14,8 @@ from jpqd.core.progress import Progress
 from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.table import build, timing
 from runtime_bench.table.build import Factory
-from runtime_bench.table.options import PrecisionName
-from runtime_bench.table.structures import GROUP, Models
+from runtime_bench.table.options import GROUP, PrecisionName
+from runtime_bench.table.structures import Models
 from runtime_bench.table.texts import Texts
 from runtime_bench.table.timing import Times
 

@@ -8,6 +8,9 @@ from jpqd.core.manifest import FolderKind
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.schema import Count, Positive, StageId, Text
 
+GROUP = 10
+"""The most models that are on disk and in memory together."""
+
 PrecisionName = Literal["int8", "default", "f32"]
 
 
@@ -30,6 +33,4 @@ class Options(Stage):
     """The threads of the device; by default all that this process may use."""
 
     def disk_bytes(self, weights_bytes: int) -> int:
-        from runtime_bench.table.structures import GROUP
-
         return GROUP * weights_bytes

@@ -13,8 +13,6 @@ import numpy as np
 Structure = list[tuple[int, int]]
 """The number of heads and of neurons of each layer."""
 
-GROUP = 13
-"""The most models that are in memory together."""
 FITTED, CHECKED = 24, 12
 """The random models that the table is made of, and those that it is checked with."""
 _MOST_LAYERS = 6

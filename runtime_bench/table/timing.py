@@ -72,20 +72,20 @@ def measure(inside: dict[str, Inside], sizes: np.ndarray, texts: Texts, seconds:
     done = len(measured.started)
     order = np.arange(done * plan.requests) % len(texts.requests)
     kept = _quiet(done, measured.disturbed)
-    products = [one.session.matmuls() for one in inside.values()]
+    largest = inside[str(sizes.argmax())].session
     return Times(
         ms=np.array([measured.blocks[arm] for arm in inside])[:, kept],
         bodies=texts.bodies[order].reshape(done, -1)[kept],
         sizes=sizes,
         disturbed=len(measured.disturbed) / done,
-        computes=effective(max(products, key=lambda counts: sum(counts.values()))),
+        computes=effective(largest.matmuls()),
     )
 
 
-def _quiet(blocks: int, disturbed: Sequence[int]) -> list[int]:
+def _quiet(count: int, disturbed: Sequence[int]) -> list[int]:
     """Leave disturbed blocks out, where enough others are left."""
-    quiet = [number for number in range(blocks) if number not in disturbed]
-    return quiet if len(quiet) >= FEWEST_BLOCKS else list(range(blocks))
+    quiet = [number for number in range(count) if number not in disturbed]
+    return quiet if len(quiet) >= FEWEST_BLOCKS else list(range(count))
 
 
 def save(times: Times, path: Path) -> None:
