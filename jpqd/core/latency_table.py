@@ -26,27 +26,28 @@ class Part(BaseModel):
 
 
 class Times(Part):
-    """The cost of a number of heads, or of neurons, in one layer."""
+    """The cost of a number of heads, or of neurons, in one layer: time, and room in the file."""
 
     units: int
     ms: list[float]
     low: list[float]
     high: list[float]
+    mb: float
 
 
 class Precision(Part):
-    """All times at one precision: what the device computes in, such as `int8` or `bf16`."""
+    """All times at one precision, by the name that the recipe has for it."""
 
     name: str
+    computes: str
+    """The precision of the matrix products, such as `int8` or `bf16`."""
     rest: Times
     heads: list[Times]
-    """The times of each number of heads, from 0 to all of them."""
+    """Entries by number of heads, from 0 to all of them; between two entries costs grow evenly."""
     neurons: list[Times]
-    head_mb: float
-    """The size that a head adds to the file, ..."""
-    neuron_mb: float
-    rest_mb: float
-    """... and the file of a model without heads and neurons."""
+    """The same for neurons."""
+    disturbed: float
+    """The share of blocks in which other programs used the processors."""
 
 
 class Checked(Part):
@@ -84,9 +85,10 @@ class LatencyTable(Part):
     def times(self, structure: Structure, precision: str) -> list[float]:
         """Return the time of a whole model, one for each length."""
         table = self.of(precision)
+        self._refuse_other_depth(structure)
         parts = [table.rest.ms]
         for heads, neurons in structure:
-            parts += [_between(table.heads, heads), _between(table.neurons, neurons)]
+            parts += [_between(table.heads, heads).ms, _between(table.neurons, neurons).ms]
         return [sum(column) for column in zip(*parts, strict=True)]
 
     def p50_ms(self, structure: Structure, precision: str) -> float:
@@ -94,9 +96,23 @@ class LatencyTable(Part):
         return middle(self.times(structure, precision), self.shares)
 
     def size_mb(self, structure: Structure, precision: str) -> float:
+        """Return the size of the files of a whole model."""
         table = self.of(precision)
-        units = [heads * table.head_mb + neurons * table.neuron_mb for heads, neurons in structure]
-        return table.rest_mb + sum(units)
+        self._refuse_other_depth(structure)
+        return table.rest.mb + sum(
+            _between(table.heads, heads).mb + _between(table.neurons, neurons).mb
+            for heads, neurons in structure
+        )
+
+    def error(self, precision: str) -> float:
+        """Return the mean error of the models in `checked`, as a share of what was measured."""
+        own = [one for one in self.checked if one.precision == precision]
+        return sum(abs(one.predicted_ms / one.measured_ms - 1) for one in own) / len(own)
+
+    def _refuse_other_depth(self, structure: Structure) -> None:
+        """Refuse another number of layers: a layer without heads and neurons is part of `rest`."""
+        if len(structure) != self.layers:
+            raise ValueError(f"{len(structure)} layers, but the table is of {self.layers}")
 
 
 def middle(values: Sequence[float], shares: Sequence[float]) -> float:
@@ -107,16 +123,22 @@ def middle(values: Sequence[float], shares: Sequence[float]) -> float:
     return next(value for (value, _), share in zip(ordered, below, strict=True) if share >= half)
 
 
-def _between(steps: Sequence[Times], units: int) -> list[float]:
+def _between(steps: Sequence[Times], units: int) -> Times:
     """Interpolate between the steps that were measured, by number of units."""
     above = next((index for index, step in enumerate(steps) if step.units >= units), None)
-    if above is None:
-        raise ValueError(f"{units} units, but the table ends at {steps[-1].units}")
+    if above is None or units < 0:
+        raise ValueError(f"{units} units, but the table goes from 0 to {steps[-1].units}")
     high, low = steps[above], steps[max(0, above - 1)]
     if high.units == units:
-        return high.ms
+        return high
     share = (units - low.units) / (high.units - low.units)
-    return [a + share * (b - a) for a, b in zip(low.ms, high.ms, strict=True)]
+
+    def mixed(a: Sequence[float], b: Sequence[float]) -> list[float]:
+        return [x + share * (y - x) for x, y in zip(a, b, strict=True)]
+
+    (mb,) = mixed([low.mb], [high.mb])
+    bounds = {"low": mixed(low.low, high.low), "high": mixed(low.high, high.high)}
+    return Times(units=units, ms=mixed(low.ms, high.ms), mb=mb, **bounds)
 
 
 def save(table: LatencyTable, folder: Path) -> None:

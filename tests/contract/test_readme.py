@@ -18,6 +18,7 @@ from jpqd.stages.train import Train
 from jpqd.stages.vocabulary import Vocabulary
 from jpqd.training.method import METHODS, Method
 from runtime_bench.stages.bench import Bench
+from runtime_bench.stages.latency_table import LatencyTable
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 METHODS_PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
@@ -31,7 +32,7 @@ def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [Recipe, Task, Train, Vocabulary, Search, Target, Evaluate, OvIr, Bench]
+    "spec", [Recipe, Task, Train, Vocabulary, Search, Target, Evaluate, OvIr, Bench, LatencyTable]
 )
 def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
     section = README[README.index("## A recipe") : README.index("## Your own model")]

@@ -29,23 +29,23 @@ def table(
             # Small products use the processor badly.
             return float((operations * length) ** 0.95 / (GFLOPS[name] * 1e6))
 
-        def times(units: int, operations: float) -> Times:
+        def times(units: int, operations: float, weights: float) -> Times:
             ms = [
                 (CONSTANT * taken(8 * hidden * hidden, length) + taken(operations, length))
                 * (units > 0)
                 for length in lengths
             ]
-            return Times(units=units, ms=ms, low=ms, high=ms)
+            mb = weights * weight_bytes / 1e6
+            return Times(units=units, ms=ms, low=ms, high=ms, mb=mb)
 
-        size = families.head_size(model)
+        head = 4 * hidden * families.head_size(model)
         return Precision(
             name=name,
-            rest=times(1, 4 * hidden * hidden),
-            heads=[times(count, 8 * hidden * size * count) for count in range(heads + 1)],
-            neurons=[times(count, 4 * hidden * count) for count in widths],
-            head_mb=4 * hidden * size * weight_bytes / 1e6,
-            neuron_mb=2 * hidden * weight_bytes / 1e6,
-            rest_mb=model.config.vocab_size * hidden * weight_bytes / 1e6,
+            computes=name,
+            rest=times(1, 4 * hidden * hidden, model.config.vocab_size * hidden),
+            heads=[times(count, 2 * head * count, head * count) for count in range(heads + 1)],
+            neurons=[times(n, 4 * hidden * n, 2 * hidden * n) for n in widths],
+            disturbed=0.0,
         )
 
     return LatencyTable(

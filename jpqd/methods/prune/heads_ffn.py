@@ -102,7 +102,7 @@ class HeadsFfn:
         return pools
 
     def _block(self, neurons: int) -> int:
-        return self.options.round_ffn_to or (_BLOCK if neurons >= _WIDE else 8)
+        return self.options.round_ffn_to or usual_step(neurons)
 
     def _comparable(self, index: int, path: str, gate: Gate) -> np.ndarray:
         """Fisher and Taylor estimate a loss, so per weight they compare everywhere. The others
@@ -194,6 +194,11 @@ class HeadsFfn:
     def restore(self, masks: dict[str, Tensor]) -> None:
         for (index, path), gate in self.gates.items():
             gate.mask.copy_(masks[f"{index}.{path}"])
+
+
+def usual_step(neurons: int) -> int:
+    """Return the number that a layer's neurons are a multiple of, where nobody says another."""
+    return _BLOCK if neurons >= _WIDE else 8
 
 
 def _weights(layers: nn.ModuleList) -> int:

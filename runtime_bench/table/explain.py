@@ -1,0 +1,71 @@
+"""The table of one precision, from measured models, and what it says about the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from jpqd.core.latency_table import Checked, LatencyTable, Precision, middle
+from runtime_bench.table import fit
+from runtime_bench.table.fit import Parts
+from runtime_bench.table.groups import Measured
+from runtime_bench.table.structures import Models, Whole
+
+_DRAWS = 200
+"""The times that blocks are drawn again for an interval."""
+
+
+def precision(name: str, measured: Measured, models: Models, whole: Whole) -> Precision:
+    """Explain the times and sizes of the fitted models by their parts."""
+    count = len(models.fitted)
+    sizes = _ordered(measured, [times.sizes for _, times in measured])
+    parts = Parts(whole, models.fitted)
+    steps = fit.steps(parts, _middles(measured)[:count], _drawn(measured)[:, :count], sizes[:count])
+    return Precision(
+        name=name,
+        computes=measured[0][1].computes,
+        rest=steps.rest,
+        heads=steps.heads,
+        neurons=steps.neurons,
+        disturbed=float(np.mean([times.disturbed for _, times in measured])),
+    )
+
+
+def checked(
+    name: str, measured: Measured, models: Models, table: LatencyTable
+) -> Iterator[Checked]:
+    """Set the times of models that the table does not know beside what it predicts."""
+    count = len(models.fitted)
+    ms, drawn = _middles(measured)[count:], _drawn(measured)[:, count:]
+    for number, structure in enumerate(models.checked):
+        again = [middle(list(row), table.shares) for row in drawn[:, number]]
+        low, high = np.quantile(again, [0.025, 0.975])
+        yield Checked(
+            structure=structure,
+            precision=name,
+            predicted_ms=table.p50_ms(structure, name),
+            measured_ms=middle(list(ms[number]), table.shares),
+            low=low,
+            high=high,
+        )
+
+
+def _middles(measured: Measured) -> np.ndarray:
+    """Return the median of each model and length."""
+    return _ordered(measured, [times.middles() for _, times in measured])
+
+
+def _drawn(measured: Measured) -> np.ndarray:
+    """Return the medians over blocks that are drawn again."""
+    random = np.random.default_rng(0)
+    return np.array(
+        [_ordered(measured, [times.again(random) for _, times in measured]) for _ in range(_DRAWS)]
+    )
+
+
+def _ordered(measured: Measured, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Put what groups have of each model into the order of all models."""
+    numbers = np.concatenate([numbers for numbers, _ in measured])
+    found: np.ndarray = np.concatenate(parts)[np.argsort(numbers)]
+    return found

@@ -1,0 +1,109 @@
+"""The whole stage: build models, measure them in groups, explain their times, check the table."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from jpqd.core import cached, cpus, environment, latency_table, seals
+from jpqd.core.latency_table import LatencyTable
+from jpqd.core.progress import Progress
+from jpqd.recipe.contracts import Context
+from runtime_bench.machine import devices
+from runtime_bench.table import explain, structures, texts
+from runtime_bench.table.build import Factory
+from runtime_bench.table.groups import Groups, Setup
+from runtime_bench.table.options import Options
+from runtime_bench.table.texts import Texts
+
+_VERSION = 1
+"""Raised when models or measuring change, so that no older table is taken from the cache."""
+_NO_TIME = ("id2label", "label2id", "_name_or_path", "finetuning_task", "dtype")
+"""Entries of a config that say nothing about time."""
+_MANY = 0.25
+"""The share of disturbed blocks from which a table says so."""
+
+
+def run(spec: Options, ctx: Context) -> dict[str, Any]:
+    devices.check(spec.device, devices.available())
+    factory = Factory(ctx.inputs[spec.needs[0]])
+    given = texts.find(ctx, factory, spec.length)
+    setup = _setup(spec)
+    key = _key(spec, factory, given, setup)[:16]
+    entry = ctx.cache / f"latency-{key}"
+    if cached.is_whole(entry, ctx.progress):
+        ctx.progress.say("    such models were measured on this device before: the same table")
+    else:
+        made = _table(spec, factory, given, setup, ctx.work / key, ctx.progress)
+        cached.put(entry, lambda out: latency_table.save(made, out))
+    shutil.copyfile(entry / latency_table.FILE, ctx.out / latency_table.FILE)
+    table = latency_table.load(ctx.out)
+    _say_error(table, ctx.progress)
+    return {
+        "error": {one.name: round(table.error(one.name), 4) for one in table.precisions},
+        "lengths": table.lengths,
+        "checked": len(table.checked),
+    }
+
+
+def _setup(spec: Options) -> Setup:
+    name = str(ov.Core().get_property(spec.device, "FULL_DEVICE_NAME"))
+    return Setup(spec.device, name, spec.threads or cpus.usable())
+
+
+def _key(spec: Options, factory: Factory, given: Texts, setup: Setup) -> str:
+    """Return the hash of all that a table depends on."""
+    config = factory.model.config.to_dict()
+    facts = environment.environment()
+    return seals.digest(
+        [
+            _VERSION,
+            {name: value for name, value in config.items() if name not in _NO_TIME},
+            factory.kind.use,
+            [given.lengths, given.shares],
+            [sorted(set(spec.precisions)), spec.seconds],
+            [setup.device, setup.device_name, setup.threads],
+            [facts["packages"], facts["processor"]],
+        ]
+    )
+
+
+def _table(
+    spec: Options, factory: Factory, given: Texts, setup: Setup, work: Path, progress: Progress
+) -> LatencyTable:
+    whole = factory.whole
+    models = structures.models(whole)
+    groups = Groups(factory, given, setup, models, work, progress)
+    measured = groups.measure(spec.precisions, spec.seconds)
+    table = LatencyTable(
+        device=setup.device,
+        device_name=setup.device_name,
+        threads=setup.threads,
+        layers=whole.layers,
+        heads=whole.heads,
+        neurons=whole.neurons,
+        lengths=list(given.lengths),
+        shares=list(given.shares),
+        precisions=[explain.precision(name, measured[name], models, whole) for name in measured],
+        checked=[],
+        environment=environment.environment(),
+    )
+    checked = [explain.checked(name, measured[name], models, table) for name in measured]
+    return table.model_copy(update={"checked": list(chain.from_iterable(checked))})
+
+
+def _say_error(table: LatencyTable, progress: Progress) -> None:
+    for one in table.precisions:
+        progress.say(
+            f"    {one.name} ({one.computes}): predicts models that it does not know with an "
+            f"error of {table.error(one.name):.1%} on average"
+        )
+        if one.disturbed > _MANY:
+            progress.warn(
+                f"{one.name}: other programs used the processors in {one.disturbed:.0%} of the "
+                "time. Measure again on a quiet machine."
+            )

@@ -1,0 +1,70 @@
+"""The models that are measured: uneven ones, as pruning leaves them.
+
+Layers that are all alike would be faster than they are in a pruned model: the second one runs the
+machine code that the first one has just run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Structure = list[tuple[int, int]]
+"""The number of heads and of neurons of each layer."""
+
+FITTED, CHECKED = 24, 12
+"""The random models that the table is made of, and those that it is checked with."""
+_MOST_LAYERS = 6
+"""Deeper models are measured with this many layers, which takes less time to build."""
+_DEAD = 0.1
+"""The share of layers without heads, and of those without neurons."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The dense model, and the step in which neurons go."""
+
+    layers: int
+    heads: int
+    neurons: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Models:
+    fitted: list[Structure]
+    checked: list[Structure]
+
+
+def knots(units: int, step: int) -> list[int]:
+    """Return the numbers of units at which costs are known: close together where there are few."""
+    found = [0]
+    while step < units:
+        found.append(step)
+        step *= 2
+    return [*found, units]
+
+
+def models(whole: Whole) -> Models:
+    """Return the models to measure: the empty one, the dense one, and random ones between them."""
+    layers, full = min(whole.layers, _MOST_LAYERS), (whole.heads, whole.neurons)
+    bounds: list[Structure] = [[(0, 0)] * layers, [full] * layers]
+    if layers < whole.layers:
+        bounds.append([(0, 0)] * whole.layers)
+    random = np.random.default_rng(0)
+    drawn = [_drawn(whole, layers, s, random) for s in np.geomspace(0.04, 0.9, FITTED)]
+    checked = [_drawn(whole, whole.layers, s, random) for s in np.geomspace(0.05, 0.8, CHECKED)]
+    return Models([*bounds, *drawn], checked)
+
+
+def _drawn(whole: Whole, layers: int, share: float, random: np.random.Generator) -> Structure:
+    """Draw a model with about this share of its units, spread unevenly over the layers."""
+
+    def units(most: int, step: int) -> int:
+        if random.random() < _DEAD:
+            return 0
+        spread = min(share, 1 - share)
+        return round((share + spread * random.uniform(-1, 1)) * most / step) * step
+
+    return [(units(whole.heads, 1), units(whole.neurons, whole.step)) for _ in range(layers)]

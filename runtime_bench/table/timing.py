@@ -1,0 +1,102 @@
+"""The times of a group of models: all in this process, in interleaved blocks as of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from runtime_bench.backend import effective
+from runtime_bench.backends.openvino_ir import OpenvinoIr
+from runtime_bench.machine import host
+from runtime_bench.measure import blocks
+from runtime_bench.measure.statistics import FEWEST_BLOCKS
+from runtime_bench.measure.worker import Inside
+from runtime_bench.table.texts import Texts
+
+_BLOCKS = 24
+
+
+@dataclass(frozen=True)
+class Times:
+    """The milliseconds of each model, block and request, and the bytes of each model."""
+
+    ms: np.ndarray
+    bodies: np.ndarray
+    """The number of the length that each request of each block has."""
+    sizes: np.ndarray
+    disturbed: float
+    """The share of blocks in which other programs used the processors."""
+    computes: str
+    """The precisions of the matrix products."""
+
+    @property
+    def blocks(self) -> int:
+        return int(self.ms.shape[1])
+
+    def middles(self, chosen: np.ndarray | None = None) -> np.ndarray:
+        """Return the median of each model and length, over all blocks or these."""
+        every = np.arange(self.blocks) if chosen is None else chosen
+        ms, bodies = self.ms[:, every], self.bodies[every]
+        lengths = range(self.bodies.max() + 1)
+        return np.array([np.median(ms[:, bodies == length], axis=1) for length in lengths]).T
+
+    def again(self, random: np.random.Generator) -> np.ndarray:
+        """Return the medians over blocks that are drawn again."""
+        return self.middles(random.integers(self.blocks, size=self.blocks))
+
+
+def loaded(backends: Sequence[OpenvinoIr]) -> dict[str, Inside]:
+    """Load models into this process, all of them."""
+    inside = {str(number): Inside(backend) for number, backend in enumerate(backends)}
+    for one in inside.values():
+        one.load()
+    return inside
+
+
+def measure(inside: dict[str, Inside], sizes: np.ndarray, texts: Texts, seconds: float) -> Times:
+    """Measure loaded models with requests of every length."""
+    paces = [one.prepare(texts.requests) for one in inside.values()]
+    plan = blocks.plan(paces, seconds, _BLOCKS, least=2 * len(texts.lengths))
+    measured = blocks.measure(
+        list(inside),
+        len(texts.requests),
+        plan,
+        lambda arm, indices: inside[arm].run(indices)[0],
+        seed=0,
+        watch=host.Watch(),
+        stop=lambda: False,
+    )
+    done = len(measured.started)
+    order = np.arange(done * plan.requests) % len(texts.requests)
+    kept = _quiet(done, measured.disturbed)
+    largest = inside[str(sizes.argmax())].session
+    return Times(
+        ms=np.array([measured.blocks[arm] for arm in inside])[:, kept],
+        bodies=texts.bodies[order].reshape(done, -1)[kept],
+        sizes=sizes,
+        disturbed=len(measured.disturbed) / done,
+        computes=effective(largest.matmuls()),
+    )
+
+
+def _quiet(count: int, disturbed: Sequence[int]) -> list[int]:
+    """Leave disturbed blocks out, where enough others are left."""
+    quiet = [number for number in range(count) if number not in disturbed]
+    return quiet if len(quiet) >= FEWEST_BLOCKS else list(range(count))
+
+
+def save(times: Times, path: Path) -> None:
+    """Write times beside their place and rename them: a kill leaves them whole, or not there."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **vars(times))
+    partial.rename(path)
+
+
+def load(path: Path) -> Times:
+    with np.load(path) as found:
+        arrays = {name: found[name] for name in ("ms", "bodies", "sizes")}
+        disturbed, computes = float(found["disturbed"]), str(found["computes"])
+        return Times(**arrays, disturbed=disturbed, computes=computes)

@@ -1,0 +1,141 @@
+"""`use: latency_table` on a tiny model: it measures, goes on after a kill, knows itself again."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jpqd.core import artifact, latency_table
+from jpqd.core.errors import UserError
+from jpqd.core.progress import Progress
+from jpqd.recipe import recipes
+from jpqd.run import runner
+from runtime_bench.table import groups, structures
+from runtime_bench.table.build import Factory
+from tests.helpers import tiny
+
+STAGES = """\
+stages:
+  teacher: {use: train, epochs: 0, batch_size: 16}
+  small: {use: train, needs: [teacher], epochs: 0, batch_size: 16,
+          methods: [{use: prune, keep: 0.5}, {use: quantize, samples: 16}]}
+  small_ir: {use: ov_ir, needs: [small]}
+  times: {use: latency_table, needs: [teacher], precisions: [int8], seconds: 2.0, threads: 1}
+"""
+FEWER = {"FITTED": 8, "CHECKED": 2}
+"""The random models: enough for the parts of a tiny model, and seconds instead of minutes."""
+SCRIPT = f"""
+from runtime_bench.table import groups, structures
+structures.FITTED, structures.CHECKED = {FEWER["FITTED"]}, {FEWER["CHECKED"]}
+groups.GROUP = 4
+import cli
+cli.app()
+"""
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, count in FEWER.items():
+        monkeypatch.setattr(structures, name, count)
+    monkeypatch.setattr(groups, "GROUP", 4)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose stages before the table are sealed, and a table's stage killed in the middle."""
+    folder = tmp_path_factory.mktemp("table")
+    text = tiny.RECIPE[: tiny.RECIPE.index("stages:")] + STAGES
+    path = tiny.write_recipe(folder, rows=160, text=text)
+    runner.execute(recipes.load(path), folder / "runs", Progress(quiet=True), until="small_ir")
+    arguments = ["run", str(path), "--runs", str(folder / "runs")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        env=tiny.environment(),
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not list((folder / "runs").rglob("quantized-0/int8.npz")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return folder
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The structures that are built while a test runs."""
+    found: list[Any] = []
+    write = Factory.write
+
+    def noting(self: Factory, structure: Any, *rest: Any) -> None:
+        found.append(structure)
+        write(self, structure, *rest)
+
+    monkeypatch.setattr(Factory, "write", noting)
+    return found
+
+
+def test_a_killed_stage_goes_on_and_a_finished_one_is_not_measured_again(
+    trained: Path, built: list[Any]
+) -> None:
+    recipe, runs = recipes.load(trained / "tiny.yaml"), trained / "runs"
+    runner.execute(recipe, runs, Progress(quiet=True))
+    models = structures.models(structures.Whole(2, 2, 64, 8))
+    total = len(models.fitted) + len(models.checked)
+    assert 0 < len(built) <= total - 4  # the first group was measured before the kill
+
+    sealed = artifact.open_sealed(runs / "tiny" / "times")
+    table = latency_table.load(sealed.folder)
+    assert sealed.manifest.kind == "table"
+    assert sealed.manifest.metrics["error"]["int8"] == pytest.approx(table.error("int8"), abs=1e-4)
+    assert (table.layers, table.heads, table.neurons) == (2, 2, 64)
+    assert sum(table.shares) == pytest.approx(1)
+    assert table.of("int8").computes == "int8"
+    assert len(table.checked) == len(models.checked)
+
+    dense, empty = [(2, 64)] * 2, [(0, 0)] * 2
+    assert table.p50_ms(empty, "int8") < table.p50_ms(dense, "int8")
+    for part in (*table.of("int8").heads, *table.of("int8").neurons):
+        assert len(part.ms) == len(table.lengths)
+
+    # Sizes are those of what the export of the same run wrote. Nine tenths of a tiny IR is the
+    # graph, which is not quite the sum of its parts.
+    ir = artifact.open_sealed(runs / "tiny" / "small_ir").manifest
+    small = artifact.open_sealed(runs / "tiny" / "small").manifest.model
+    assert small is not None
+    assert ir.deployed_bytes is not None
+    said = table.size_mb(small.layers, "int8") * 1e6
+    assert said == pytest.approx(ir.deployed_bytes, abs=60_000)
+
+    built.clear()
+    shutil.rmtree(runs / "tiny" / "times")
+    runner.execute(recipe, runs, Progress(quiet=True))
+    assert not built
+    assert latency_table.load(runs / "tiny" / "times") == table
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("device: GPU.7", "OpenVINO finds no GPU.7 here"),
+        ("length: 4000", "length: 4000, but the model takes at most"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_any_work(
+    trained: Path, built: list[Any], key: str, message: str
+) -> None:
+    path = trained / "other.yaml"
+    text = (trained / "tiny.yaml").read_text()
+    path.write_text(text.replace("threads: 1}", f"{key}}}"))
+    runs = trained / "runs"
+    with pytest.raises(UserError, match=message):
+        runner.execute(recipes.load(path), runs, Progress(quiet=True))
+    assert not built
