@@ -48,7 +48,7 @@ def draft(model: str, train: Path, validation: Path | None) -> Draft:
     kind, text, label = _columns(train, rows)
     counts = Counter(cells.as_text(row[label]) for row in rows if _is_label(row.get(label)))
     numbers = kind == "regression"
-    length, unit = _longest(model, rows, text)
+    length, unit = longest(model, rows, text)
     doubts = tuple(_doubts(rows, text, {} if kind != "classification" else counts, validation))
     labels: Counter[str] = Counter() if numbers or kind == "token_classification" else counts
     return Draft(kind, text, label, labels, length, unit, len(rows), doubts)
@@ -102,15 +102,25 @@ def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:
         lists = [name for name in names if isinstance(rows[0][name], list)]
         label = next((name for name in _LABELS if name in lists), lists[-1])
         return "token_classification", (next(n for n in lists if n != label),), label
-    label = next((name for name in _LABELS if name in names), "") or _fewest(rows, names)
+    label = label_among(rows, names)
     others = [name for name in names if name != label]
     if not label or not others:
         advice = preflight.other_separator(names) or f"there are {', '.join(names)}."
         raise DataError(f"{path}: it takes a column of texts and one of labels; {advice}")
-    pair = next((pair for pair in _PAIRS if set(pair) <= set(others)), None)
-    one = next((name for name in _TEXTS if name in others), None) or _widest(rows, others)
     values = [row[label] for row in rows if not cells.is_missing(row[label])]
-    return _kind(values), pair or (one,), label
+    return _kind(values), texts_among(rows, others), label
+
+
+def texts_among(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
+    """Guess the one or two columns of texts."""
+    pair = next((pair for pair in _PAIRS if set(pair) <= set(names)), None)
+    one = next((name for name in _TEXTS if name in names), None)
+    return pair or (one or _widest(rows, names),)
+
+
+def label_among(rows: Rows, names: Sequence[str]) -> str:
+    """Guess the column of labels, by its name or by how few values it has."""
+    return next((name for name in _LABELS if name in names), "") or _fewest(rows, names)
 
 
 def _kind(values: Sequence[Any]) -> str:
@@ -134,7 +144,7 @@ def _is_label(value: Any) -> bool:
     return not isinstance(value, list) and not cells.is_missing(value)
 
 
-def _longest(model: str, rows: Rows, text: Sequence[str]) -> tuple[int, str]:
+def longest(model: str, rows: Rows, text: Sequence[str]) -> tuple[int, str]:
     """Return the length that 99 of 100 texts keep, a multiple of 16, and what it counts."""
     texts = [" ".join(_words(row[column]) for column in text) for row in rows]
     words = Path(model).expanduser() / "tokenizer.json"

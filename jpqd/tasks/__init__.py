@@ -54,6 +54,8 @@ class Kind(ABC):
     """True where an answer is a number instead of a class."""
     one_answer: ClassVar[bool] = True
     """True where a row has one answer, and not one for each of its words."""
+    by_head: ClassVar[bool] = True
+    """True where a model's head tells that its task is of this kind."""
 
     # Data.
 
@@ -219,7 +221,8 @@ def of_config(config: Mapping[str, Any]) -> Kind:
     architecture = next(iter(config.get("architectures") or ()), "")
     for use in plugins.names(KINDS):
         kind = load(use)
-        if architecture.endswith(kind.head) and kind.is_number == (len(names) == 1):
+        fits = kind.by_head and architecture.endswith(kind.head)
+        if fits and kind.is_number == (len(names) == 1):
             return kind() if kind.is_number else kind(names, names)
     return load("regression")() if len(names) == 1 else load(_PLAINEST)(names, names)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from jpqd.core import cells
 from jpqd.core.errors import DataError
@@ -24,8 +24,8 @@ class Classification(TextKind):
 
     use = "classification"
     title = "text classifier"
-    metrics = ("accuracy", "f1", "matthews")
-    shares = ("accuracy", "f1", "macro_f1")
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1", "matthews")
+    shares: ClassVar[tuple[str, ...]] = ("accuracy", "f1", "macro_f1")
 
     @classmethod
     def fits(cls, task: Task, train: Dataset) -> bool:
