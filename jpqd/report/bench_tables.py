@@ -8,8 +8,9 @@ from rich.table import Table
 from jpqd.core import artifact, bench_result, terminal
 from jpqd.core.bench_result import Accuracy, Arm, Bench, Estimate, Figures, Measurement
 
-_RIGHT = ("accuracy", "MB", "serving", "added", "peak", "soak", "late", "load s", "compile s",
-          "cached s", "p50", "p90", "p95", "p99", "rows/s", "speedup", "n")  # fmt: skip
+_RIGHT = ("accuracy", "agreement", "f1", "pearson", "MB", "serving", "added", "peak", "soak",
+          "late", "load s", "compile s", "cached s", "p50", "p90", "p95", "p99", "rows/s",
+          "speedup", "n")  # fmt: skip
 
 
 def tables(bench: Bench) -> Iterator[Table]:
@@ -35,7 +36,7 @@ def of_folders(folders: Iterable[Path]) -> Iterator[Table]:
 
 def _arms(bench: Bench) -> Table:
     """Make the table of what does not change with the workload."""
-    table = _table("Arms", "arm", "backend", "precision", "accuracy", "n", "MB")
+    table = _table("Arms", "arm", "backend", "precision", metric(bench), "n", "MB")
     for arm in bench.arms:
         table.add_row(
             arm.name,
@@ -45,6 +46,11 @@ def _arms(bench: Bench) -> Table:
             f"{arm.bytes / 1e6:.1f}",
         )
     return table
+
+
+def metric(bench: Bench) -> str:
+    """Name the figure of the arms that stands for their quality."""
+    return next((arm.accuracy.metric for arm in bench.arms if arm.accuracy), "accuracy")
 
 
 def _memory(bench: Bench) -> Table:

@@ -69,12 +69,13 @@ stages:
   bench:
     use: bench
     needs: [ptq_ir, small_ir]  # the speed of small_ir is against the first
+    arms: [ptq_ir, small_ir]
     modes: [latency]
     seconds: {seconds}
     device: {device}
 """
 _QUANTIZE = "{use: quantize, smooth_quant: 0.8, range: min_max}"
-_EVALUATIONS = 6
+_EVALUATIONS = 4
 _BENCH_SECONDS = 20.0
 _NAMES = "a run's name is made of letters, digits, dots, bars and underscores."
 

@@ -44,7 +44,8 @@ def wilson(right: float, n: int) -> list[float]:
     share, spread = right / n, Z95 * Z95 / n
     middle = (share + spread / 2) / (1 + spread)
     half = Z95 * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return [max(0.0, middle - half), min(1.0, middle + half)]
+    # Rounding must not leave a share of 0 or 1 outside of its interval.
+    return [max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))]
 
 
 def fisher(correlation: float, n: int) -> list[float] | None:

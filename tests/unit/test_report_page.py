@@ -38,7 +38,7 @@ def test_the_stage_table_holds_the_manifests_numbers(run: Path) -> None:
     row = Reader(written(run)[0]).row("Stages", "jpqd")
     assert row["accuracy, % [95%]"] == "91.00 [85.00, 95.00]"
     assert (row["n"], row["measured on"]) == ("400", "validation")
-    assert row["accuracy of"] == "PyTorch, INT8 simulated"
+    assert row["answers of"] == "PyTorch, INT8 simulated"
     assert row["points [95%]"].startswith("+1.00 [")
     assert (row["file, MB"], row["parameters"]) == ("4.00", "297,100")
     assert (row["encoder kept"], row["weights"]) == ("29.7%", "INT8")

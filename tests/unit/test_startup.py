@@ -18,6 +18,7 @@ HEAVY = {
 COMMANDS = {
     "help": ["--help"],
     "help of run": ["run", "--help"],
+    "help of shrink": ["shrink", "--help"],
     "help of compare": ["compare", "--help"],
     "help of export": ["export", "--help"],
     "help of evaluate": ["evaluate", "--help"],

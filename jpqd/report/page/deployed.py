@@ -147,9 +147,8 @@ def table(page: Page) -> Table:
         cells = [[*line, _over(page, one, reference)]
                  for line, one in zip(cells, rows, strict=True)]  # fmt: skip
     hints = _hints(page, head, reference)
-    return Table(
-        "Accuracy, speed and size of the same thing", head, cells, _note(page, rows), _TEXTS, hints
-    )
+    title = f"{page.metric.capitalize()}, speed and size of the same thing"
+    return Table(title, head, cells, _note(page, rows), _TEXTS, hints)
 
 
 _TEXTS = {"precision", "runs as"}

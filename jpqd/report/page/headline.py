@@ -147,8 +147,16 @@ def _accurate(page: Page, main: Deployed) -> Tile | None:
     return Tile(page.metric, value, note)
 
 
+_AGREEMENT = (
+    "The labels are the model's own answers. Agreement is the share of texts that get the same "
+    "class as from the model before compression, whether that is right or wrong."
+)
+
+
 def notes(page: Page) -> Iterator[str]:
     """Yield the notes that qualify the page's figures."""
+    if page.recipe["task"].get("use") == "agreement":
+        yield _AGREEMENT
     yield from _different_irs(page)
     if page.no_comparison:
         yield f"No differences to a baseline: {page.no_comparison}"

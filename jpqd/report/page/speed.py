@@ -66,8 +66,9 @@ def _measurement_note(bench: Bench, run: Measurement) -> str:
 
 def arms(bench: Bench) -> Table:
     """Make the table of accuracy, size, memory and start of each arm."""
+    metric = bench_tables.metric(bench)
     grown = ["growth, MB", "late growth, MB"] if bench.asked.soak else []
-    head = ["arm", f"accuracy {INTERVAL}, n", "file, MB", "parameters", "memory, MB",
+    head = ["arm", f"{metric} {INTERVAL}, n", "file, MB", "parameters", "memory, MB",
             "added by loading, MB", "peak, MB", *grown, "load, s", "compile, s", "from cache, s",
             "energy, J"]  # fmt: skip
     rows = [
@@ -89,7 +90,7 @@ def arms(bench: Bench) -> Table:
         "Memory: resident, of the arm's own process with Python and the runtime, after its first "
         f"requests; the peak is of the time until then.{_growth_note(bench)}{energy}"
     )
-    return Table("Accuracy, size, memory and start", head, rows, note)
+    return Table(f"{metric.capitalize()}, size, memory and start", head, rows, note)
 
 
 def _growth_note(bench: Bench) -> str:

@@ -11,7 +11,7 @@ from jpqd.report import words
 from jpqd.report.page.gather import Page
 from jpqd.report.words import INTERVAL, NONE
 
-_WORDS = {"measured on", "accuracy of", "precision", "weights", "backend", "arm", "file",
+_WORDS = {"measured on", "answers of", "precision", "weights", "backend", "arm", "file",
           "chosen by", "matrix products", ""}  # fmt: skip
 
 
@@ -34,7 +34,7 @@ class Table:
 def stages(page: Page) -> Table:
     """Make the table of all stages, each with the accuracy that it measured itself."""
     head = [
-        "stage", "accuracy of", "measured on", "n", f"{words.titled(page.metric)} {INTERVAL}",
+        "stage", "answers of", "measured on", "n", f"{words.titled(page.metric)} {INTERVAL}",
         f"{words.points(page.metric)} {INTERVAL}", "file, MB", "parameters", "encoder kept",
         "weights",
     ]  # fmt: skip

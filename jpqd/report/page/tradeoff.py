@@ -73,9 +73,9 @@ def chart(page: Page) -> Chart | None:
     drawn.draw_without_rendering()  # settles where points lie
     _numbers(axes, points, scale)
     axes.set(xlabel="p50 latency, ms (logarithmic; left is faster)", ylabel=words.titled(metric))
-    title = f"Accuracy against latency: {page.latency.workload}"
+    title = f"{metric.capitalize()} against latency: {page.latency.workload}"
     note = (
-        f"Whiskers are 95% intervals; n = {n} rows for accuracy. Filled: on the frontier, which no "
+        f"Whiskers are 95% intervals; n = {n} rows for {metric}. Filled: on the frontier, which no "
         "other arm leaves behind beyond its interval: "
         f"{', '.join(point.arm.name for point in best)}.{_missing(page, points)}"
     )
