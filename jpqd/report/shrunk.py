@@ -25,12 +25,17 @@ class Verdict:
     target: str
     asked: float
     predicted: float
-    measured: float
+    measured: float | None
+    """None where too few requests were measured to tell."""
     low: float | None
     high: float | None
     reached: bool
 
     def __str__(self) -> str:
+        if self.measured is None:
+            return (
+                f"target {self.target} {self.asked:g}: not measured, predicted {self.predicted:.3g}"
+            )
         inside = "" if self.low is None else f" [{self.low:.3g}, {self.high:.3g}]"
         word = "reached" if self.reached else f"MISSED by {abs(self.measured / self.asked - 1):.1%}"
         return (
@@ -58,8 +63,8 @@ class Shrunk:
     def verdicts(self) -> Iterator[Verdict]:
         for name, asked in self.plan.target.items():
             predicted, measured = self._predicted(name), self._measured(name)
-            value = measured.value or 0.0
-            good = value >= asked if name == "speedup" else value <= asked
+            value, more = measured.value, name == "speedup"
+            good = value is not None and (value >= asked if more else value <= asked)
             yield Verdict(name, asked, predicted, value, measured.low, measured.high, good)
 
     def _predicted(self, name: str) -> float:

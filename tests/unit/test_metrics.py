@@ -94,6 +94,12 @@ def test_the_interval_of_a_share_is_wilsons(right: int, n: int, low: float, high
     assert metrics.wilson(right, n) == pytest.approx([low, high], abs=1e-4)
 
 
+def test_rounding_leaves_no_share_outside_of_its_interval() -> None:
+    for n in range(1, 300):
+        assert metrics.wilson(n, n)[1] == 1.0
+        assert metrics.wilson(0, n)[0] == 0.0
+
+
 def test_the_interval_is_that_of_the_accuracy() -> None:
     found = score(TWO, logits([1, 1, 0], 2), np.array([1, 0, 0]))
     assert found["accuracy_95"] == metrics.wilson(2, 3)
