@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from jpqd.search.agent.observation import LEVELS, SEEN, Sight, nearest
+from jpqd.search.agent.wall import Wall
 from jpqd.search.space import Choice
 from jpqd.search.strategy import Problem
 
@@ -23,9 +24,9 @@ class Walk(gymnasium.Env[np.ndarray, np.int64]):
     observation_space, action_space = OBSERVATIONS, ACTIONS
 
     def __init__(self, problem: Problem, judge: Callable[[Choice], float]) -> None:
-        self.space, self.limits, self.judge = problem.space, problem.limits, judge
+        self.judge, self.wall = judge, Wall(problem.space, problem.limits)
         self.sight = Sight(problem.space, problem.values, problem.limits)
-        self.levels = [[nearest(own, level) for level in LEVELS] for own in self.space.options]
+        self.levels = [[nearest(own, level) for level in LEVELS] for own in problem.space.options]
         self.chosen: Choice = ()
         self.last = 1.0
 
@@ -37,13 +38,10 @@ class Walk(gymnasium.Env[np.ndarray, np.int64]):
         return self._seen(), {}
 
     def action_masks(self) -> np.ndarray:
-        """Return which levels leave the limits in reach: the cheapest rest must still fit.
-
-        To leave nothing is always allowed: it is the cheapest.
-        """
-        own = self.levels[len(self.chosen)]
-        fits = {option: self._reachable(option) for option in set(own)}
-        return np.array([level == 0 or fits[option] for level, option in enumerate(own)])
+        """Return which levels leave the limits in reach. To leave nothing is always allowed."""
+        allowed = self.wall.open(self.chosen)[self.levels[len(self.chosen)]]
+        allowed[0] = True
+        return allowed
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Keep a share of the next part; too large a one becomes the largest that is allowed."""
@@ -52,10 +50,6 @@ class Walk(gymnasium.Env[np.ndarray, np.int64]):
         self.last = LEVELS[level]
         done = len(self.chosen) == len(self.levels)
         return self._seen(), self.judge(self.chosen) if done else 0.0, done, False, {}
-
-    def _reachable(self, option: int) -> bool:
-        rest = self.space.least[len(self.chosen) + 1 :]
-        return self.space.within((*self.chosen, option, *rest), self.limits)
 
     def _seen(self) -> np.ndarray:
         return self.sight.at(self.chosen, self.last)
