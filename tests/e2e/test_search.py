@@ -98,6 +98,13 @@ def test_what_the_search_saw_is_what_prune_makes(place: Place) -> None:
     assert figures["accuracy"] == pytest.approx(found(done / "found").chosen.score)
 
 
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an agent learn little before it is evaluated."""
+    monkeypatch.setattr("jpqd.search.agent.learning._ROUNDS", 3)
+
+
+@pytest.mark.usefixtures("_short")
 def test_every_strategy_keeps_limits_and_budget(place: Place) -> None:
     names = list(plugins.names(STRATEGIES))
     assert {"uniform", "random", "greedy", "dp", "tpe", "nsga2", "agent"} == set(names)
@@ -252,6 +259,7 @@ def test_a_missing_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch)
         run(place, TABLE + search("found", more=", strategy: tpe"))
 
 
+@pytest.mark.usefixtures("_short")
 def test_an_agent_starts_where_an_earlier_one_ended(place: Place) -> None:
     more = ", strategy: agent, reward: {speedup: 0.2}, policy: first, evaluations: 1"
     then = search("then", "{speedup: 1.4}").replace(f", evaluations: {BUDGET}", more)

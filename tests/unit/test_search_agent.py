@@ -51,13 +51,16 @@ class Asked:
     def __init__(self, space: Space, budget: int, *, draws: int = 0) -> None:
         self.space, self.budget, self.draws = space, budget, draws
         self.choices: list[Choice] = []
+        self.asks = 0
 
     def __call__(self, choice: Choice) -> Figures:
-        if choice not in self.choices and len(self.choices) == self.budget:
+        self.asks += 1
+        if self.asks > 5 * self.budget:
             raise Spent
-        if self.choices.count(choice) > 20:
-            raise Spent
-        self.choices.append(choice)
+        if choice not in self.choices:
+            if len(self.choices) == self.budget:
+                raise Spent
+            self.choices.append(choice)
         torch.rand(self.draws)
         np.random.rand(self.draws)
         harm = sum(own[at] for own, at in zip(harms(self.space), choice, strict=True))
@@ -84,7 +87,7 @@ def searched(agent: Agent, of: Problem) -> list[Choice]:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "_ROUNDS", 6)
+    monkeypatch.setattr(learning, "_ROUNDS", 3)
 
 
 @settings(deadline=None, max_examples=80)
@@ -198,7 +201,7 @@ def test_a_policy_moves_to_a_model_of_another_depth() -> None:
     choices = searched(Agent(policy=learned), deep)
     assert choices[0] == learning.Learner(problem(space(5)), Reward(), learned).walk()
     assert all(deep.space.within(choice, deep.limits) for choice in choices)
-    assert len(set(choices)) <= 3
+    assert len(choices) <= 3
 
 
 def test_a_policy_that_does_not_fit_is_refused(tmp_path: Path) -> None:
