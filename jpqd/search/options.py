@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from jpqd.core.manifest import FolderKind
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Stage
-from jpqd.recipe.schema import Count, Name, NonNegative, Positive, Spec, StageId, mistake
+from jpqd.recipe.schema import Count, Fraction, Name, NonNegative, Positive, Spec, StageId, mistake
 
 STRATEGIES = ("jpqd.search.strategies",)
+_AGENT = "agent"
 
 
 class Target(Spec):
@@ -44,6 +45,21 @@ _OTHERS = 3
 """The targets beside the last one. Fewer are seen where one of them is not valid itself."""
 
 
+class Reward(Spec):
+    """The weights of what `strategy: agent` learns for."""
+
+    retention: NonNegative = 1.0
+    """The weight of exp(-KL): how far the cut model says what the whole one says."""
+    compression: NonNegative = 0.05
+    """The weight of the share of the file's size that is gone."""
+    speedup: NonNegative = 0.05
+    """The weight of the logarithm of how many times as fast the cut model is."""
+    floor: Fraction = 0.9
+    """The retention below which a model is punished, ..."""
+    shortfall: NonNegative = 1.0
+    """... and by how much for what it is short of it."""
+
+
 class SearchOptions(Stage):
     """Finds what shall stay in each layer of a model, for a time, a size or a loss."""
 
@@ -54,6 +70,10 @@ class SearchOptions(Stage):
     """The model, and the latency table of its shape."""
     target: Target
     strategy: Name = "dp"
+    reward: Reward | None = None
+    """The agent's own weights of what it learns for."""
+    policy: StageId | None = None
+    """The earlier search whose agent is where this one's starts."""
     precision: Name = "int8"
     """The precision in which the model will run, by its name in the latency table."""
     evaluations: Count = 16
@@ -71,6 +91,20 @@ class SearchOptions(Stage):
             raise mistake("no strategy has this name", plugins.advice(strategy, known))
         return strategy
 
+    @field_validator("reward", "policy")
+    @classmethod
+    def _of_the_agent(cls, given: Any, others: ValidationInfo) -> Any:
+        if given is not None and others.data.get("strategy", _AGENT) != _AGENT:
+            raise mistake("only an agent reads this", f"Leave it out, or give strategy: {_AGENT}.")
+        return given
+
+    def inputs(self) -> tuple[str, ...]:
+        return (*self.needs, *((self.policy,) if self.policy else ()))
+
     def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
         model, table = self.needs
-        return (model, ("model",)), (table, ("table",))
+        needed: tuple[tuple[str, tuple[FolderKind, ...]], ...] = (
+            (model, ("model",)),
+            (table, ("table",)),
+        )
+        return (*needed, (self.policy, ("plan",))) if self.policy else needed

@@ -34,7 +34,7 @@ _MATTERS = ("jpqd", "torch", "transformers")
 def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
     """Search, write the plan, and return its figures."""
     _refuse_processes(ctx.stage)
-    strategy = plugins.load(stage.strategy, STRATEGIES, Strategy)()
+    strategy = plugins.load(stage.strategy, STRATEGIES, Strategy).of(stage, ctx.inputs)
     loading.quiet()
     folder, table = (ctx.inputs[name] for name in stage.needs)
     network = loading.load(folder)
@@ -50,6 +50,7 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
     metric = training.kind.metrics[0]
     plan = result.plan(stage, chosen, evaluator, len(tried.held_out), metric)
     compression_plan.save(plan, ctx.out)
+    strategy.save(ctx.out)
     result.say(plan, ctx.progress)
     return {"plan": result.metrics(plan), "data": data.facts()}
 

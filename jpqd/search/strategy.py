@@ -7,12 +7,15 @@ it asks for are within the limits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from jpqd.core.compression_plan import Figures
+from jpqd.search.options import SearchOptions
 from jpqd.search.space import Choice, Limits, Space, Values
 
 
@@ -41,6 +44,14 @@ class Problem:
 
 
 class Strategy(ABC):
+    @classmethod
+    def of(cls, stage: SearchOptions, inputs: Mapping[str, Path]) -> Self:
+        """Make the strategy of a stage; `inputs` are the folders of earlier stages."""
+        return cls()
+
     @abstractmethod
     def search(self, problem: Problem) -> None:
         """Ask for evaluations, the most promising first."""
+
+    def save(self, folder: Path) -> None:  # noqa: B027
+        """Leave beside the plan what was learned."""

@@ -98,9 +98,16 @@ def test_what_the_search_saw_is_what_prune_makes(place: Place) -> None:
     assert figures["accuracy"] == pytest.approx(found(done / "found").chosen.score)
 
 
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an agent learn little before it is evaluated."""
+    monkeypatch.setattr("jpqd.search.agent.learning._ROUNDS", 3)
+
+
+@pytest.mark.usefixtures("_short")
 def test_every_strategy_keeps_limits_and_budget(place: Place) -> None:
     names = list(plugins.names(STRATEGIES))
-    assert {"uniform", "random", "greedy", "dp", "tpe", "nsga2"} == set(names)
+    assert {"uniform", "random", "greedy", "dp", "tpe", "nsga2", "agent"} == set(names)
     stages = [search(name, more=f", strategy: {name}") for name in names]
     done = run(place, TABLE + "".join(stages))
     for name in names:
@@ -221,6 +228,8 @@ MISTAKES = {
     "target: {speedup: 2, p50_ms: 1, size_mb: 1}": "more than two",
     "target: {speedup: 0.5}": "speedup",
     "strategy: dpp": "Did you mean 'dp'",
+    "reward: {speedup: 1.0}": "only an agent reads this",
+    "policy: dense, strategy: agent": "which makes no plan",
 }
 
 
@@ -248,6 +257,30 @@ def test_a_missing_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'jpqd\[search\]'"):
         run(place, TABLE + search("found", more=", strategy: tpe"))
+
+
+@pytest.mark.usefixtures("_short")
+def test_an_agent_starts_where_an_earlier_one_ended(place: Place) -> None:
+    more = ", strategy: agent, reward: {speedup: 0.2}, policy: first, evaluations: 1"
+    then = search("then", "{speedup: 1.4}").replace(f", evaluations: {BUDGET}", more)
+    done = run(place, TABLE + search("first", more=", strategy: agent") + then)
+    assert found(done / "then").evaluations == 1
+    for stage in ("first", "then"):
+        assert {"plan.json", "policy.json", "policy.safetensors"} <= {
+            path.name for path in (done / stage).iterdir()
+        }
+
+
+def test_a_plan_without_a_policy_is_refused_before_any_work(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(place, TABLE + search("found"))
+    monkeypatch.setattr(Candidates, "run", lambda *_: pytest.fail("it began to work"))
+    with pytest.raises(UserError, match="'found' left no policy"):
+        run(
+            place,
+            TABLE + search("found") + search("then", more=", strategy: agent, policy: found"),
+        )
 
 
 def test_every_command_reads_a_run_with_a_plan(place: Place) -> None:

@@ -76,7 +76,8 @@ def test_every_strategy_has_the_same_budget_and_is_the_same_for_a_seed(
 
 
 @pytest.fixture(autouse=True)
-def _folders(tmp_path: Path) -> None:
+def _folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jpqd.search.agent.learning._ROUNDS", 3)
     for name in ("none", "no"):
         (tmp_path / name).mkdir()
 
