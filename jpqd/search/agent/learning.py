@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -70,11 +71,12 @@ class Learner:
 @contextmanager
 def own_randomness() -> Iterator[None]:
     """Give back the random state that was found. PPO draws from, and seeds, that of the process."""
-    numpy = np.random.get_state()
+    python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         try:
             yield
         finally:
+            random.setstate(python)
             np.random.set_state(numpy)
 
 

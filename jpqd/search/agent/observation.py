@@ -37,7 +37,7 @@ class Sight:
         part = min(len(chosen), len(self.ms) - 1)
         ms = sum(self.space.ms[index][option] for index, option in enumerate(chosen))
         mb = sum(self.space.mb[index][option] for index, option in enumerate(chosen))
-        whole, to_come = self.ms.sum(), self.ms[len(chosen) :].sum()
+        whole, to_come = max(self.ms.sum(), 1e-12), self.ms[len(chosen) :].sum()
         coming = np.array([to_come, self.mb[len(chosen) :].sum()])
         room = ((self.left - [ms, mb]) / np.maximum(coming, 1e-12)).min()
         seen = [to_come / whole, (whole - to_come - ms) / whole, room, last, *self.target]
