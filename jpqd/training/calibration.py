@@ -14,7 +14,6 @@ def batches(
 ) -> Iterator[tuple[batching.Batch, torch.Tensor]]:
     """Features and labels. Rows of like length share a batch: nobody reads what padding gives."""
     split = training.data.splits["train"]
-    collate = training.collator()
     random = np.random.default_rng(training.ctx.seed)
     chosen = random.permutation(training.data.labelled)[:rows]
     if size > 1:
@@ -23,6 +22,25 @@ def batches(
     groups = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     if size > 1:  # whoever takes only some of the batches gets texts of all lengths
         random.shuffle(groups)
+    yield from _given(training, groups, device)
+
+
+def unpadded(
+    training: Training, rows: int, device: torch.device, size: int
+) -> Iterator[tuple[batching.Batch, torch.Tensor]]:
+    """Features and labels of the same rows. Only rows of one length share a batch."""
+    lengths = splits.column(training.data.splits["train"], "length")
+    random = np.random.default_rng(training.ctx.seed)
+    chosen = random.permutation(training.data.labelled)[:rows]
+    alike = [chosen[lengths[chosen] == length] for length in np.unique(lengths[chosen])]
+    groups = [own[start : start + size] for own in alike for start in range(0, len(own), size)]
+    yield from _given(training, groups, device)
+
+
+def _given(
+    training: Training, groups: list[np.ndarray], device: torch.device
+) -> Iterator[tuple[batching.Batch, torch.Tensor]]:
+    collate, split = training.collator(), training.data.splits["train"]
     for group in groups:
         batch = collate(split.__getitems__(group.tolist()))
         features = batching.features(batch)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+_TOGETHER = 16
+"""The rows that NNCF sees at once: it looks at every weight with every batch."""
+
+
 class Quantize(Options):
     """INT8 by NNCF. `epochs: 0` is post-training quantization; otherwise the scales train."""
 
@@ -18,6 +22,10 @@ class Quantize(Options):
         from jpqd.methods.quantize import place
         from jpqd.training import calibration
 
-        batches = list(calibration.batches(training, self.samples, model.device))
+        if self.range == "min_max":  # extremes are the same, however rows are put together
+            given = calibration.unpadded(training, self.samples, model.device, _TOGETHER)
+        else:
+            given = calibration.batches(training, self.samples, model.device)
+        batches = list(given)
         place.place(model, [features for features, _ in batches], self)
         return model, Hooks()
