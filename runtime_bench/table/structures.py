@@ -18,9 +18,9 @@ FITTED, CHECKED = 24, 12
 _MOST_LAYERS = 6
 """Deeper models are measured with this many layers, which takes less time to build."""
 _DEEP = (0.06, 0.15, 0.4)
-"""The shares of random models that tell what further layers cost without their parts. An empty one
-would tell it better, but OpenVINO takes hours for twelve layers with nothing in them: it walks
-every path through their sums, which are twice as many with each sum."""
+"""The shares of random models that tell what further layers cost without their parts. An empty
+one would tell it better, but with each empty layer more OpenVINO compiles for four times as long:
+half an hour for twelve."""
 _DEAD = 0.1
 """The share of layers without heads, and of those without neurons."""
 
