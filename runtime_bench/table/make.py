@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import openvino as ov
 
 from jpqd.core import cached, cpus, environment, latency_table, seals
-from jpqd.core.latency_table import LatencyTable
+from jpqd.core.latency_table import LatencyTable, Precision
 from jpqd.core.progress import Progress
 from jpqd.recipe.contracts import Context
 from runtime_bench.machine import devices
@@ -24,7 +23,7 @@ _VERSION = 1
 """Raised when models or measuring change, so that no older table is taken from the cache."""
 _NO_TIME = ("id2label", "label2id", "_name_or_path", "finetuning_task", "dtype")
 """Entries of a config that say nothing about time."""
-_MANY = 0.25
+MANY = 0.25
 """The share of disturbed blocks from which a table says so."""
 
 
@@ -37,11 +36,12 @@ def run(spec: Options, ctx: Context) -> dict[str, Any]:
     entry = ctx.cache / f"latency-{key}"
     if cached.is_whole(entry, ctx.progress):
         ctx.progress.say("    such models were measured on this device before: the same table")
+        table = _with_shares(latency_table.load(entry), given)
     else:
-        made = _table(spec, factory, given, setup, ctx.work / key, ctx.progress)
-        cached.put(entry, lambda out: latency_table.save(made, out))
-    shutil.copyfile(entry / latency_table.FILE, ctx.out / latency_table.FILE)
-    table = latency_table.load(ctx.out)
+        table = _table(spec, factory, given, setup, ctx.work / key, ctx.progress)
+        if not _disturbed(table):  # or nobody could measure again
+            cached.put(entry, lambda out: latency_table.save(table, out))
+    latency_table.save(table, ctx.out)
     _say_error(table, ctx.progress)
     return {
         "error": {one.name: round(table.error(one.name), 4) for one in table.precisions},
@@ -64,7 +64,7 @@ def _key(spec: Options, factory: Factory, given: Texts, setup: Setup) -> str:
             _VERSION,
             {name: value for name, value in config.items() if name not in _NO_TIME},
             factory.kind.use,
-            [given.lengths, given.shares],
+            given.lengths,
             [sorted(set(spec.precisions)), spec.seconds],
             [setup.device, setup.device_name, setup.threads],
             [facts["packages"], facts["processor"]],
@@ -96,14 +96,23 @@ def _table(
     return table.model_copy(update={"checked": list(chain.from_iterable(checked))})
 
 
+def _with_shares(table: LatencyTable, given: Texts) -> LatencyTable:
+    """Texts of the same lengths in other shares take the same times."""
+    return table.model_copy(update={"shares": list(given.shares)})
+
+
+def _disturbed(table: LatencyTable) -> list[Precision]:
+    return [one for one in table.precisions if one.disturbed > MANY]
+
+
 def _say_error(table: LatencyTable, progress: Progress) -> None:
     for one in table.precisions:
         progress.say(
             f"    {one.name} ({one.computes}): predicts models that it does not know with an "
             f"error of {table.error(one.name):.1%} on average"
         )
-        if one.disturbed > _MANY:
-            progress.warn(
-                f"{one.name}: other programs used the processors in {one.disturbed:.0%} of the "
-                "time. Measure again on a quiet machine."
-            )
+    for one in _disturbed(table):
+        progress.warn(
+            f"{one.name}: other programs used the processors in {one.disturbed:.0%} of the "
+            "time. Measure again on a quiet machine: the table is not kept for other runs."
+        )

@@ -12,10 +12,11 @@ import pytest
 
 from jpqd.core import artifact, latency_table
 from jpqd.core.errors import UserError
+from jpqd.core.latency_table import LatencyTable
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
-from runtime_bench.table import groups, structures
+from runtime_bench.table import groups, make, structures
 from runtime_bench.table.build import Factory
 from tests.helpers import tiny
 
@@ -43,6 +44,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, count in FEWER.items():
         monkeypatch.setattr(structures, name, count)
     monkeypatch.setattr(groups, "GROUP", 4)
+    monkeypatch.setattr(make, "MANY", 1.0)  # other tests may run beside this one
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,29 @@ def test_a_killed_stage_goes_on_and_a_finished_one_is_not_measured_again(
     runner.execute(recipe, runs, Progress(quiet=True))
     assert not built
     assert latency_table.load(runs / "tiny" / "times") == table
+
+
+def test_a_table_of_a_machine_that_others_used_is_not_kept(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, runs = recipes.load(trained / "tiny.yaml"), trained / "runs"
+    runner.execute(recipe, runs, Progress(quiet=True))
+    table = latency_table.load(runs / "tiny" / "times")
+    busy = [one.model_copy(update={"disturbed": 0.9}) for one in table.precisions]
+    asked: list[Any] = []
+
+    def measured(*arguments: Any) -> LatencyTable:
+        asked.append(arguments)
+        return table.model_copy(update={"precisions": busy})
+
+    monkeypatch.setattr(make, "_table", measured)
+    monkeypatch.setattr(make, "MANY", 0.25)
+    for place in (runs / ".cache").glob("latency-*"):
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    for _ in range(2):
+        shutil.rmtree(runs / "tiny" / "times")
+        runner.execute(recipe, runs, Progress(quiet=True))
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(
