@@ -19,7 +19,6 @@ from jpqd.model import loading
 from jpqd.recipe import recipes
 from jpqd.recipe.contracts import Context
 from jpqd.run.plan import plan
-from jpqd.training import evaluation
 from jpqd.training.loop import Loop
 from jpqd.training.method import Training
 from tests.e2e.test_processes import torchrun
@@ -28,6 +27,7 @@ from tests.helpers.distill_place import (
     COMMON,
     ROWS,
     Place,
+    asked_rows,
     change_labels,
     label_names,
     losses,
@@ -74,14 +74,7 @@ def test_the_teacher_predicts_once_for_all_runs_of_a_folder(
 ) -> None:
     place.run(place.small(f"teacher: {place.teacher}"))
     assert len(list((place.folder / "runs" / ".cache").glob("logits-*/*.safetensors"))) == 1
-    asked: list[int] = []
-    predict = evaluation.predict
-
-    def noted(network: Any, split: Any, *more: Any) -> Any:
-        asked.append(len(split))
-        return predict(network, split, *more)
-
-    monkeypatch.setattr(evaluation, "predict", noted)
+    asked = asked_rows(monkeypatch)
     place.run(place.small(f"teacher: {place.teacher}, temperature: 3.0"))
     assert ROWS * 0.95 not in asked
     assert asked

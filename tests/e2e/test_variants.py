@@ -2,15 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from jpqd.data import batching
-from jpqd.training import evaluation
 from tests.e2e.test_distill import attached
-from tests.helpers.distill_place import ROWS, Place, same, weights
+from tests.helpers.distill_place import ROWS, Place, asked_rows, same, weights
 
 CHANGED = "augment: 0.5, variants: 3"
 
@@ -45,14 +43,7 @@ def test_a_copy_is_the_same_whatever_stands_beside_it(place: Place) -> None:
 
 
 def test_a_later_stage_does_not_ask_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    predict = evaluation.predict
-
-    def noted(network: Any, split: Any, *more: Any) -> Any:
-        asked.append(len(split))
-        return predict(network, split, *more)
-
-    monkeypatch.setattr(evaluation, "predict", noted)
+    asked = asked_rows(monkeypatch)
     place.run(place.small(f"teacher: {place.teacher}, {CHANGED}"))
     train = int(ROWS * 0.95)
     assert asked.count(train) == 3

@@ -5,14 +5,17 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from jpqd.core import artifact, seals
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
+from jpqd.training import evaluation
 from tests.helpers import tiny
 
 HEAD = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("0.0001", "60")
@@ -96,3 +99,16 @@ def set_labels(folder: Path, names: list[str]) -> None:
 def rows_of(place: Place) -> list[dict[str, str]]:
     with (place.folder / "data" / "train.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def asked_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many rows models are asked for, from now on."""
+    asked: list[int] = []
+    predict = evaluation.predict
+
+    def noted(network: Any, split: Any, *more: Any) -> Any:
+        asked.append(len(split))
+        return predict(network, split, *more)
+
+    monkeypatch.setattr(evaluation, "predict", noted)
+    return asked
