@@ -7,16 +7,13 @@ latencies.
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from jpqd.core.contents import Part, first_problem
 from jpqd.core.errors import UserError
 
 FILE, SAMPLES = "bench.json", "samples.npz"
 Mode = Literal["latency", "throughput", "open_loop"]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class Estimate(Part):
@@ -218,9 +215,6 @@ def read(path: Path) -> Bench:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(
-            f"{path} is not a bench.json of format 1: {where}: {first['msg']}. "
-            "Run jpqd bench again."
+            f"{path} is not a bench.json of format 1: {first_problem(error)}. Run jpqd bench again."
         ) from error

@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from jpqd.core.errors import UserError
+from jpqd.core import contents
+from jpqd.core.contents import Part
 
 FILE = "plan.json"
 
 Structure = tuple[tuple[int, int], ...]
 """The number of heads and of neurons of each layer."""
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class Figures(Part):
@@ -63,12 +58,8 @@ class Plan(Part):
 
 
 def save(plan: Plan, folder: Path) -> None:
-    (folder / FILE).write_text(plan.model_dump_json(indent=1), encoding="utf-8")
+    contents.save(plan, folder / FILE)
 
 
 def load(folder: Path) -> Plan:
-    path = folder / FILE
-    try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise UserError(f"{path} cannot be read as a plan: {error}") from error
+    return contents.load(folder / FILE, Plan, "a plan")

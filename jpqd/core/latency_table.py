@@ -11,18 +11,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from jpqd.core import contents
+from jpqd.core.contents import Part
 from jpqd.core.errors import UserError
 
 FILE = "latency_table.json"
 
 Structure = Sequence[tuple[int, int]]
 """The number of heads and of neurons of each layer."""
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class Times(Part):
@@ -142,12 +138,8 @@ def _between(steps: Sequence[Times], units: int) -> Times:
 
 
 def save(table: LatencyTable, folder: Path) -> None:
-    (folder / FILE).write_text(table.model_dump_json(indent=1), encoding="utf-8")
+    contents.save(table, folder / FILE)
 
 
 def load(folder: Path) -> LatencyTable:
-    path = folder / FILE
-    try:
-        return LatencyTable.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise UserError(f"{path} cannot be read as a latency table: {error}") from error
+    return contents.load(folder / FILE, LatencyTable, "a latency table")

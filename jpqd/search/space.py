@@ -65,10 +65,7 @@ class Space:
 
     def nearest(self, shares: Sequence[float]) -> Choice:
         """Choose the options nearest to these shares of each part."""
-        return tuple(
-            min(range(len(options)), key=lambda index: abs(options[index] - share * options[-1]))
-            for options, share in zip(self.options, shares, strict=True)
-        )
+        return tuple(nearest(*part) for part in zip(self.options, shares, strict=True))
 
     def _typical_length(self) -> int:
         """Find the length whose time is the median; times add up for a single length only."""
@@ -90,6 +87,11 @@ class Space:
 
 
 _HALVINGS = 30
+
+
+def nearest(options: tuple[int, ...], share: float) -> int:
+    """Return the number of the option that is nearest to this share of all."""
+    return min(range(len(options)), key=lambda index: abs(options[index] - share * options[-1]))
 
 
 def _steps(measured: Sequence[int], have: int) -> tuple[int, ...]:

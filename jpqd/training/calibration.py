@@ -13,11 +13,8 @@ def batches(
     training: Training, rows: int, device: torch.device, size: int = 1
 ) -> Iterator[tuple[batching.Batch, torch.Tensor]]:
     """Features and labels. Rows of like length share a batch: nobody reads what padding gives."""
-    split = training.data.splits["train"]
-    random = np.random.default_rng(training.ctx.seed)
-    chosen = random.permutation(training.data.labelled)[:rows]
+    chosen, lengths, random = _chosen(training, rows)
     if size > 1:
-        lengths = splits.column(split, "length")
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
     groups = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     if size > 1:  # whoever takes only some of the batches gets texts of all lengths
@@ -29,12 +26,17 @@ def unpadded(
     training: Training, rows: int, device: torch.device, size: int
 ) -> Iterator[tuple[batching.Batch, torch.Tensor]]:
     """Features and labels of the same rows. Only rows of one length share a batch."""
-    lengths = splits.column(training.data.splits["train"], "length")
-    random = np.random.default_rng(training.ctx.seed)
-    chosen = random.permutation(training.data.labelled)[:rows]
+    chosen, lengths, _ = _chosen(training, rows)
     alike = [chosen[lengths[chosen] == length] for length in np.unique(lengths[chosen])]
     groups = [own[start : start + size] for own in alike for start in range(0, len(own), size)]
     yield from _given(training, groups, device)
+
+
+def _chosen(training: Training, rows: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    """Draw rows that have a label; return them, the lengths of all rows, and what drew."""
+    random = np.random.default_rng(training.ctx.seed)
+    chosen = random.permutation(training.data.labelled)[:rows]
+    return chosen, splits.column(training.data.splits["train"], "length"), random
 
 
 def _given(

@@ -18,7 +18,8 @@ class Variants:
     """Texts in which some tokens are exchanged for others of train."""
 
     def __init__(self, method: Options, training: Training) -> None:
-        split, ids = training.data.splits["train"], splits.ids(training.data.splits["train"])
+        split = training.data.splits["train"]
+        ids = splits.ids(split)
         self.share, self.count, self.seed = method.augment, method.variants or 1, training.ctx.seed
         self.rows = int(splits.column(split, "row").max()) + 1
         self.special = np.array(training.tokenizer.all_special_ids)

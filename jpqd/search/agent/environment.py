@@ -9,9 +9,9 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from jpqd.search.agent.observation import LEVELS, SEEN, Sight, nearest
+from jpqd.search.agent.observation import LEVELS, SEEN, Sight
 from jpqd.search.agent.wall import Wall
-from jpqd.search.space import Choice
+from jpqd.search.space import Choice, nearest
 from jpqd.search.strategy import Problem
 
 OBSERVATIONS = spaces.Box(0.0, 1.0, (len(SEEN),), np.float32)

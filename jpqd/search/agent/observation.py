@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jpqd.search.space import Limits, Space, Values
+from jpqd.search.space import Limits, Space, Values, nearest
 
 LEVELS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
 """The shares of a part that an action keeps, as near as the part's options come to it."""
@@ -63,8 +63,3 @@ def _harms(space: Space, values: Values) -> np.ndarray:
             for own, options in zip(values, space.options, strict=True)]  # fmt: skip
     decades = np.log10(np.maximum(np.array(seen) / typical, 1e-12))
     return np.clip(0.5 + decades / _DECADES, 0, 1)
-
-
-def nearest(options: tuple[int, ...], share: float) -> int:
-    """Return the number of the option that is nearest to this share of all."""
-    return min(range(len(options)), key=lambda index: abs(options[index] - share * options[-1]))
