@@ -13,7 +13,7 @@ LEAST = 0.02
 """The smallest share that is suggested for a part."""
 
 
-def library(strategy: str) -> Any:
+def load(strategy: str) -> Any:
     try:
         import optuna
     except ImportError:

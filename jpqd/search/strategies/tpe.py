@@ -6,7 +6,7 @@ from jpqd.search.strategy import Problem, Strategy
 
 class Tpe(Strategy):
     def __init__(self) -> None:
-        self.optuna = _optuna.library("tpe")
+        self.optuna = _optuna.load("tpe")
 
     def search(self, problem: Problem) -> None:
         sampler = self.optuna.samplers.TPESampler(seed=problem.seed)
