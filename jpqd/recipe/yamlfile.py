@@ -27,6 +27,12 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
 
+class _Fast(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The same in C, where PyYAML was built with it."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
 def _int(text: str) -> int:
     return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
@@ -103,7 +109,7 @@ _IS_RECIPE = "Give the path of a recipe, for example recipes/demo.yaml."
 def parse(text: str, source: str) -> Document:
     """Parse a text; raise at once where it is not YAML, and keep other mistakes in `problems`."""
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = _compose(text)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         what, line = _not_yaml(error, text)
         remedy = "Look at the indentation, the brackets and the quotes around this line."
@@ -112,6 +118,27 @@ def parse(text: str, source: str) -> Document:
     if node is not None:
         _Reader(document).read(node)
     return document
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """Compose in C, and again in Python what C refuses, for a message of Python's."""
+    try:
+        if _depth(text) <= MAX_DEPTH:  # the C code calls itself without a limit, until it crashes
+            return yaml.compose(text, Loader=_Fast)
+    except (yaml.YAMLError, ValueError):
+        pass
+    return yaml.compose(text, Loader=_Loader)
+
+
+def _depth(text: str) -> int:
+    """Count the levels, but no further than one too many."""
+    depth = deepest = 0
+    for event in yaml.parse(text, Loader=_Fast):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if (deepest := max(depth, deepest)) > MAX_DEPTH:
+            break
+    return deepest
 
 
 def scalar(text: str) -> Any:

@@ -22,7 +22,7 @@ def jpqd(*arguments: object) -> Result:
 
 
 def test_the_figures_are_those_of_the_manifests(tmp_path: Path) -> None:
-    text = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("0.0001", "60") + STAGES
+    text = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("1.0e-9", "60") + STAGES
     recipe, runs = tiny.write_recipe(tmp_path, rows=160, text=text), tmp_path / "runs"
     for seed in (1, 2):
         chosen = ("--set", f"seed={seed}", "--set", f"name=seed{seed}")

@@ -32,7 +32,7 @@ def joint(place: Place, methods: str) -> Path:
     text = (place.folder / "tiny.yaml").read_text()
     dense = text[text.index("  dense") :].splitlines()[0] + "\n"
     stage = f"  joint: {{{COMMON}, average: 0.9, needs: [dense], methods: [{methods}]}}\n"
-    often = ("checkpoint_minutes: 60", "checkpoint_minutes: 0.0001")
+    often = ("checkpoint_minutes: 60", "checkpoint_minutes: 1.0e-9")
     return place.recipe(dense + stage, often, name="tiny")
 
 

@@ -35,7 +35,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_kills_in_the_middle_and_after_the_last_step_change_nothing(place: Place) -> None:
-    path, runs = half_an_epoch(place, "0.0001"), place.folder / "runs"
+    path, runs = half_an_epoch(place, "1.0e-9"), place.folder / "runs"
     died = [str(EVERY + 2), str(STEPS)]  # between two losses of the history, and at the very end
     done = subprocess.run(
         [tiny.PYTHON, "-m", "tests.helpers.dying", path, runs, *died, "0", "0"],
@@ -108,7 +108,7 @@ def test_a_tracker_hears_again_what_came_before_a_kill(
     kind = type("mlflow", (Recorder,), {"heard": []})
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "mlflow", kind)
     monkeypatch.setitem(runner._MODULES, "mlflow", "json")
-    recipe = recipes.load(half_an_epoch(place, "0.0001"), ("report_to=mlflow",))
+    recipe = recipes.load(half_an_epoch(place, "1.0e-9"), ("report_to=mlflow",))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Loop, "_log_loss", _stopping(Loop._log_loss, at=4 * EVERY))
         with pytest.raises(Stop):

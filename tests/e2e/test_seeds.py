@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from cli import app
 from tests.helpers import tiny
 
-HEAD = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("0.0001", "60")
+HEAD = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("1.0e-9", "60")
 STAGES = """\
 stages:
   teacher: {use: train, epochs: 1, learning_rate: 3.0e-3}

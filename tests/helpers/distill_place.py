@@ -18,7 +18,7 @@ from jpqd.run import runner
 from jpqd.training import evaluation
 from tests.helpers import tiny
 
-HEAD = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("0.0001", "60")
+HEAD = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("1.0e-9", "60")
 COMMON = "use: train, epochs: 1, batch_size: 16, precision: f32, learning_rate: 3.0e-3"
 ROWS = 160
 

@@ -29,7 +29,7 @@ stages:
   ir: {use: ov_ir, needs: [jpqd], shape: "bounded:24"}
   check: {use: evaluate, needs: [jpqd], split: select}
 """
-TEXT = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("0.0001", "60") + STAGES
+TEXT = tiny.RECIPE[: tiny.RECIPE.index("stages:")].replace("1.0e-9", "60") + STAGES
 REVIEWS = [text for text, _ in corpus.reviews("validation")[:5]]
 
 

@@ -18,7 +18,7 @@ model: {new: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2
         intermediate_size: 64, vocab_size: 400}
 task: {name: tiny, dataset: DATA, text: [text], label: label, max_length: 32}
 seed: 3
-checkpoint_minutes: 0.0001
+checkpoint_minutes: 1.0e-9
 stages:
   teacher: {use: train, epochs: 3, batch_size: 16, learning_rate: 3.0e-3, average: 0.5,
             evals_per_epoch: 2}
