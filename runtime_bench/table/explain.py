@@ -53,19 +53,32 @@ def checked(
 
 def _middles(measured: Measured) -> np.ndarray:
     """Return the median of each model and length."""
-    return _ordered(measured, [times.middles() for _, times in measured])
+    return _joined(measured, [times.middles() for _, times in measured])
 
 
 def _drawn(measured: Measured) -> np.ndarray:
     """Return the medians over blocks that are drawn again."""
     random = np.random.default_rng(0)
     return np.array(
-        [_ordered(measured, [times.again(random) for _, times in measured]) for _ in range(_DRAWS)]
+        [_joined(measured, [times.again(random) for _, times in measured]) for _ in range(_DRAWS)]
     )
 
 
-def _ordered(measured: Measured, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Put what groups have of each model into the order of all models."""
-    numbers = np.concatenate([numbers for numbers, _ in measured])
-    found: np.ndarray = np.concatenate(parts)[np.argsort(numbers)]
+def _joined(measured: Measured, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Put the times of groups on one scale, that of their mean, and in the order of all models."""
+    numbers = [numbers for numbers, _ in measured]
+    logs = [np.log(part) for part in parts]
+    shared = set(numbers[0]).intersection(*numbers)
+    levels = [
+        log[np.isin(own, list(shared))].mean(0) for own, log in zip(numbers, logs, strict=True)
+    ]
+    scaled = [log - level for log, level in zip(logs, levels, strict=True)]
+    found: np.ndarray = np.exp(_ordered(measured, scaled) + np.mean(levels, axis=0))
     return found
+
+
+def _ordered(measured: Measured, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Put what groups have of each model into the order of all models; of shared ones the mean."""
+    numbers = np.concatenate([numbers for numbers, _ in measured])
+    every = np.concatenate(parts)
+    return np.array([every[numbers == number].mean(0) for number in range(numbers.max() + 1)])

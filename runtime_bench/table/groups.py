@@ -1,4 +1,8 @@
-"""Groups of models, each built, measured in memory together, and removed: a kill costs one."""
+"""Groups of models, each built, measured in memory together, and removed: a kill costs one.
+
+A machine is faster in one quarter of an hour than in the next. So each group has the shared models
+besides its own, and their times put all groups on one scale.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +40,10 @@ class _Group:
     names: list[PrecisionName]
     """The precisions at which the same files are measured."""
     place: Path
+    """The folder of all models of this kind."""
 
     def times(self, name: PrecisionName) -> Path:
-        return self.place / f"{name}.npz"
+        return self.place / f"{name}-{'-'.join(map(str, self.numbers))}.npz"
 
     def missing(self) -> list[PrecisionName]:
         return [name for name in self.names if not self.times(name).is_file()]
@@ -55,7 +60,7 @@ class Groups:
         progress: Progress,
     ) -> None:
         self.factory, self.given, self.setup = factory, given, setup
-        self.every = [*models.fitted, *models.checked]
+        self.every, self.shared = [*models.fitted, *models.checked], models.shared
         self.work, self.progress = work, progress
 
     def measure(
@@ -78,12 +83,10 @@ class Groups:
         """Mix the models: a machine that changes with time must not favour one sort."""
         if not names:
             return []
-        order = np.random.default_rng(0).permutation(len(self.every))
-        parts = np.array_split(order, -(-len(order) // GROUP))
-        return [
-            _Group(part.tolist(), names, self.work / f"{kind}-{number}")
-            for number, part in enumerate(parts)
-        ]
+        own = [number for number in range(len(self.every)) if number not in self.shared]
+        order = np.random.default_rng(0).permutation(own)
+        parts = np.array_split(order, -(-len(order) // (GROUP - len(self.shared))))
+        return [_Group([*self.shared, *part.tolist()], names, self.work / kind) for part in parts]
 
     def _measure(self, group: _Group, seconds: float) -> None:
         """Measure a group, or what a kill left to measure of it."""
@@ -97,8 +100,9 @@ class Groups:
             inside = timing.loaded([self._backend(folder, name) for folder in folders])
             self.progress.say(f"    measures them for about {seconds:.0f} s")
             timing.save(timing.measure(inside, sizes, self.given, seconds), group.times(name))
-        for folder in folders:
-            files.remove(folder)
+        for number, folder in zip(group.numbers, folders, strict=True):
+            if number not in self.shared:
+                files.remove(folder)
 
     def _built(self, group: _Group, folder: Path) -> int:
         """Build a model unless it is there; return its bytes."""

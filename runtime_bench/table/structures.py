@@ -39,6 +39,8 @@ class Whole:
 class Models:
     fitted: list[Structure]
     checked: list[Structure]
+    shared: tuple[int, ...]
+    """The numbers of fitted models that every group has: a large and a small one."""
 
 
 def knots(units: int, step: int) -> list[int]:
@@ -58,7 +60,7 @@ def models(whole: Whole) -> Models:
     if layers < whole.layers:
         fitted += [_drawn(whole, whole.layers, s, random) for s in _DEEP]
     checked = [_drawn(whole, whole.layers, s, random) for s in np.geomspace(0.05, 0.8, CHECKED)]
-    return Models([*bounds, *fitted], checked)
+    return Models([*bounds, *fitted], checked, shared=(1, 1 + FITTED // 2))
 
 
 def _drawn(whole: Whole, layers: int, share: float, random: np.random.Generator) -> Structure:

@@ -8,7 +8,7 @@ import pytest
 from jpqd.core import latency_table
 from jpqd.core.errors import UserError
 from jpqd.core.latency_table import Checked, LatencyTable, Precision, Times, middle
-from runtime_bench.table import structures
+from runtime_bench.table import explain, structures
 from runtime_bench.table.fit import Parts
 from runtime_bench.table.structures import Whole
 from runtime_bench.table.timing import Times as Measured
@@ -119,3 +119,33 @@ def test_medians_are_taken_for_each_model_and_length() -> None:
     bodies = np.array([[0, 1]] * 3)
     found = Measured(ms, bodies, np.array([7]), 0.0, "int8").middles()
     assert found.tolist() == [[2.0, 5.0]]
+
+
+def test_a_group_that_ran_on_a_slower_machine_is_put_on_the_scale_of_the_others() -> None:
+    models = structures.models(WHOLE)
+    every = [*models.fitted, *models.checked]
+
+    def ms(number: int) -> float:
+        heads, neurons = (sum(column) for column in zip(*every[number], strict=True))
+        return 1 + 0.1 * len(every[number]) + 0.2 * heads + 0.001 * neurons
+
+    def group(numbers: list[int], slower: float) -> tuple[list[int], Measured]:
+        found = np.array([[[slower * ms(number)]] * 6 for number in numbers])
+        sizes = np.full(len(numbers), 10**7)
+        return numbers, Measured(found, np.zeros((6, 1), int), sizes, 0.0, "int8")
+
+    own = [number for number in range(len(every)) if number not in models.shared]
+    measured = [
+        group([*models.shared, *own[0::2]], 1.0),
+        group([*models.shared, *own[1::2]], 1.5),
+    ]
+    precision = explain.precision("int8", measured, models, WHOLE)
+    table = LatencyTable(
+        device="CPU", device_name="some CPU", threads=1, layers=12, heads=12, neurons=3072,
+        lengths=[8], shares=[1.0], precisions=[precision], checked=[], environment={},
+    )  # fmt: skip
+    checked = list(explain.checked("int8", measured, models, table))
+    between = 1.5**0.5
+    for number, one in enumerate(checked):
+        assert one.predicted_ms == pytest.approx(one.measured_ms, rel=0.001)
+        assert one.measured_ms == pytest.approx(between * ms(len(models.fitted) + number))
