@@ -10,7 +10,7 @@ import typer
 
 from export import cli as export_cli
 from jpqd import __version__
-from jpqd.commands import init, recipes, runs, shrink
+from jpqd.commands import init, recipes, runs, search, shrink
 from runtime_bench import cli as bench_cli
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command(epilog="Example: `jpqd init --model DIR --data train.csv`")(init.ini
 app.command(epilog="Example: `jpqd shrink DIR --data texts.txt --target speedup=2`")(shrink.shrink)
 app.command(epilog="Example: `jpqd run recipes/demo.yaml --set seed=7`")(recipes.run)
 app.command(epilog="Example: `jpqd plan recipes/demo.yaml`")(recipes.plan)
+app.add_typer(search.app, name="search")
 app.command(epilog="Example: `jpqd validate recipes/*.yaml`")(recipes.validate)
 app.command(epilog="Example: `jpqd ls` or `jpqd ls demo --json`")(runs.ls)
 app.command(epilog="Example: `jpqd verify demo`")(runs.verify)

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from jpqd.core import artifact, files, lock, processes, seals
@@ -14,8 +15,9 @@ from jpqd.core.names import MANIFEST, RECIPE
 from jpqd.core.progress import Progress
 from jpqd.data import sources
 from jpqd.recipe import plugins
-from jpqd.recipe.contracts import Context
+from jpqd.recipe.contracts import Context, Stage
 from jpqd.recipe.recipes import Recipe
+from jpqd.run import finder
 from jpqd.run.plan import Step, plan
 
 _MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}
@@ -47,6 +49,19 @@ def execute(recipe: Recipe, runs: Path, progress: Progress, until: str | None = 
             if step.status != "sealed":
                 _run(step, recipe, steps, progress)
         return plan(recipe, run)
+
+
+def beside(run: Path, name: str, work: Path, progress: Progress) -> tuple[Stage, Context]:
+    """Return a stage of a run with its context, for a process that helps the one which runs it."""
+    given = finder.read_recipe(run)
+    if not given:
+        raise UserError(
+            f"{run}: not a run, or not there. Give its folder on this machine: --run DIR"
+        )
+    recipe = Recipe.model_validate(given)
+    steps = plan(recipe, run)
+    step = next(one for one in steps if one.id == name)
+    return step.stage, replace(_context(step, recipe, steps, work, progress), work=work)
 
 
 def _open_sealed_sources(given: list[object]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scipy.stats import spearmanr
 
 from jpqd.core.compression_plan import Figures, Structure
 from jpqd.core.progress import Progress
+from jpqd.search.pool import Pool
 from jpqd.search.space import Choice, Limits, Space, Values
 from jpqd.search.store import Store
 from jpqd.search.strategy import Spent
@@ -28,10 +29,14 @@ class Evaluator:
         whole_score: float,
         store: Store,
         progress: Progress,
+        pool: Pool | None = None,
     ) -> None:
-        """Evaluate by `run`; `whole_score` is the main figure of the model before the cut."""
+        """Evaluate by `run`; `whole_score` is the main figure of the model before the cut.
+
+        With a pool, others run what is known ahead.
+        """
         self.space, self.values, self.run = space, values, run
-        self.store, self.progress = store, progress
+        self.store, self.progress, self.pool = store, progress, pool
         found = {"kl": 0.0, "score": whole_score}
         self.whole = self.estimate(space.whole).model_copy(update=found)
         self.seen: dict[Structure, Figures] = {}
@@ -63,6 +68,16 @@ class Evaluator:
         elif self._asks > _ASKS * self._allowed:
             raise Spent
         return self.seen[found.layers]
+
+    def ahead(self, choices: Sequence[Choice]) -> None:
+        """Share what will be asked for next with the pool's workers."""
+        if not self.pool:
+            return
+        asked = dict.fromkeys(self.space.structure(choice) for choice in choices)
+        new = [one for one in asked if one not in self.seen][: self._allowed - len(self.seen)]
+        left = [one for one in new if not self.store.has(["run", one])]
+        for structure, result, seconds in self.pool.run_all(left, self.run):
+            self.store.put(["run", structure], result, seconds)
 
     def _refuse_beyond_budget(self) -> None:
         late = self.seen and self.store.seconds > self._seconds

@@ -82,6 +82,8 @@ class SearchOptions(Stage):
     """The time after which no further structure is tried."""
     samples: Count = 512
     """Rows of train that units are scored on, and rows held out of train that candidates run on."""
+    together: Count | None = None
+    """The structures that are asked for at once, for workers to share; by default one."""
 
     @field_validator("strategy")
     @classmethod

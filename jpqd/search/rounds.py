@@ -34,7 +34,10 @@ class Rounds:
         """Search within limits until this share of the budget is spent."""
         evaluator, stage = self.evaluator, self.stage
         evaluator.allow(ceil(stage.evaluations * share), 60 * stage.minutes * share)
-        problem = Problem(evaluator.space, evaluator.values, limits, evaluator.evaluate, self.seed)
+        problem = Problem(
+            evaluator.space, evaluator.values, limits, evaluator.evaluate, self.seed,
+            ahead=evaluator.ahead, together=stage.together or 1,
+        )  # fmt: skip
         with suppress(Spent):
             self.strategy.search(problem)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from jpqd.core import artifact, compression_plan, environment, latency_table, processes
+from jpqd.core import artifact, compression_plan, environment, latency_table, processes, seals
 from jpqd.core.errors import UserError
 from jpqd.core.latency_table import LatencyTable
 from jpqd.core.progress import Progress
@@ -17,10 +19,11 @@ from jpqd.data import splits
 from jpqd.model import families, loading, shrink
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Context
-from jpqd.search import candidates, result, targets, values
+from jpqd.search import candidates, pool, result, targets, values
 from jpqd.search.candidates import Candidates
 from jpqd.search.evaluator import Evaluator
 from jpqd.search.options import STRATEGIES, SearchOptions
+from jpqd.search.pool import Pool
 from jpqd.search.rounds import Rounds
 from jpqd.search.space import Space
 from jpqd.search.store import Store
@@ -39,20 +42,42 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
     folder, table = (ctx.inputs[name] for name in stage.needs)
     network = loading.load(folder)
     space = _space(stage, ctx.stage, network, latency_table.load(table))
-    tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
-    data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
-    training = Training(ctx, tokenizer, data, bf16=False)
-    store = Store(ctx.work / _STORE, _content(stage, folder, training))
-    torch.nn.Module.to(network, processes.device())
-    tried = _candidates(stage, training, network, store)
-    evaluator = _evaluator(space, tried, store, ctx.progress)
-    chosen = Rounds(stage, evaluator, strategy, ctx.seed).run()
+    training, content = prepared(stage, ctx)
+    store = Store(ctx.work / _STORE, content)
+    tried = candidates_of(stage, training, network, store)
+    with _shared(ctx, content) as trials:
+        evaluator = _evaluator(space, tried, store, ctx.progress, trials)
+        chosen = Rounds(stage, evaluator, strategy, ctx.seed).run()
     metric = training.kind.metrics[0]
     plan = result.plan(stage, chosen, evaluator, len(tried.held_out), metric)
     compression_plan.save(plan, ctx.out)
     strategy.save(ctx.out)
     result.say(plan, ctx.progress)
-    return {"plan": result.metrics(plan), "data": data.facts()}
+    return {"plan": result.metrics(plan), "data": training.data.facts()}
+
+
+def prepared(stage: SearchOptions, ctx: Context) -> tuple[Training, dict[str, Any]]:
+    """Prepare the rows; return also all that figures depend on beside the structure."""
+    folder = ctx.inputs[stage.needs[0]]
+    tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
+    data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    training = Training(ctx, tokenizer, data, bf16=False)
+    return training, _content(stage, folder, training)
+
+
+@contextmanager
+def _shared(ctx: Context, content: dict[str, Any]) -> Iterator[Pool | None]:
+    """Share structures with workers where the user has named a store, until the search ends."""
+    if not (url := pool.address()):
+        yield None
+        return
+    about = {"run": str(ctx.out.parent.resolve()), "stage": ctx.stage, "parts": pool.parts(content)}
+    trials = pool.share(url, f"{ctx.stage} {seals.digest(content)[:16]}", about)
+    ctx.progress.say("    structures are shared with every `jpqd search worker` of the store")
+    try:
+        yield trials
+    finally:
+        trials.close()
 
 
 def _refuse_processes(name: str) -> None:
@@ -89,7 +114,6 @@ def _words(shape: tuple[int, ...]) -> str:
 
 
 def _content(stage: SearchOptions, folder: Path, training: Training) -> dict[str, Any]:
-    """Return all that figures depend on beside the structure."""
     manifest = artifact.read(folder)
     assert manifest is not None
     ctx = training.ctx
@@ -103,17 +127,20 @@ def _content(stage: SearchOptions, folder: Path, training: Training) -> dict[str
     }
 
 
-def _candidates(
+def candidates_of(
     stage: SearchOptions, training: Training, network: PreTrainedModel, store: Store
 ) -> Candidates:
     """Score the units, once."""
+    torch.nn.Module.to(network, processes.device())
     training.ctx.progress.say(f"    scores heads and neurons on {stage.samples} rows of train")
     made = store.once("scores", lambda: candidates.scores(network, training, stage.samples))
     return Candidates(network, [np.array(own) for own in made], training, stage.samples)
 
 
-def _evaluator(space: Space, tried: Candidates, store: Store, progress: Progress) -> Evaluator:
+def _evaluator(
+    space: Space, tried: Candidates, store: Store, progress: Progress, trials: Pool | None
+) -> Evaluator:
     """Estimate the harm of every option, once."""
     made = store.once(["harms", space.options], lambda: values.harms(tried, space))
     found = [np.array(own) for own in made]
-    return Evaluator(space, found, tried.run, tried.whole_score, store, progress)
+    return Evaluator(space, found, tried.run, tried.whole_score, store, progress, trials)

@@ -25,15 +25,25 @@ class Store:
 
     def once(self, asked: Any, make: Callable[[], Any]) -> Any:
         """Return the result that was asked for, and make it where there is none."""
-        key = seals.digest([self.of, asked])
-        if key not in self.lines:
+        if not self.has(asked):
             started = time.monotonic()
             result = make()
-            line = {"key": key, "result": result, "seconds": time.monotonic() - started}
-            self._write(line)
-            self.lines[key] = line
-        self.seconds += self.lines[key]["seconds"]
-        return self.lines[key]["result"]
+            self.put(asked, result, time.monotonic() - started)
+        line = self.lines[self._key(asked)]
+        self.seconds += line["seconds"]
+        return line["result"]
+
+    def has(self, asked: Any) -> bool:
+        return self._key(asked) in self.lines
+
+    def put(self, asked: Any, result: Any, seconds: float) -> None:
+        """Keep a result that took these seconds."""
+        line = {"key": self._key(asked), "result": result, "seconds": seconds}
+        self._write(line)
+        self.lines[line["key"]] = line
+
+    def _key(self, asked: Any) -> str:
+        return seals.digest([self.of, asked])
 
     def _write(self, line: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

@@ -7,7 +7,7 @@ it asks for are within the limits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,9 +33,17 @@ class Problem:
     evaluate: Callable[[Choice], Figures]
     """Cut the model to a choice and run it."""
     seed: int
+    ahead: Callable[[Sequence[Choice]], None] = lambda choices: None
+    """Say which choices come next, so that others can run them meanwhile."""
+    together: int = 1
+    """The number of choices that a strategy shall ask for at once, where it can."""
 
     def random(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
+
+    def evaluate_all(self, choices: Sequence[Choice]) -> list[Figures]:
+        self.ahead(choices)
+        return [self.evaluate(choice) for choice in choices]
 
     def kl(self, choice: Choice) -> float:
         found = self.evaluate(choice).kl

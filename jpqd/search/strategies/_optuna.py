@@ -13,13 +13,13 @@ LEAST = 0.02
 """The smallest share that is suggested for a part."""
 
 
-def load(strategy: str) -> Any:
+def load(asked_by: str) -> Any:
     try:
         import optuna
     except ImportError:
         raise UserError(
-            f"strategy: {strategy} needs optuna, which is not installed. "
-            "Try: pip install 'jpqd[search]'. Or leave the strategy out."
+            f"{asked_by} needs optuna, which is not installed. "
+            "Try: pip install 'jpqd[search]'. Or leave it out."
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
@@ -31,7 +31,11 @@ def run(
     """Ask and tell without end; with `time`, it is an objective beside the KL."""
     parts = range(len(problem.space.options))
     while True:
-        trial = study.ask()
-        shares = [trial.suggest_float(f"part{part}", LEAST, 1.0, log=True) for part in parts]
-        found = problem.evaluate(decode(shares))
-        study.tell(trial, [found.kl, found.p50_ms] if time else found.kl)
+        trials = [study.ask() for _ in range(problem.together)]
+        shares = [
+            [trial.suggest_float(f"part{part}", LEAST, 1.0, log=True) for part in parts]
+            for trial in trials
+        ]
+        every = problem.evaluate_all([decode(own) for own in shares])
+        for trial, found in zip(trials, every, strict=True):
+            study.tell(trial, [found.kl, found.p50_ms] if time else found.kl)

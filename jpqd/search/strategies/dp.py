@@ -1,8 +1,8 @@
 """Dynamic programming: the least sum of harm within the limits, then other answers near it.
 
-The values are estimates, which the exact answer trusts most. So it is tried beside the greedy one,
-and beside the answers with no layer without heads and with no part empty. The evaluations that are
-left go to answers for values that are changed at random, from the best so far.
+The values are estimates, which the exact answer trusts most. So it is tried beside the answers
+with no layer without heads and with no part empty, and beside the greedy one. The evaluations that
+are left go to answers for values that are changed at random, from the best so far.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ _CLOSER = 0.995
 
 class Dp(Strategy):
     def search(self, problem: Problem) -> None:
-        def tried(values: Values) -> tuple[float, Values]:
-            return problem.kl(solve(problem.space, values, problem.limits)), values
+        def solved(values: Values) -> Choice:
+            return solve(problem.space, values, problem.limits)
+
+        def tried(several: list[Values], *more: Choice) -> list[tuple[float, Values]]:
+            found = problem.evaluate_all([*map(solved, several), *more])
+            return [(one.kl or 0.0, own) for one, own in zip(found, several, strict=False)]
 
         random, given = problem.random(), problem.values
-        best = tried(given)
-        problem.evaluate(greedy.solve(problem.space, given, problem.limits))
-        for parts in (slice(0, None, 2), slice(None)):
-            best = min(best, tried(_full(given, parts)), key=_kl)
+        full = [_full(given, parts) for parts in (slice(0, None, 2), slice(None))]
+        by_steps = greedy.solve(problem.space, given, problem.limits)
+        best = min(tried([given, *full], by_steps), key=_kl)
         while True:
-            best = min(best, tried(_changed(best[1], random)), key=_kl)
+            changed = [_changed(best[1], random) for _ in range(problem.together)]
+            best = min(best, *tried(changed), key=_kl)
 
 
 def _kl(tried: tuple[float, Values]) -> float:

@@ -13,7 +13,7 @@ _POPULATION = 8
 
 class Nsga2(Strategy):
     def __init__(self) -> None:
-        self.optuna = _optuna.load("nsga2")
+        self.optuna = _optuna.load("strategy: nsga2")
 
     def search(self, problem: Problem) -> None:
         sampler = self.optuna.samplers.NSGAIISampler(population_size=_POPULATION, seed=problem.seed)

@@ -7,8 +7,8 @@ class Random(Strategy):
     def search(self, problem: Problem) -> None:
         random, space = problem.random(), problem.space
         while True:
-            shares = random.lognormal(0, _SPREAD, len(space.options))
-            problem.evaluate(space.fitted(shares.tolist(), problem.limits))
+            drawn = random.lognormal(0, _SPREAD, (problem.together, len(space.options)))
+            problem.evaluate_all([space.fitted(list(own), problem.limits) for own in drawn])
 
 
 _SPREAD = 0.5
