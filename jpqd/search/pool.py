@@ -7,6 +7,7 @@ has run out waits again for somebody else. A structure has one result, however o
 from __future__ import annotations
 
 import os
+import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -143,6 +144,7 @@ def _run(trial: Any, run: Run, done: list[Structure]) -> float:
     kl, score = run(structure)
     done.append(structure)
     trial.set_user_attr("score", score)
+    trial.set_user_attr("by", f"{platform.node()} {os.getpid()}")
     return kl
 
 

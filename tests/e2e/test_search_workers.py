@@ -17,24 +17,6 @@ from jpqd.core import compression_plan
 from tests.helpers import tiny
 from tests.helpers.distill_place import COMMON, Place
 
-SCRIPT = """
-import sys, time
-from pathlib import Path
-import cli
-from jpqd.recipe import recipes
-from jpqd.search import pool
-from jpqd.search.candidates import Candidates
-from tests.helpers.stages import STAGES
-gate, *arguments = sys.argv[1:]
-run, pool.LEASE = Candidates.run, 2
-def slowly(self, structure):
-    while not Path(gate).exists():
-        time.sleep(0.05)
-    return run(self, structure)
-Candidates.run = slowly
-recipes.STAGES += STAGES
-cli.app(arguments)
-"""
 NEVER, OPEN = "never", "data"
 """A file that will not be there, and a folder that is."""
 ASKED, TOGETHER = 10, 5
@@ -54,10 +36,13 @@ def start(place: Place) -> Iterator[Start]:
     store = {"JPQD_STORE": f"sqlite:///{place.folder}/trials.db"}
 
     def started(gate: str, *arguments: str | Path, **more: str) -> subprocess.Popen[str]:
-        command = [tiny.PYTHON, "-c", SCRIPT, place.folder / gate, *map(str, arguments)]
-        environment = {**tiny.environment(), **store, **more}
+        command = [tiny.PYTHON, "-m", "tests.helpers.gated", place.folder / gate, *arguments]
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env={**tiny.environment(), **store, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         processes.append(process)
         return process
