@@ -5,6 +5,7 @@ Times are of a latency table. Accuracy and KL are of rows that neither training 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from jpqd.core import contents
@@ -55,6 +56,18 @@ class Plan(Part):
     """Spearman's, between `loss` and `kl` of these; none where they are fewer than three."""
     front: list[Figures]
     """All that were run and that no other one beats in both time and KL, the fastest first."""
+    tried: list[Figures] = []
+    """All that were run, in this order."""
+
+
+def hypervolume(points: Iterable[tuple[float, float]]) -> float:
+    """Return the area that points of (speedup, exp(-KL)) dominate, above (1, 0)."""
+    area, height = 0.0, 0.0
+    for speedup, kept in sorted(points, reverse=True):
+        if speedup > 1 and kept > height:
+            area += (speedup - 1) * (kept - height)
+            height = kept
+    return area
 
 
 def save(plan: Plan, folder: Path) -> None:

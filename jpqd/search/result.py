@@ -29,12 +29,13 @@ def plan(
         evaluations=len(evaluator.seen),
         rank_correlation=evaluator.rank_correlation(),
         front=evaluator.front(),
+        tried=list(evaluator.seen.values()),
     )
 
 
 def metrics(made: Plan) -> dict[str, Any]:
     """Return what the manifest says of a plan."""
-    return made.model_dump(mode="json", exclude={"front"})
+    return made.model_dump(mode="json", exclude={"front", "tried"})
 
 
 def say(made: Plan, progress: Progress) -> None:

@@ -289,6 +289,13 @@ def test_every_command_reads_a_run_with_a_plan(place: Place) -> None:
     for command in ("ls", "verify", "report"):
         done = CliRunner().invoke(app, [command, "tiny", "--runs", runs])
         assert done.exit_code == 0, done.output
+    page = (place.folder / "runs" / "tiny" / "report.html").read_text()
+    plan = found(place.folder / "runs" / "tiny" / "found")
+    for said in ("What the search found", "What the searches tried", f"{plan.speedup:.3g}",
+                 f"layer 1: {plan.chosen.layers[0][0]} heads"):  # fmt: skip
+        assert said in page
+    assert [one.layers for one in plan.tried] != []
+    assert all(one in plan.tried for one in plan.front)
     listed = CliRunner().invoke(app, ["ls", "tiny", "--runs", runs, "--json"])
     kinds = {stage["stage"]: stage["kind"] for stage in json.loads(listed.stdout)[0]["stages"]}
     assert kinds == {"dense": "model", "table": "table", "found": "plan"}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from math import exp, inf, sqrt
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 from scipy import stats
 
 from jpqd.core import artifact, latency_table
-from jpqd.core.compression_plan import Figures
+from jpqd.core.compression_plan import Figures, hypervolume
 from jpqd.core.progress import Progress
 from jpqd.data import splits
 from jpqd.model import loading, shrink
@@ -42,19 +42,8 @@ from jpqd.training.method import Training
 from tests.helpers import latency
 
 Point = tuple[float, float]
-REFERENCE: Point = (1.0, 0.0)
 DATA_SEED = 42
 """The rows are the same for every seed of a strategy."""
-
-
-def hypervolume(points: Iterable[Point], reference: Point) -> float:
-    """Return the area that points dominate above the reference; more is better in both."""
-    area, height = 0.0, reference[1]
-    for x, y in sorted(points, reverse=True):
-        if x > reference[0] and y > height:
-            area += (x - reference[0]) * (y - height)
-            height = y
-    return area
 
 
 def interval(found: Sequence[float]) -> tuple[float, float]:
@@ -120,7 +109,7 @@ class Comparison:
                 found.setdefault(f"KL {speedup:g}x", []).append(best.kl or 0.0)
                 found.setdefault(f"acc {speedup:g}x", []).append(100 * self.accuracy(best))
                 points += [self._point(figures) for figures in tried.seen.values()]
-            found.setdefault("hypervolume", []).append(hypervolume(points, REFERENCE))
+            found.setdefault("hypervolume", []).append(hypervolume(points))
             found.setdefault("run", []).append(len(points))
             found.setdefault("seconds", []).append(time.monotonic() - started)
         return found

@@ -94,7 +94,19 @@ def layers(page: Page) -> Iterator[Chart]:
 
 
 def _layers(whole: Manifest, stage: Manifest, name: str) -> Chart:
-    left, dense = tables.sizes(stage), tables.sizes(whole)
+    title = f"What is left of every layer: {stage.stage}"
+    note = f"Pale: the whole model. Solid: {stage.stage}, {_encoder(stage)}."
+    return left_of_layers(tables.sizes(stage), tables.sizes(whole), name, title, note)
+
+
+def left_of_layers(
+    left: Sequence[tuple[int, int]],
+    dense: Sequence[tuple[int, int]],
+    name: str,
+    title: str,
+    note: str,
+) -> Chart:
+    """Draw the heads and neurons that are left, in front of those that were there."""
     before = [dense[min(layer, len(dense) - 1)] for layer in range(len(left))]
     drawn = svg.figure(1.0 + 0.24 * len(left))
     for place, what in enumerate(("heads", "neurons")):
@@ -103,8 +115,6 @@ def _layers(whole: Manifest, stage: Manifest, name: str) -> Chart:
         total, kept = sum(b[place] for b in before), sum(k[place] for k in left)
         axes.set_title(f"{kept:,} of {total:,} {what}")
         axes.set_ylabel("layer" if place == 0 else "")
-    title = f"What is left of every layer: {stage.stage}"
-    note = f"Pale: the whole model. Solid: {stage.stage}, {_encoder(stage)}."
     spoken = "; ".join(
         f"layer {layer + 1}: {heads} heads, {neurons} neurons"
         for layer, (heads, neurons) in enumerate(left)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from jpqd.core import bench_result
+from jpqd.core import bench_result, compression_plan
 from jpqd.core.artifact import Sealed
 from jpqd.core.bench_result import Arm, Bench, Measurement
+from jpqd.core.compression_plan import Plan
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest, main_figure
 from jpqd.core.names import HISTORY, RECIPE
@@ -38,6 +39,8 @@ class Page:
     histories: dict[str, list[dict[str, Any]]]
     bench: Bench | None
     samples: Samples | None
+    plans: dict[str, Plan]
+    """What the searches found."""
     damage: list[str]
     """The files that are not as they were sealed."""
 
@@ -111,7 +114,8 @@ def gather(run: Run) -> Page:
     bench, samples = _bench(run)
     histories = {stage.stage: past for stage in stages if (past := _history(run, stage))}
     damage = run.damage()
-    return Page(run, recipe, stages, comparison, why, histories, bench, samples, damage)
+    plans = {stage.stage: plan for stage in stages if (plan := _plan(run, stage))}
+    return Page(run, recipe, stages, comparison, why, histories, bench, samples, plans, damage)
 
 
 def _recipe(run: Run) -> dict[str, Any]:
@@ -134,6 +138,11 @@ def _history(run: Run, stage: Manifest) -> list[dict[str, Any]]:
     path = _whole(run.open(stage.stage), HISTORY)
     history: list[dict[str, Any]] = json.loads(path.read_text()) if path else []
     return history
+
+
+def _plan(run: Run, stage: Manifest) -> Plan | None:
+    path = _whole(run.open(stage.stage), compression_plan.FILE)
+    return compression_plan.load(path.parent) if path else None
 
 
 def _whole(sealed: Sealed, name: str) -> Path | None:

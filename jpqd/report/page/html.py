@@ -14,6 +14,7 @@ from jpqd.report.page import (
     deployed,
     facts,
     headline,
+    searches,
     speed,
     svg,
     tables,
@@ -59,6 +60,7 @@ def _tables(page: Page) -> dict[str, object]:
         "speed": list(speed.measurements(page.bench)) if page.bench else [],
         "arms": speed.arms(page.bench) if page.bench else None,
         "layers": tables.layers(page),
+        "searches": searches.table(page),
         "training": tables.training(page),
         "checks": tables.checks(page),
         "environment": facts.environment(page),
@@ -70,5 +72,6 @@ def _charts(page: Page) -> dict[str, list[Chart]]:
     return {
         "speed": [chart for chart in (tradeoff.chart(page), charts.distributions(page)) if chart],
         "layers": list(charts.layers(page)),
+        "searches": list(searches.drawn(page)),
         "curves": list(charts.curves(page)),
     }
