@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typer.testing import CliRunner
 from cli import app
 from jpqd.core import compression_plan
 from jpqd.core.compression_plan import Plan
-from jpqd.core.errors import RecipeError, UserError
+from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
 from jpqd.core.progress import Progress
 from jpqd.recipe import plugins, recipes
@@ -219,44 +218,6 @@ def test_another_target_makes_plan_and_cut_anew(place: Place) -> None:
     assert {step.id: step.status for step in steps} == {
         "dense": "sealed", "table": "sealed", "found": "changed", "cut": "changed",
     }  # fmt: skip
-
-
-MISTAKES = {
-    "needs: [table, dense]": "needs.0: 'table' is a stage of `use: made_table`, which makes no mod",
-    "needs: [dense, dense]": "makes no latency table",
-    "target: {}": "every other target",
-    "target: {speedup: 2, p50_ms: 1, size_mb: 1}": "more than two",
-    "target: {speedup: 0.5}": "speedup",
-    "strategy: dpp": "Did you mean 'dp'",
-    "reward: {speedup: 1.0}": "only an agent reads this",
-    "policy: dense, strategy: agent": "which makes no plan",
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_in_a_recipe_are_named(place: Place, mistake: str) -> None:
-    keys = {"needs": "needs: [dense, table]", "target": "target: {speedup: 2}", "strategy": ""}
-    keys[mistake.split(":")[0]] = mistake
-    stage = f"  found: {{use: search, {', '.join(key for key in keys.values() if key)}}}\n"
-    path = place.recipe(f"  dense: {{{COMMON}}}\n" + TABLE + stage)
-    with pytest.raises(RecipeError) as error:
-        recipes.load(path)
-    assert MISTAKES[mistake] in str(error.value)
-
-
-def test_prune_wants_a_plan_from_a_search(place: Place) -> None:
-    path = place.recipe(
-        f"  dense: {{{COMMON}}}\n"
-        f"  cut: {{{SHOT}, needs: [dense], methods: [{{use: prune, plan: dense}}]}}\n"
-    )
-    with pytest.raises(RecipeError, match="makes no plan"):
-        recipes.load(path)
-
-
-def test_a_missing_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r"pip install 'jpqd\[search\]'"):
-        run(place, TABLE + search("found", more=", strategy: tpe"))
 
 
 @pytest.mark.usefixtures("_short")

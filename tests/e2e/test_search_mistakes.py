@@ -1,0 +1,56 @@
+"""Mistakes in a search's recipe, and what is not installed: each is named before any work."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from jpqd.core.errors import RecipeError, UserError
+from jpqd.recipe import recipes
+from tests.e2e.test_search import SHOT, TABLE, run, search
+from tests.helpers.distill_place import COMMON, Place
+from tests.helpers.stages import STAGES
+
+
+@pytest.fixture(autouse=True)
+def _stages_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "STAGES", (*recipes.STAGES, *STAGES))
+
+
+MISTAKES = {
+    "needs: [table, dense]": "needs.0: 'table' is a stage of `use: made_table`, which makes no mod",
+    "needs: [dense, dense]": "makes no latency table",
+    "target: {}": "every other target",
+    "target: {speedup: 2, p50_ms: 1, size_mb: 1}": "more than two",
+    "target: {speedup: 0.5}": "speedup",
+    "strategy: dpp": "Did you mean 'dp'",
+    "reward: {speedup: 1.0}": "only an agent reads this",
+    "policy: dense, strategy: agent": "which makes no plan",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_in_a_recipe_are_named(place: Place, mistake: str) -> None:
+    keys = {"needs": "needs: [dense, table]", "target": "target: {speedup: 2}", "strategy": ""}
+    keys[mistake.split(":")[0]] = mistake
+    stage = f"  found: {{use: search, {', '.join(key for key in keys.values() if key)}}}\n"
+    path = place.recipe(f"  dense: {{{COMMON}}}\n" + TABLE + stage)
+    with pytest.raises(RecipeError) as error:
+        recipes.load(path)
+    assert MISTAKES[mistake] in str(error.value)
+
+
+def test_prune_wants_a_plan_from_a_search(place: Place) -> None:
+    path = place.recipe(
+        f"  dense: {{{COMMON}}}\n"
+        f"  cut: {{{SHOT}, needs: [dense], methods: [{{use: prune, plan: dense}}]}}\n"
+    )
+    with pytest.raises(RecipeError, match="makes no plan"):
+        recipes.load(path)
+
+
+def test_a_missing_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(UserError, match=r"pip install 'jpqd\[search\]'"):
+        run(place, TABLE + search("found", more=", strategy: tpe"))
