@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,12 @@ class LatencyTable(Part):
         """Return the mean error of the models in `checked`, as a share of what was measured."""
         own = [one for one in self.checked if one.precision == precision]
         return sum(abs(one.predicted_ms / one.measured_ms - 1) for one in own) / len(own)
+
+    def margin(self, precision: str) -> float:
+        """Return the times of its prediction that nine of ten checked models take at most."""
+        own = [one for one in self.checked if one.precision == precision]
+        ratios = sorted(one.measured_ms / one.predicted_ms for one in own)
+        return max(1.0, ratios[ceil(0.9 * len(ratios)) - 1]) if ratios else 1.0
 
     def _refuse_other_depth(self, structure: Structure) -> None:
         """Refuse another number of layers: a layer without heads and neurons is part of `rest`."""

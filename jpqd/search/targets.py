@@ -17,8 +17,10 @@ def dense_ms(space: Space) -> float:
 
 
 def limits(space: Space, target: Target) -> Limits:
-    fastest = dense_ms(space) / target.speedup if target.speedup else inf
-    return Limits(min(fastest, target.p50_ms or inf), target.size_mb or inf)
+    """Return the limits to search within, with the table's own error to spare if possible."""
+    asked = min(dense_ms(space) / target.speedup if target.speedup else inf, target.p50_ms or inf)
+    ms = asked / space.table.margin(space.precision)
+    return Limits(ms if ms >= space.p50_ms(space.least) else asked, target.size_mb or inf)
 
 
 def drop(found: Figures, whole: Figures) -> float:

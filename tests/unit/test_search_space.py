@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jpqd.core.compression_plan import Structure
-from jpqd.core.latency_table import LatencyTable
+from jpqd.core.latency_table import Checked, LatencyTable
+from jpqd.search import targets
+from jpqd.search.options import Target
 from jpqd.search.space import Limits, Space, Values
 from jpqd.search.strategies import dp, greedy
 from tests.helpers import latency, small
@@ -125,3 +127,22 @@ def test_limits_are_kept_where_the_median_is_of_another_length(share: float, see
     values, limits = harms(found, seed), limit(found, share)
     assert found.within(dp.solve(found, values, limits), limits)
     assert found.within(greedy.solve(found, values, limits), limits)
+
+
+def test_a_target_leaves_room_for_the_error_of_the_table() -> None:
+    """Of ten checked models nine took at most 1.08 times what was predicted."""
+    took = [0.95, 0.97, 0.98, 0.99, 1.0, 1.01, 1.02, 1.04, 1.08, 1.4]
+    checked = [
+        Checked(
+            structure=[(1, 8)], precision="int8", predicted_ms=2.0, measured_ms=2.0 * ratio,
+            low=1.0, high=3.0,
+        )
+        for ratio in took
+    ]  # fmt: skip
+    given = space(table=TABLE.model_copy(update={"checked": checked}))
+    dense = given.p50_ms(given.whole)
+    assert targets.limits(given, Target(speedup=2)).ms == pytest.approx(dense / 2 / 1.08)
+    assert targets.limits(given, Target(p50_ms=dense)).ms == pytest.approx(dense / 1.08)
+    least = given.p50_ms(given.least)
+    assert targets.limits(given, Target(p50_ms=1.01 * least)).ms == pytest.approx(1.01 * least)
+    assert targets.limits(space(), Target(speedup=2)).ms == pytest.approx(dense / 2)
