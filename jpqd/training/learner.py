@@ -23,6 +23,7 @@ from jpqd.training.averaging import Average
 from jpqd.training.method import Hooks, Training
 from jpqd.training.options import TrainOptions
 from jpqd.training.steps import Steps
+from jpqd.training.word_gradients import WordGradients
 
 _AVERAGE, _OPTIMIZER = "average.safetensors", "optimizer.pt"
 
@@ -54,7 +55,7 @@ class Learner:
         self.optimizer, self.scheduler = optimizing.build(stage, network, steps)
         if checkpoint:
             self._load_optimizer(checkpoint)
-        self.model = _shared(network)
+        self.model, self.words = _shared(network), WordGradients(network)
         self.loss_sum = torch.zeros((), device=self.device)
         self.grad_norm = torch.zeros((), device=self.device)
         self.rate = 0.0
@@ -68,7 +69,8 @@ class Learner:
         self._call_methods(done / self.steps.total)
         self.model.train()
         for index, rows in enumerate(micro_batches):
-            with self._exchange(is_last=index == len(micro_batches) - 1):
+            is_last = index == len(micro_batches) - 1
+            with self._exchange(is_last=is_last), self.words.kept():
                 # Divided before the backward pass: gradients divided after it round differently.
                 loss = self.loss(self._batch(rows)) / len(micro_batches)
                 torch.autograd.backward(loss)
