@@ -40,7 +40,7 @@ class Page:
     bench: Bench | None
     samples: Samples | None
     plans: dict[str, Plan]
-    """What the searches found."""
+    """The result of each search."""
     damage: list[str]
     """The files that are not as they were sealed."""
 
