@@ -118,8 +118,10 @@ def test_ctrl_c_during_the_start_is_quiet(tmp_path: Path, moment: float) -> None
 
 def test_a_closed_terminal_saves_like_a_request_to_end(tmp_path: Path) -> None:
     recipe = tiny.write_recipe(tmp_path)
-    long = ("--set", "stages.teacher.epochs=1000")  # or it may be over before the signal comes
+    long = ("--set", "stages.teacher.epochs=60")  # or it may be over before the signal comes
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, children would ignore it
     process = tiny.start("run", recipe, "--runs", tmp_path / "runs", *long)
+    signal.signal(signal.SIGHUP, ours)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/tiny/.work/teacher-*/step-*")):
         assert time.monotonic() < deadline
