@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jpqd.core.progress import Progress
     from jpqd.search.pool import Pool
 
-app = typer.Typer(help="Share a search with other processes and machines.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()

@@ -50,8 +50,9 @@ class Pool:
 
     @property
     def about(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.study.user_attrs[_ABOUT]
-        return found
+        with _clear():
+            found: dict[str, Any] = self.study.user_attrs[_ABOUT]
+            return found
 
     @property
     def is_open(self) -> bool:
@@ -150,8 +151,8 @@ def _run(trial: Any, run: Run, done: list[Structure]) -> float:
 
 def share(url: str, name: str, about: dict[str, Any]) -> Pool:
     """Open the trials of a search, or begin them."""
-    with _clear(url):
-        storage = _storage(url)
+    storage = _storage(url)
+    with _clear():
         study = _library().create_study(study_name=name, storage=storage, load_if_exists=True)
         study.set_user_attr(_ABOUT, {**about, "open": True})
         return Pool(study, storage)
@@ -160,8 +161,8 @@ def share(url: str, name: str, about: dict[str, Any]) -> Pool:
 def join(url: str) -> Pool:
     """Open the trials of the newest search that is under way."""
     optuna = _library()
-    with _clear(url):
-        storage = _storage(url)
+    storage = _storage(url)
+    with _clear():
         for name in reversed(optuna.get_all_study_names(storage)):
             study = optuna.load_study(study_name=name, storage=storage)
             if study.user_attrs.get(_ABOUT, {}).get("open"):
@@ -173,34 +174,36 @@ def join(url: str) -> Pool:
 
 
 def _storage(url: str) -> Any:
-    optuna = _library()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.storages.RDBStorage(
-            url,
-            heartbeat_interval=max(1, LEASE // _RENEWALS),
-            grace_period=LEASE,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
-        )
+    storages = _library().storages
+    import sqlalchemy  # which Optuna brings
+
+    try:
+        with _clear(_shown(url)):
+            return storages.RDBStorage(
+                url,
+                heartbeat_interval=max(1, LEASE // _RENEWALS),
+                grace_period=LEASE,
+                heartbeat_stale_trial_callback=storages.RetryHeartbeatStaleTrialCallback(),
+            )
+    except (sqlalchemy.exc.ArgumentError, ImportError) as error:
+        raise UserError(
+            f"{_shown(url)}: cannot be opened: {error}. Give an address such as "
+            "sqlite:///trials.db or postgresql+psycopg://USER:PASSWORD@HOST/NAME, and install its "
+            "driver."
+        ) from None
 
 
 @contextmanager
-def _clear(url: str = "") -> Iterator[None]:
-    """Say what is wrong with a database in this program's words."""
+def _clear(where: str = "The store") -> Iterator[None]:
+    """Say in this program's words that a database does not answer."""
+    optuna = _library()
     import sqlalchemy
 
-    optuna = _library()
-    where = _shown(url) if url else "The store"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
-    except (sqlalchemy.exc.ArgumentError, ImportError) as error:
-        raise UserError(
-            f"{where}: cannot be opened: {error}. Give an address such as sqlite:///trials.db or "
-            "postgresql+psycopg://USER:PASSWORD@HOST/NAME, and install its driver."
-        ) from None
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except (sqlalchemy.exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise RunError(f"{where}: the database does not answer: {reason}") from None
 

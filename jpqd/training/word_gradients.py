@@ -1,7 +1,7 @@
 """The gradient of a table of words, where a batch reads few of its rows.
 
-PyTorch makes a table of zeros for every step. Where layers are small, that takes longer than they
-do. Here one table stays, and only the rows are cleared that the last step has read.
+PyTorch makes a table of zeros for every step, which takes a share of it that grows as layers get
+smaller. Here one table stays, and only the rows are cleared that the last step has read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from jpqd.core import processes
 
 _LARGE = 4_000_000
-"""The numbers in a table from which on this is faster."""
+"""The numbers in a table; smaller ones are left to PyTorch."""
 
 
 class WordGradients:
