@@ -54,3 +54,11 @@ def test_a_missing_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'jpqd\[search\]'"):
         run(place, TABLE + search("found", more=", strategy: tpe"))
+
+
+def test_a_store_without_optuna_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    monkeypatch.setenv("JPQD_STORE", "sqlite:///trials.db")
+    with pytest.raises(UserError, match=r"JPQD_STORE needs optuna.*pip install 'jpqd\[search\]'"):
+        run(place, TABLE + search("found"))
