@@ -159,9 +159,15 @@ def _sizes(metrics: dict[str, Any]) -> str:
             *lines,
             "",
             f"Compared with the PyTorch model on {facts['rows']} rows, in f32: {facts['same']:.2%} "
-            f"get the same prediction, logits differ by {facts['mean_difference']:.1e} on average.",
+            f"get the same prediction{_undecided(facts)}, logits differ by "
+            f"{facts['mean_difference']:.1e} on average.",
         ]
     )
+
+
+def _undecided(facts: dict[str, Any]) -> str:
+    count = facts["undecided"]
+    return f" ({count} of the others tip over in PyTorch too)" if count else ""
 
 
 def _usage(spec: Options, kind: Kind, origin: Origin, metrics: dict[str, Any]) -> str:

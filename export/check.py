@@ -1,11 +1,9 @@
-"""The comparison of a PyTorch model with its IR, row by row: the same predictions, or no export."""
+"""Questions to a PyTorch model and to its IR, row by row, and what they answer."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,79 +19,13 @@ from export.shapes import Shape
 from jpqd.core.errors import RunError
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
-from jpqd.tasks import Kind
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 """The hint alone would leave dynamic quantization on."""
-EXACT, ROUNDED, IN_4_BITS = 1.0, 0.995, 0.95
-"""The share of rows that need the same prediction: in f32, where values are rounded, and where the
-word embedding is rounded to 4 bits, which no training prepared.
-"""
 _MATMULS = ("FullyConnected", "MatMul", "Gemm")
-_WORST = 3
 
 Ask = Callable[[np.ndarray], np.ndarray]
 """A function from row numbers to the logits of these rows."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The answers of both models, in the order of the rows."""
-
-    expected: Predictions
-    actual: Predictions
-    asked: float
-    kind: Kind
-
-    @cached_property
-    def same(self) -> np.ndarray:
-        exact = self.asked == EXACT
-        return self.kind.agrees(self.expected.logits, self.actual.logits, exact)
-
-    def facts(self) -> dict[str, Any]:
-        gap = np.abs(self.expected.logits - self.actual.logits)
-        return {
-            "rows": self.actual.count,
-            "answers": len(self.same),
-            "same": float(self.same.mean()),
-            "same_asked": self.asked,
-            "largest_difference": float(gap.max()),
-            "mean_difference": float(gap.mean()),
-        }
-
-    def summary(self) -> str:
-        facts = self.facts()
-        what = "rows" if self.kind.one_answer else "words"
-        return (
-            f"{int(self.same.sum())} of {facts['answers']} {what} get the same prediction; logits "
-            f"differ by {facts['mean_difference']:.1e} on average, "
-            f"by {facts['largest_difference']:.1e} at the most"
-        )
-
-    def require_same(self, rows: Rows, what: str) -> None:
-        finite = bool(np.isfinite(self.actual.logits).all())
-        if finite and self.same.mean() >= self.asked:
-            return
-        gap = np.abs(self.expected.logits - self.actual.logits).max(axis=1)
-        worst = [one for one in np.argsort(-np.where(self.same, -1.0, gap)) if not self.same[one]]
-        raise RunError(
-            f"{what} differs from its model: {self.summary()} (required: {self.asked:.1%}).\n"
-            + "\n".join(self._answer(rows, int(one)) for one in worst[:_WORST])
-            + "\nNothing was written. To export it anyway, switch the check off: --no-check, "
-            "or `check: false` in a recipe."
-        )
-
-    def _answer(self, rows: Rows, one: int) -> str:
-        row = int(self.actual.rows[one])
-        text = " / ".join(column[row] for column in rows.texts)
-        expected, actual = (
-            [round(float(value), 4) for value in side.logits[one]]
-            for side in (self.expected, self.actual)
-        )
-        return (
-            f"    row {rows.numbers[row]} of {rows.split} ({text[:60]!r}): "
-            f"PyTorch {expected}, IR {actual}"
-        )
 
 
 def answers(ask: Ask, rows: Rows, shape: Shape) -> Predictions:

@@ -13,10 +13,10 @@ import openvino as ov
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from export import card, check, convert, lengths, names, rows, shapes
-from export.check import Parity
+from export import card, check, convert, lengths, names, parity, rows, shapes
 from export.options import Options
 from export.origin import Origin
+from export.parity import Parity, Reference
 from export.rows import Rows
 from export.shapes import Shape
 from jpqd import tasks
@@ -216,28 +216,27 @@ def _checked(export: _Export) -> dict[str, Any]:
     every = _rows(export)
     compared = every.sample()
     asked = _asked(export.spec, export.quantized)
-    ask = check.pytorch(export.network, compared, export.shape)
-    expected = check.answers(ask, compared, export.shape)
+    reference = Reference(export.network, compared, export.shape)
     facts: dict[str, Any] = {}
     paths = [p for p in sorted(export.place.glob("*.xml")) if p.name != names.TOKENIZER]
     for path in paths:
         compiled = check.compiled(path)
-        parity, products = _compared(export, path, compiled, compared, expected, asked)
-        facts[path.name] = {**parity.facts(), "matmuls": products}
-    answers = parity.actual
+        found, products = _compared(export, path, compiled, reference, asked)
+        facts[path.name] = {**found.facts(), "matmuls": products}
+    answers = found.actual
     if compared is not every:
         export.progress.say(f"    {path.name}: answers all {len(every.tokens)} rows")
         answers = check.answers(_ask(export, path, compiled, every), every, export.shape)
     _keep(export, every, answers)
-    return {"check": facts, **check.scores(every, answers, expected)}
+    return {"check": facts, **check.scores(every, answers, reference.answers)}
 
 
 def _asked(spec: Options, quantized: bool) -> float:
     """Return the share of rows that need the same prediction."""
     if spec.embedding == "int4":
-        return check.IN_4_BITS
+        return parity.IN_4_BITS
     rounded = quantized or spec.precision == "f16" or spec.embedding
-    return check.ROUNDED if rounded else check.EXACT
+    return parity.ROUNDED if rounded else parity.EXACT
 
 
 def _keep(export: _Export, rows: Rows, answers: Predictions) -> None:
@@ -255,21 +254,17 @@ def _ask(export: _Export, path: Path, compiled: ov.CompiledModel, rows: Rows) ->
 
 
 def _compared(
-    export: _Export,
-    path: Path,
-    compiled: ov.CompiledModel,
-    rows: Rows,
-    expected: Predictions,
-    asked: float,
+    export: _Export, path: Path, compiled: ov.CompiledModel, reference: Reference, asked: float
 ) -> tuple[Parity, dict[str, int]]:
     products = check.matmuls(path)
     if export.quantized and not any("8" in precision for precision in products):
         raise RunError(f"{path.name}: the stage is INT8, but its IR multiplies in {products}.")
-    answers = check.answers(_ask(export, path, compiled, rows), rows, export.shape)
-    parity = Parity(expected, answers, asked, export.kind)
-    parity.require_same(rows, path.name)
-    export.progress.say(f"    {path.name}: {parity.summary()}")
-    return parity, products
+    compared = reference.rows
+    answers = check.answers(_ask(export, path, compiled, compared), compared, export.shape)
+    found = parity.judged(reference, answers, asked, rounds=export.quantized)
+    found.require(compared, path.name)
+    export.progress.say(f"    {path.name}: {found.summary()}")
+    return found, products
 
 
 def _rows(export: _Export) -> Rows:

@@ -1,0 +1,102 @@
+"""Answers of an IR that count as its model's: the same, and those that it gives when nudged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from export import parity
+from export.parity import Reference
+from export.rows import Rows
+from export.shapes import Shape
+from jpqd import tasks
+from jpqd.core.errors import RunError
+from jpqd.scores.predictions import Predictions
+from tests.helpers import small
+
+COUNT = 16
+
+
+@pytest.fixture
+def network() -> PreTrainedModel:
+    """A model that cannot decide between the classes of its first row."""
+    made = small.model()
+    row = {"input_ids": torch.tensor([_ids(0)]), "attention_mask": torch.ones(1, 12)}
+    first, second = small.logits(made, row)[0]
+    made.classifier.bias.data += torch.tensor([second - first, 0.0])
+    return made
+
+
+@pytest.fixture
+def reference(network: PreTrainedModel) -> Reference:
+    words = Tokenizer(WordLevel({"[PAD]": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]")
+    rows = Rows(
+        texts=[[f"text {row}" for row in range(COUNT)]],
+        tokens=[{"input_ids": _ids(row), "attention_mask": [1] * 12} for row in range(COUNT)],
+        tokenizer=tokenizer,
+        kind=tasks.of_network(network),
+        labels=[0] * COUNT,
+    )
+    return Reference(network, rows, Shape())
+
+
+def _ids(row: int) -> list[int]:
+    ids: list[int] = small.batch(COUNT)["input_ids"][row].tolist()
+    return [number or 5 for number in ids]
+
+
+def turned(answers: Predictions, rows: list[int]) -> Predictions:
+    """The same answers, of which some rows have the other class."""
+    logits = answers.logits.copy()
+    logits[rows] = logits[rows, ::-1]
+    return replace(answers, logits=logits)
+
+
+def test_a_row_that_tips_over_in_pytorch_too_is_no_difference(reference: Reference) -> None:
+    found = parity.judged(reference, turned(reference.answers, [0]), 0.995, rounds=True)
+    assert (found.facts()["same"], found.facts()["undecided"]) == (15 / 16, 1)
+    assert "15 of 16 rows get the same prediction, and 1 get one that the model" in found.summary()
+    found.require(reference.rows, "ir")
+
+
+def test_a_row_that_does_not_is_one(reference: Reference) -> None:
+    found = parity.judged(reference, turned(reference.answers, [0, 3]), 0.995, rounds=True)
+    assert found.facts()["undecided"] == 1
+    with pytest.raises(RunError, match=r"ir differs from its model.*\n    row 3 of ") as told:
+        found.require(reference.rows, "ir")
+    assert "row 0 of" not in str(told.value).split("Nothing was written")[0].splitlines()[1]
+
+
+def test_a_model_that_does_not_round_gets_no_grace(reference: Reference) -> None:
+    found = parity.judged(reference, turned(reference.answers, [0]), 1.0, rounds=False)
+    assert found.nudged == ()
+    with pytest.raises(RunError, match="15 of 16 rows get the same prediction; logits"):
+        found.require(reference.rows, "ir")
+
+
+def test_an_ir_that_answers_the_same_is_not_asked_again(reference: Reference) -> None:
+    found = parity.judged(reference, reference.answers, 0.995, rounds=True)
+    assert found.nudged == ()
+    assert found.holds
+
+
+def test_an_answer_that_is_no_number_is_none(reference: Reference) -> None:
+    logits = np.full_like(reference.answers.logits, np.nan)
+    broken = replace(reference.answers, logits=logits)
+    assert not parity.judged(reference, broken, 0.995, rounds=True).holds
+
+
+def test_a_nudge_leaves_the_model_as_it_was(reference: Reference) -> None:
+    before = reference.answers.logits
+    nudged = [answers.logits for answers in reference.nudged()]
+    assert all((logits != before).any() for logits in nudged)
+    again = Reference(reference.network, reference.rows, Shape()).answers.logits
+    np.testing.assert_array_equal(again, before)
+    assert np.abs(np.stack(nudged) - before).max() < 1e-2
