@@ -71,6 +71,8 @@ class LatencyTable(Part):
     precisions: list[Precision]
     checked: list[Checked]
     environment: dict[str, Any]
+    whole_ms: dict[str, float] = {}
+    """The time of the model before any cut by precision, where it was measured beside `checked`."""
 
     def of(self, precision: str) -> Precision:
         for one in self.precisions:
@@ -90,6 +92,8 @@ class LatencyTable(Part):
 
     def p50_ms(self, structure: Structure, precision: str) -> float:
         """Return the time that half of the texts do not exceed."""
+        if precision in self.whole_ms and list(structure) == self._whole():
+            return self.whole_ms[precision]
         return middle(self.times(structure, precision), self.shares)
 
     def size_mb(self, structure: Structure, precision: str) -> float:
@@ -111,6 +115,9 @@ class LatencyTable(Part):
         own = [one for one in self.checked if one.precision == precision]
         ratios = sorted(one.measured_ms / one.predicted_ms for one in own)
         return max(1.0, ratios[ceil(0.9 * len(ratios)) - 1]) if ratios else 1.0
+
+    def _whole(self) -> list[tuple[int, int]]:
+        return [(self.heads, self.neurons)] * self.layers
 
     def _refuse_other_depth(self, structure: Structure) -> None:
         """Refuse another number of layers: a layer without heads and neurons is part of `rest`."""

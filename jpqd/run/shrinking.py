@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RECIPE = "shrink.yaml"
 TIMES = "{{use: latency_table, needs: [model], precisions: [int8], device: {device}}}"
+NEAR = "{{use: latency_table, needs: [model, times, first], seconds: 20, device: {device}}}"
 _HEAD = "ForSequenceClassification"
 _SAMPLES = 512
 _REPORTED, _CHOSEN, _TRAIN = 1000, 1000, 8000
@@ -50,9 +51,16 @@ seed: {seed}
 stages:
   model: {{use: train, epochs: 0}}
   times: {times}
-  plan:
+  first:
     use: search
     needs: [model, times]
+    target: {target}
+    samples: {samples}
+    evaluations: 1
+  near: {near}  # the times of what was found, measured
+  plan:
+    use: search
+    needs: [model, near]
     target: {target}
     samples: {samples}
     evaluations: {evaluations}
@@ -209,6 +217,7 @@ def _written(wanted: Wanted, task: dict[str, Any], rows: int) -> str:
         name=yaml(wanted.name), model=yaml(wanted.model), seed=wanted.seed, device=device,
         target=yaml(wanted.target), samples=_SAMPLES, evaluations=_EVALUATIONS,
         seconds=_BENCH_SECONDS, quantize=_QUANTIZE, times=TIMES.format(device=device),
+        near=NEAR.format(device=device),
     )  # fmt: skip
 
 

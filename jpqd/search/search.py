@@ -30,7 +30,8 @@ from jpqd.search.store import Store
 from jpqd.search.strategy import Strategy
 from jpqd.training.method import Training
 
-_STORE = "evaluations.jsonl"
+_STORE = "search-{}.jsonl"
+"""A file in the cache of all runs: what one search had run, another one need not run again."""
 _MATTERS = ("jpqd", "torch", "transformers")
 
 
@@ -43,7 +44,7 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
     network = loading.load(folder)
     space = _space(stage, ctx.stage, network, latency_table.load(table))
     training, content = prepared(stage, ctx)
-    store = Store(ctx.work / _STORE, content)
+    store = Store(ctx.cache / _STORE.format(seals.digest(content)[:16]), content)
     tried = candidates_of(stage, training, network, store)
     with _shared(ctx, content) as trials:
         evaluator = _evaluator(space, tried, store, ctx.progress, trials)

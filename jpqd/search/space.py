@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 
 from jpqd.core.compression_plan import Structure
-from jpqd.core.latency_table import LatencyTable
+from jpqd.core.latency_table import LatencyTable, middle
 
 Choice = tuple[int, ...]
 """The number of an option for each part: heads of the first layer, its neurons, and so on."""
@@ -70,7 +70,7 @@ class Space:
     def _typical_length(self) -> int:
         """Find the length whose time is the median; times add up for a single length only."""
         times = self.table.times(self.structure(self.whole), self.precision)
-        return times.index(self.table.p50_ms(self.structure(self.whole), self.precision))
+        return times.index(middle(times, self.table.shares))
 
     def _costs(self, part: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the time and the size that each option of a part adds to the least model."""

@@ -1,4 +1,4 @@
-"""Results of a search, kept by content: one that was killed measures nothing twice."""
+"""Results of searches, kept by content: nothing is run twice, by one that was killed or another."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from jpqd.core import seals
 
@@ -46,9 +48,13 @@ class Store:
         return seals.digest([self.of, asked])
 
     def _write(self, line: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            FileLock(self.path.with_suffix(".lock")),
+            self.path.open("a", encoding="utf-8") as file,
+        ):
             # A kill may have left half a line, which must not become a part of this one.
-            file.write("\n" + json.dumps(line))
+            file.write("\n" + json.dumps({**line, "seal": seals.digest(line)}))
             file.flush()
             os.fsync(file.fileno())
 
@@ -58,5 +64,6 @@ def _read(path: Path) -> list[tuple[str, dict[str, Any]]]:
     for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         with suppress(ValueError, KeyError, TypeError):  # a line that a kill cut short
             line = json.loads(text)
-            found.append((str(line["key"]), {"result": line["result"], "seconds": line["seconds"]}))
+            if line.pop("seal") == seals.digest(line):
+                found.append((str(line["key"]), line))
     return found

@@ -21,7 +21,7 @@ def precision(name: str, measured: Measured, models: Models, whole: Whole) -> Pr
     count = len(models.fitted)
     sizes = _ordered(measured, [times.sizes for _, times in measured])
     parts = Parts(whole, models.fitted)
-    steps = fit.steps(parts, _middles(measured)[:count], _drawn(measured)[:, :count], sizes[:count])
+    steps = fit.steps(parts, middles(measured)[:count], _drawn(measured)[:, :count], sizes[:count])
     return Precision(
         name=name,
         computes=measured[0][1].computes,
@@ -37,7 +37,7 @@ def checked(
 ) -> Iterator[Checked]:
     """Set the times of models that the table does not know beside what it predicts."""
     count = len(models.fitted)
-    ms, drawn = _middles(measured)[count:], _drawn(measured)[:, count:]
+    ms, drawn = middles(measured)[count:], _drawn(measured)[:, count:]
     for number, structure in enumerate(models.checked):
         again = [middle(list(row), table.shares) for row in drawn[:, number]]
         low, high = np.quantile(again, [0.025, 0.975])
@@ -51,7 +51,7 @@ def checked(
         )
 
 
-def _middles(measured: Measured) -> np.ndarray:
+def middles(measured: Measured) -> np.ndarray:
     """Return the median of each model and length."""
     return _joined(measured, [times.middles() for _, times in measured])
 

@@ -13,7 +13,7 @@ from jpqd.core.latency_table import LatencyTable, Precision
 from jpqd.core.progress import Progress
 from jpqd.recipe.contracts import Context
 from runtime_bench.machine import devices
-from runtime_bench.table import explain, structures, texts
+from runtime_bench.table import explain, near, structures, texts
 from runtime_bench.table.build import Factory
 from runtime_bench.table.groups import Groups, Setup
 from runtime_bench.table.options import Options
@@ -32,15 +32,10 @@ def run(spec: Options, ctx: Context) -> dict[str, Any]:
     factory = Factory(ctx.inputs[spec.needs[0]])
     given = texts.find(ctx, factory, spec.length)
     setup = _setup(spec)
-    key = _key(spec, factory, given, setup)[:16]
-    entry = ctx.cache / f"latency-{key}"
-    if cached.is_whole(entry, ctx.progress):
-        ctx.progress.say("    such models were measured on this device before: the same table")
-        table = _with_shares(latency_table.load(entry), given)
+    if len(spec.needs) > 1:
+        table = near.table(spec, ctx, factory, given, setup)
     else:
-        table = _table(spec, factory, given, setup, ctx.work / key, ctx.progress)
-        if not _disturbed(table):  # or nobody could measure again
-            cached.put(entry, lambda out: latency_table.save(table, out))
+        table = _measured(spec, ctx, factory, given, setup)
     latency_table.save(table, ctx.out)
     _say_error(table, ctx.progress)
     return {
@@ -48,6 +43,21 @@ def run(spec: Options, ctx: Context) -> dict[str, Any]:
         "lengths": table.lengths,
         "checked": len(table.checked),
     }
+
+
+def _measured(
+    spec: Options, ctx: Context, factory: Factory, given: Texts, setup: Setup
+) -> LatencyTable:
+    """Take the table from the cache, or measure it."""
+    key = _key(spec, factory, given, setup)[:16]
+    entry = ctx.cache / f"latency-{key}"
+    if cached.is_whole(entry, ctx.progress):
+        ctx.progress.say("    such models were measured on this device before: the same table")
+        return _with_shares(latency_table.load(entry), given)
+    table = _table(spec, factory, given, setup, ctx.work / key, ctx.progress)
+    if not _disturbed(table):  # or nobody could measure again
+        cached.put(entry, lambda out: latency_table.save(table, out))
+    return table
 
 
 def _setup(spec: Options) -> Setup:

@@ -21,6 +21,8 @@ _DEEP = (0.06, 0.15, 0.4)
 """The shares of random models that tell what further layers cost without their parts. An empty
 one would tell it better, but with each empty layer more OpenVINO compiles for four times as long:
 half an hour for twelve."""
+AROUND = (0.75, 0.9, 1.1, 1.3)
+"""The shares of a plan's heads and neurons that models near it have."""
 _DEAD = 0.1
 """The share of layers without heads, and of those without neurons."""
 
@@ -33,6 +35,10 @@ class Whole:
     heads: int
     neurons: int
     step: int
+
+    @property
+    def dense(self) -> Structure:
+        return [(self.heads, self.neurons)] * self.layers
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,25 @@ def knots(units: int, step: int) -> list[int]:
 def models(whole: Whole) -> Models:
     """Return the models to measure: the empty one, the dense one, and random ones between them."""
     layers, random = min(whole.layers, _MOST_LAYERS), np.random.default_rng(0)
-    bounds: list[Structure] = [[(0, 0)] * layers, [(whole.heads, whole.neurons)] * layers]
+    bounds: list[Structure] = [[(0, 0)] * layers, whole.dense[:layers]]
     fitted = [_drawn(whole, layers, s, random) for s in np.geomspace(0.04, 0.9, FITTED)]
     if layers < whole.layers:
         fitted += [_drawn(whole, whole.layers, s, random) for s in _DEEP]
     checked = [_drawn(whole, whole.layers, s, random) for s in np.geomspace(0.05, 0.8, CHECKED)]
     return Models([*bounds, *fitted], checked, shared=(1, 1 + FITTED // 2))
+
+
+def around(structure: Structure, whole: Whole) -> list[Structure]:
+    """Return models with somewhat fewer and somewhat more of everything."""
+
+    def units(own: int, share: float, most: int, step: int) -> int:
+        return min(most, round(own * share / step) * step)
+
+    return [
+        [(units(h, share, whole.heads, 1), units(n, share, whole.neurons, whole.step))
+         for h, n in structure]
+        for share in AROUND
+    ]  # fmt: skip
 
 
 def _drawn(whole: Whole, layers: int, share: float, random: np.random.Generator) -> Structure:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jpqd.core import artifact, latency_table
+from jpqd.core import artifact, compression_plan, latency_table
 from jpqd.core.errors import UserError
 from jpqd.core.latency_table import LatencyTable
 from jpqd.core.progress import Progress
@@ -164,3 +164,51 @@ def test_what_cannot_be_measured_is_refused_before_any_work(
     with pytest.raises(UserError, match=message):
         runner.execute(recipes.load(path), runs, Progress(quiet=True))
     assert not built
+
+
+NEAR = """\
+  first: {use: search, needs: [teacher, times], target: {speedup: 1.1}, samples: 16, evaluations: 1}
+  near: {use: latency_table, needs: [teacher, times, first], seconds: 1.0, threads: 1}
+  again: {use: search, needs: [teacher, near], target: {speedup: 1.1}, samples: 16, evaluations: 1}
+"""
+
+
+def with_near(trained: Path, near: str = NEAR) -> Path:
+    text = (trained / "tiny.yaml").read_text()
+    path = trained / "near.yaml"
+    path.write_text(text.replace("name: tiny", "name: near") + near)
+    return path
+
+
+def test_a_table_near_a_plan_has_the_time_of_its_model(trained: Path, built: list[Any]) -> None:
+    runs = trained / "runs"
+    recipe = recipes.load(with_near(trained))
+    runner.execute(recipe, runs, Progress(quiet=True), until="first")
+    built.clear()
+    runner.execute(recipe, runs, Progress(quiet=True))
+    run = runs / recipe.name
+    plan = compression_plan.load(run / "first").chosen.layers
+    base, near = latency_table.load(run / "times"), latency_table.load(run / "near")
+    assert built[:2] == [[(2, 64)] * 2, list(plan)]
+    assert [one.structure for one in near.checked] == built[2:]
+    factor = near.p50_ms(plan, "int8") / base.p50_ms(plan, "int8")
+    empty = [(0, 0)] * 2
+    assert near.p50_ms(empty, "int8") == pytest.approx(factor * base.p50_ms(empty, "int8"))
+    assert compression_plan.load(run / "again").whole.p50_ms == near.whole_ms["int8"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("times, first]", "times]"), "names a table without a plan"),
+        (("[teacher, times, first]", "[teacher, first, times]"), "makes no latency table"),
+        (("seconds: 1.0, threads: 1", "threads: 2"), "times was measured with threads 1, and here"),
+        (("seconds: 1.0", "length: 8"), "times was measured with lengths"),
+    ],
+)
+def test_a_table_near_a_plan_is_of_the_same_model_and_device(
+    trained: Path, change: tuple[str, str], message: str
+) -> None:
+    path = with_near(trained, NEAR.replace(*change))
+    with pytest.raises(UserError, match=message):
+        runner.execute(recipes.load(path), trained / "runs", Progress(quiet=True))

@@ -170,7 +170,7 @@ runner.execute(recipes.load(Path(sys.argv[1])), Path(sys.argv[2]), Progress(quie
 
 def stored(place: Place) -> int:
     """Count the results on disk: scores, harms, and then one for each structure."""
-    files = [*(place.folder / "runs" / "tiny" / ".work").rglob("*.jsonl")]
+    files = (place.folder / "runs" / ".cache").glob("search-*.jsonl")
     return sum(path.read_text().count('"seconds"') for path in files)
 
 

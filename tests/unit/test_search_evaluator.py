@@ -110,6 +110,13 @@ def test_half_a_line_of_the_store_is_made_again(tmp_path: Path) -> None:
     assert json.loads(path.read_text().splitlines()[-1])["result"] == 3
 
 
+def test_a_line_that_was_changed_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "store.jsonl"
+    Store(path, {}).once("a", lambda: 0.25)
+    path.write_text(path.read_text().replace("0.25", "0.24"))
+    assert Store(path, {}).once("a", lambda: 0.25) == 0.25
+
+
 def test_time_ends_a_search_also_where_it_was_spent_before_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,138 @@
+"""A table that is right near a plan: what the plan leaves is measured, and a table is put on it.
+
+A sum over parts is some percent off, and a search finds what looks faster than it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jpqd.core import compression_plan, environment, latency_table
+from jpqd.core.errors import UserError
+from jpqd.core.latency_table import LatencyTable, Precision, Times
+from jpqd.recipe.contracts import Context
+from runtime_bench.backends.openvino_ir import OpenvinoIr
+from runtime_bench.table import build, explain, structures, timing
+from runtime_bench.table.build import Factory
+from runtime_bench.table.groups import Measured, Setup
+from runtime_bench.table.options import Options
+from runtime_bench.table.structures import Models, Structure
+from runtime_bench.table.texts import Texts
+
+_WHOLE, _PLAN = 0, 1
+"""The first two of the models that are measured."""
+
+
+def table(
+    spec: Options, ctx: Context, factory: Factory, given: Texts, setup: Setup
+) -> LatencyTable:
+    """Measure the whole model in INT8, the plan's, and some near it; scale the earlier table."""
+    whole = factory.whole
+    base = latency_table.load(ctx.inputs[spec.needs[1]])
+    plan = compression_plan.load(ctx.inputs[spec.needs[2]])
+    _refuse_other(spec, ctx.stage, base, factory, given, setup)
+    chosen = list(plan.chosen.layers)
+    models = Models([whole.dense, chosen], structures.around(chosen, whole), shared=(_WHOLE,))
+    near = _Near(factory, given, setup, plan.precision, ctx)
+    measured = near.measure(models, spec.seconds)
+    return scaled(base, plan.precision, models, measured)
+
+
+def scaled(base: LatencyTable, precision: str, models: Models, measured: Measured) -> LatencyTable:
+    """Multiply the table's times, so that the plan's model takes what it was measured to take."""
+    middles = explain.middles(measured)
+    said = np.array(base.times(models.fitted[_PLAN], precision))
+    factor = float(np.exp(np.average(np.log(middles[_PLAN] / said), weights=base.shares)))
+    found = base.model_copy(
+        update={
+            "precisions": [_times(base.of(precision), factor, measured)],
+            "whole_ms": {"int8": latency_table.middle(middles[_WHOLE].tolist(), base.shares)},
+            "checked": [],
+            "environment": environment.environment(),
+        }
+    )
+    checked = list(explain.checked(precision, measured, models, found))
+    return found.model_copy(update={"checked": checked})
+
+
+def _times(table: Precision, factor: float, measured: Measured) -> Precision:
+    def scaled(one: Times) -> Times:
+        changed = {name: [ms * factor for ms in getattr(one, name)] for name in _SCALED}
+        return one.model_copy(update=changed)
+
+    return table.model_copy(
+        update={
+            "rest": scaled(table.rest),
+            "heads": [scaled(one) for one in table.heads],
+            "neurons": [scaled(one) for one in table.neurons],
+            "disturbed": measured[0][1].disturbed,
+        }
+    )
+
+
+_SCALED = ("ms", "low", "high")
+
+
+class _Near:
+    """The models near a plan: built, loaded and measured together."""
+
+    def __init__(
+        self, factory: Factory, given: Texts, setup: Setup, precision: str, ctx: Context
+    ) -> None:
+        self.factory, self.given, self.setup = factory, given, setup
+        self.precision, self.work, self.progress = precision, ctx.work, ctx.progress
+
+    def measure(self, models: Models, seconds: float) -> Measured:
+        every = [*models.fitted, *models.checked]
+        self.progress.say(
+            f"    builds {len(every)} models: the whole one, the plan's, some near it"
+        )
+        names = ["int8", *(self.precision for _ in every[1:])]
+        folders = [self._built(number, one, names[number]) for number, one in enumerate(every)]
+        backends = [
+            self._backend(folder, name) for folder, name in zip(folders, names, strict=True)
+        ]
+        inside = timing.loaded(backends)
+        self.progress.say(f"    measures them for about {seconds:.0f} s")
+        sizes = np.array([build.size(folder) for folder in folders])
+        times = timing.measure(inside, sizes, self.given, seconds)
+        return [(list(range(len(every))), times)]
+
+    def _built(self, number: int, structure: Structure, precision: str) -> Path:
+        folder = self.work / str(number)
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.factory.write(structure, self.given.lengths, precision == "int8", folder)
+        return folder
+
+    def _backend(self, folder: Path, precision: str) -> OpenvinoIr:
+        device, threads = self.setup.device, self.setup.threads
+        how: Literal["f32", "default"] = "f32" if precision == "f32" else "default"
+        return OpenvinoIr(path=str(folder), threads=threads, device=device, precision=how)
+
+
+def _refuse_other(
+    spec: Options, where: str, base: LatencyTable, factory: Factory, given: Texts, setup: Setup
+) -> None:
+    """Refuse to put a table on times of another model, device or lengths."""
+    whole = factory.whole
+    ours = {
+        "model": (whole.layers, whole.heads, whole.neurons),
+        "device": setup.device_name,
+        "threads": setup.threads,
+        "lengths": list(given.lengths),
+    }
+    theirs = {
+        "model": (base.layers, base.heads, base.neurons),
+        "device": base.device_name,
+        "threads": base.threads,
+        "lengths": base.lengths,
+    }
+    for name, own in ours.items():
+        if own != theirs[name]:
+            raise UserError(
+                f"{where}: {spec.needs[1]} was measured with {name} {theirs[name]}, and here it is "
+                f"{own}. Give both stages the same model, device, threads and length."
+            )
