@@ -136,6 +136,12 @@ def predict(
     every: Annotated[
         bool, typer.Option("--all", help="The probability of every label, the likeliest first.")
     ] = False,
+    new_tokens: Annotated[
+        int, typer.Option(min=1, help="A language model: the most tokens that it writes.")
+    ] = 128,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="A language model: every text is a turn of one talk.")
+    ] = False,
     run: OfRun = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -143,7 +149,8 @@ def predict(
 ) -> None:
     """Predict the label and its probability for texts: an answer for every line, in order.
 
-    A model of text pairs takes two texts at a time, or two in a line with a tab between them.
+    A model of text pairs takes two texts at a time, or two in a line with a tab between them. A
+    language model writes on.
     """
     with errors(debug, as_json):
         from export import origin, predict
@@ -151,6 +158,11 @@ def predict(
         from jpqd.core.progress import Progress
 
         folder = origin.find(runs, name, run).folder
+        if predict.writes(folder):
+            given = texts or predict.lines(file, Progress())
+            for piece in predict.written(folder, given, new_tokens, chat=chat, as_json=as_json):
+                echo(piece, line=False)
+            return
         predictor = predict.Predictor(folder)
         if texts:
             rows = iter(predictor.arguments(texts))

@@ -40,10 +40,10 @@ def export(
         lock.sealing(final, "Choose another folder with --out.") as partial,
         artifact.disk_full_is_clear(partial, "Nothing was exported."),
     ):
-        from export import ir  # seconds, which a mistake in the options need not wait for
+        from export import write  # seconds, which a mistake in the options need not wait for
 
         started = time.monotonic()
-        metrics = ir.write(spec, origin, partial, progress)
+        metrics = write.write(spec, origin, partial, progress)
         inputs = {"stage": spec.plain(), "parents": _parent(origin), "versions": plan.versions()}
         manifest = Manifest.of(
             final.name,

@@ -4,7 +4,8 @@ import re
 
 from jpqd.core.names import FUSED_FILES, IR_XML
 
-MODEL, FUSED, TOKENIZER = IR_XML, FUSED_FILES[0], "openvino_tokenizer.xml"
+MODEL, FUSED = IR_XML, FUSED_FILES[0]
+TOKENIZER, DETOKENIZER = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
 TEXTS = ("text", "text_pair")
 """The inputs of an IR that takes texts."""
 CLIENT = "client"

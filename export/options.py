@@ -18,7 +18,8 @@ class Options(Stage):
     makes: ClassVar[FolderKind] = "ir"
 
     use: Literal["ov_ir"]
-    needs: Annotated[tuple[StageId, ...], Field(min_length=1, max_length=1)]
+    needs: Annotated[tuple[StageId, ...], Field(max_length=1)] = ()
+    """A stage with a model; without one, the recipe's own."""
     shape: ShapeText = "auto"
     """auto: buckets for a pruned or INT8 model, and bounded (by `task.max_length`) for others."""
     precision: Literal["f32", "f16"] = "f32"

@@ -21,11 +21,14 @@ class Origin:
     folder: Path
     task: Task | None
     cache: Path
+    from_recipe: bool = False
+    """True for the recipe's own model, which no stage made."""
 
     @cached_property
     def manifest(self) -> Manifest | None:
         """The stage's manifest; None for a model folder that no run made."""
-        if self.task is None and not (self.folder / MANIFEST).exists():
+        may_lack = self.task is None or self.from_recipe
+        if may_lack and not (self.folder / MANIFEST).exists():
             return None
         return artifact.open_sealed(self.folder).manifest
 

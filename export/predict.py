@@ -14,9 +14,10 @@ import numpy as np
 import openvino as ov
 from tokenizers import Encoding, Tokenizer
 
+from export.decoder.writer import Writer
 from export.names import MODEL
 from jpqd import tasks
-from jpqd.core import artifact, room
+from jpqd.core import artifact, room, terminal
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
 
@@ -25,6 +26,30 @@ _ROWS = 32
 
 Row = tuple[str, ...]
 """One text, or two."""
+
+
+def writes(folder: Path) -> bool:
+    """Return whether a folder's model continues texts instead of judging them."""
+    _refuse_other(folder)
+    return tasks.of_config(_json(folder / "config.json")).rows_are_text
+
+
+def written(
+    folder: Path, texts: Iterable[str], new_tokens: int, *, chat: bool, as_json: bool
+) -> Iterator[str]:
+    """Yield what a language model writes after each text, as it comes; each ends its line."""
+    writer, turns = Writer(folder, new_tokens), []
+    for text in texts:
+        turns.append({"role": "user", "content": text})
+        pieces = writer(writer.prompt(turns) if chat else text, special=not chat)
+        parts = []
+        for piece in pieces:
+            parts.append(piece)
+            if not as_json:
+                yield piece
+        whole = "".join(parts)
+        turns.append({"role": "assistant", "content": whole})
+        yield terminal.json_line({"text": text, "continuation": whole}) + "\n" if as_json else "\n"
 
 
 class Predictor:

@@ -61,11 +61,11 @@ def _told(error: BaseException) -> tuple[str, int]:
     return f"{type(error).__name__}: {error}\nMore with --debug.", 1
 
 
-def echo(text: object, err: bool = False) -> None:
-    """Print a line; what would steer the terminal is shown as its code."""
+def echo(text: object, err: bool = False, *, line: bool = True) -> None:
+    """Print a line, or a piece of one; what would steer the terminal is shown as its code."""
     from jpqd.core.terminal import plain
 
-    typer.echo(plain(text), err=err)
+    typer.echo(plain(text), err=err, nl=line)
 
 
 def prepare(offline: bool) -> None:

@@ -86,7 +86,7 @@ class ModelFacts(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     parameters: int
-    precision: Literal["FP32", "INT8"]
+    precision: Literal["FP32", "INT8", "INT4", "NF4", "CB4", "MXFP4"]
     encoder_weights: int | None = None
     encoder_share: float | None = None
     """The share of the dense encoder's weights that is left."""

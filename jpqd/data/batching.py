@@ -43,7 +43,8 @@ def collator(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Collate:
 
     def collate(rows: list[dict[str, Any]]) -> Batch:
         inputs = [{k: v for k, v in row.items() if k not in (*_FACTS, "length")} for row in rows]
-        batch = dict(tokenizer.pad(inputs, return_tensors="pt"))
+        # On the right, also where a decoder's tokenizer would not: positions count from the left.
+        batch = dict(tokenizer.pad(inputs, padding_side="right", return_tensors="pt"))
         labels = kind.pad([row["labels"] for row in rows], batch["input_ids"].shape[1])
         numbers = torch.tensor([row["row"] for row in rows])
         return {**batch, "labels": torch.from_numpy(labels), "row": numbers}

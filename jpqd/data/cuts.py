@@ -12,8 +12,11 @@ SPLIT_SEED = 20_000
 """Cuts are the same for every training seed, so that seeds can be compared."""
 
 
-def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
-    """Cut splits from train, with a fixed seed, where the data has none to report or select on."""
+def cut(task: Task, usable: DatasetDict, *, in_order: bool = False) -> dict[str, Dataset]:
+    """Cut splits from train, with a fixed seed, where the data has none to report or select on.
+
+    With `in_order` the last rows are cut, together.
+    """
     report = sources.canonical(task.report_on)
     if "select" in (report, *usable):
         raise DataError(
@@ -22,13 +25,14 @@ def cut(task: Task, usable: DatasetDict) -> dict[str, Dataset]:
         )
     splits = {name: table for name, table in usable.items() if len(table)}
     if report not in splits:
-        splits["train"], splits[report] = _cut(splits["train"], task.holdout)
+        splits["train"], splits[report] = _cut(splits["train"], task.holdout, in_order)
     if isinstance(task.select_on, float):
-        splits["train"], splits["select"] = _cut(splits["train"], task.select_on)
+        splits["train"], splits["select"] = _cut(splits["train"], task.select_on, in_order)
     else:
         splits["select"] = _chosen(task.select_on, report, splits)
     if task.train_rows is not None and task.train_rows < len(splits["train"]):
-        _, splits["train"] = _cut(splits["train"], task.train_rows / len(splits["train"]))
+        share = task.train_rows / len(splits["train"])
+        _, splits["train"] = _cut(splits["train"], share, in_order)
     return splits
 
 
@@ -45,8 +49,9 @@ def _chosen(select_on: str, report: str, splits: dict[str, Dataset]) -> Dataset:
     return splits[select]
 
 
-def _cut(table: Dataset, share: float) -> tuple[Dataset, Dataset]:
+def _cut(table: Dataset, share: float, in_order: bool) -> tuple[Dataset, Dataset]:
     order = np.random.default_rng(SPLIT_SEED).permutation(len(table))
+    order = np.arange(len(table))[::-1] if in_order else order
     size = max(1, round(len(table) * share))
     if size >= len(table):
         raise DataError(

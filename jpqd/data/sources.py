@@ -95,8 +95,14 @@ def model_folder(source: str) -> Path:
 
 
 def dataset_identity(task: Task) -> dict[str, Any]:
+    questions = getattr(task, "questions", None)
+    more = {} if questions is None else {"questions": _hash(local_file(questions))}
+    return {**_splits_identity(task), **more}
+
+
+def _splits_identity(task: Task) -> dict[str, Any]:
     if isinstance(task.dataset, dict):
-        files = {split: local_file(path) for split, path in task.dataset.items()}
+        files = {split: data_file(path) for split, path in task.dataset.items()}
         return {split: _hash(path) for split, path in files.items()}
     if task.dataset == BUILTIN or not looks_local(task.dataset):
         return {"hub" if task.dataset != BUILTIN else "builtin": task.dataset}
@@ -146,6 +152,11 @@ def _check_sizes(folder: Path) -> None:
             )
 
 
+def data_file(text: str) -> Path:
+    """Return a file of a data set: a table, or running text."""
+    return local_file(text, (*TABLES, *TEXTS))
+
+
 def local_file(text: str, endings: tuple[str, ...] = TABLES) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
@@ -158,10 +169,12 @@ def local_file(text: str, endings: tuple[str, ...] = TABLES) -> Path:
 def table_files(place: Path) -> list[Path]:
     """List the data files of a folder, or the one file that was named."""
     if place.is_file():
-        return [local_file(str(place))]
+        return [data_file(str(place))]
     if not place.is_dir():
         raise SourceError(f"dataset {str(place)!r}: there is no such file or folder.")
-    files = sorted(path for path in place.iterdir() if path.suffix.lower() in TABLES)
+    every = sorted(place.iterdir())
+    files = [path for path in every if path.suffix.lower() in TABLES]
+    files = files or [path for path in every if path.suffix.lower() in TEXTS]
     if not files:
         raise SourceError(
             f"dataset {str(place)!r}: no {', '.join(TABLES)} in this folder. "

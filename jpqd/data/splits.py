@@ -169,7 +169,7 @@ def _make(
     usable.check_types(task, raw, tasks.of_columns(task, raw["train"]))
     kind = tasks.of_data(task, raw["train"])
     used = DatasetDict({split: usable.rows(task, raw, kind, split) for split in raw})
-    splits = cuts.cut(task, used)
+    splits = cuts.cut(task, used, in_order=kind.rows_are_text)
     facts = {
         "kind": kind.facts(),
         "rows": _counts(raw, used, splits),
@@ -229,12 +229,13 @@ def _tokenize(
     tokenizer: PreTrainedTokenizerBase,
     counter: Callable[[int], None],
 ) -> Dataset:
-    wanted = [*task.text, task.label]
+    wanted = list(dict.fromkeys([*task.text, task.label]))
+    if kind.rows_are_text:
+        return _as_one(kind.encode(task, table.select_columns(wanted)[:], tokenizer), tokenizer)
 
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         columns = kind.encode(task, {column: rows[column] for column in wanted}, tokenizer)
-        columns["length"] = [len(ids) for ids in columns["input_ids"]]
-        columns["unknown"] = [ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"]]
+        _count(columns, tokenizer)
         columns["row"] = rows[usable.ROW]  # as the data numbers its rows, from 0
         counter(len(columns["row"]))
         return columns
@@ -242,3 +243,14 @@ def _tokenize(
     return table.map(
         encode, batched=True, remove_columns=table.column_names, load_from_cache_file=False
     )
+
+
+def _as_one(columns: tasks.Columns, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Make a table of the windows of one text, which have numbers of their own."""
+    _count(columns, tokenizer)
+    return Dataset.from_dict({**columns, "row": list(range(len(columns["length"])))})
+
+
+def _count(columns: tasks.Columns, tokenizer: PreTrainedTokenizerBase) -> None:
+    columns["length"] = [len(ids) for ids in columns["input_ids"]]
+    columns["unknown"] = [ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"]]

@@ -17,7 +17,7 @@ from jpqd.recipe.task import BUILTIN, Task, looks_local
 
 _FORMATS = {
     ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet",
-    ".conll": "conll",
+    ".conll": "conll", ".txt": "lines",
 }  # fmt: skip
 _LONGEST_CELL, _LONGEST_LINE = 1_000_000, 10_000_000
 """Letters of a cell, and bytes of a line: what is longer is no text to classify, but a slip."""
@@ -75,6 +75,8 @@ def read(path: Path, cache: Path, progress: Progress | None = None) -> Dataset:
         _require_utf8(path)
     if kind == "conll":
         return Dataset.from_dict(conll.read(path))
+    if kind == "lines":
+        return Dataset.from_dict({"text": path.read_text(encoding="utf-8-sig").split("\n")})
     options = _text_options(path) if kind == "csv" else {}
     place = cache / artifact.hash_file(path)[:16]
     cache.mkdir(parents=True, exist_ok=True)

@@ -4,28 +4,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AutoConfig,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
-from transformers.models.bert.tokenization_bert import BertTokenizer
 from transformers.utils import logging
 
 from jpqd import tasks
 from jpqd.core import cells
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
-from jpqd.data import sources, splits
-from jpqd.model import structure
+from jpqd.data import sources
+from jpqd.model import new, structure
 from jpqd.recipe.task import NewModel, Task, looks_local
 from jpqd.tasks import Kind
 
 _SAFE: dict[str, Any] = {"trust_remote_code": False}
-_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def quiet() -> None:
@@ -60,7 +56,7 @@ def load_tokenizer(
     source: str | Path | NewModel, task: Task, cache: Path
 ) -> PreTrainedTokenizerBase:
     if isinstance(source, NewModel):
-        return _new_tokenizer(source, task, cache)
+        return new.tokenizer(source, task, cache)
     return tokenizer_from(source)
 
 
@@ -73,7 +69,9 @@ def tokenizer_from(source: str | Path) -> PreTrainedTokenizerBase:
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{source}: no tokenizer that can be loaded ({error})") from error
     if tokenizer.pad_token is None:
-        raise SourceError(f"{source}: its tokenizer cannot pad. Decoders are not supported yet.")
+        if tokenizer.eos_token is None:
+            raise SourceError(f"{source}: its tokenizer cannot pad, nor end a text.")
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
@@ -82,7 +80,7 @@ def load_for_training(
 ) -> tuple[PreTrainedModel, list[str]]:
     """Load the model with a head for this kind of task; name the weights that start at random."""
     if isinstance(source, NewModel):
-        config = _new_config(source, kind, len(tokenizer))
+        config = new.config(source, kind, len(tokenizer))
         return kind.auto_class().from_config(config).float(), ["all weights"]
     if _is_uneven(source):
         network = _load_uneven(sources.local_model(str(source)))
@@ -131,30 +129,3 @@ def _where(source: str | Path) -> tuple[str, dict[str, Any]]:
         return str(sources.local_model(str(source))), _SAFE
     hub = sources.HubId.parse(source)
     return hub.name, {**_SAFE, "revision": hub.revision or "main"}
-
-
-def _new_config(new: NewModel, kind: Kind, vocabulary: int) -> Any:
-    sizes = new.model_dump(exclude={"new", "vocab_size"})
-    return AutoConfig.for_model(
-        new.new, vocab_size=vocabulary, pad_token_id=0, **sizes, **kind.head_config()
-    )
-
-
-def _new_tokenizer(new: NewModel, task: Task, cache: Path) -> PreTrainedTokenizerFast:
-    """WordPiece, lower case, trained on train's own text: the same for the same text."""
-    core = Tokenizer(models.WordPiece(unk_token=_SPECIAL[1]))
-    core.normalizer = normalizers.BertNormalizer(lowercase=True)
-    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    core.decoder = decoders.WordPiece()
-    texts = splits.train_texts(task, cache)
-    # Without these in the list, the trainer numbers the pieces in the order of a random hash map.
-    pieces = [
-        f"##{letter}"
-        for letter in sorted({letter for text in texts for letter in text.lower()})
-        if letter.strip()
-    ]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=new.vocab_size, special_tokens=[*_SPECIAL, *pieces], show_progress=False
-    )
-    core.train_from_iterator(texts, trainer)
-    return BertTokenizer(vocab=core.get_vocab(), model_max_length=512)

@@ -18,9 +18,10 @@ KINDS = ("jpqd.tasks",)
 
 
 class NewModel(Spec):
-    """A BERT from random weights, with a WordPiece tokenizer trained on the task's own text."""
+    """A model from random weights, with a tokenizer trained on the task's own text."""
 
-    new: Literal["bert"]
+    new: Literal["bert", "qwen3"]
+    """bert, with a WordPiece tokenizer; qwen3, a decoder, with byte-pair encoding."""
     hidden_size: Count = 128
     num_hidden_layers: Count = 2
     num_attention_heads: Annotated[Count, Field(validate_default=True)] = 2

@@ -56,7 +56,7 @@ def _is_larger(stage: Manifest, other: Manifest) -> bool:
 
 def _figures(figures: dict[str, Any]) -> str:
     parts = []
-    names = dict.fromkeys(name for kind in kinds() for name in kind.metrics)
+    names = dict.fromkeys(name for kind in kinds() for name in (*kind.shown, *kind.metrics))
     for name in (name for name in names if name in figures):
         low, high = figures.get(f"{name}_95") or (None, None)
         interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"

@@ -46,6 +46,8 @@ def score(metric: str, value: float | None, interval: object = None) -> str:
     text = f"{value * scale:.{places}f}"
     if not isinstance(interval, list | tuple):
         return text
+    if None in interval:
+        return text
     low, high = (f"{bound * scale:.{places}f}" for bound in interval)
     return f"{text} [{low}, {high}]"
 

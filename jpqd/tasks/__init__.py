@@ -44,18 +44,31 @@ class Kind(ABC):
     """The name of a model of this kind, such as `text classifier`."""
     metrics: ClassVar[tuple[str, ...]]
     """The metrics that can choose a checkpoint: higher is better, the first is the main one."""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """Figures that stand before the metrics in tables; they choose nothing."""
     shares: ClassVar[tuple[str, ...]] = ()
     """The figures that are shown in percent."""
     head: ClassVar[str]
     """The end of the names of transformers' classes, such as `ForSequenceClassification`."""
+    older_heads: ClassVar[tuple[str, ...]] = ()
+    """Other ends of these names: GPT-2's class is older than the rule."""
     exporter: ClassVar[str]
     """The task's name in optimum and in `pipeline`."""
     is_number: ClassVar[bool] = False
     """True where an answer is a number instead of a class."""
     one_answer: ClassVar[bool] = True
     """True where a row has one answer, and not one for each of its words."""
+    rows_are_text: ClassVar[bool] = False
+    """True where all rows, in their order, are one text."""
+    rows_at_once: ClassVar[int | None] = None
+    """The most rows that a model answers together, where answers take much room."""
     by_head: ClassVar[bool] = True
     """True where a model's head tells that its task is of this kind."""
+
+    @classmethod
+    def named(cls, names: tuple[str, ...]) -> Self:
+        """Make the kind of a model whose config has these names."""
+        return cls() if cls.is_number else cls(names, names)
 
     # Data.
 
@@ -107,6 +120,10 @@ class Kind(ABC):
     def targets(self, labels: Any) -> Any:
         """Pick the labels of these answers."""
         return labels
+
+    def kept(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return what is kept of answers, for scores."""
+        return answers
 
     def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
         """Return the task's own loss, a mean over answers; here each one is of a class."""
@@ -221,9 +238,9 @@ def of_config(config: Mapping[str, Any]) -> Kind:
     architecture = next(iter(config.get("architectures") or ()), "")
     for use in plugins.names(KINDS):
         kind = load(use)
-        fits = kind.by_head and architecture.endswith(kind.head)
+        fits = kind.by_head and architecture.endswith((kind.head, *kind.older_heads))
         if fits and kind.is_number == (len(names) == 1):
-            return kind() if kind.is_number else kind(names, names)
+            return kind.named(names)
     return load("regression")() if len(names) == 1 else load(_PLAINEST)(names, names)
 
 

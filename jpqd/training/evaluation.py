@@ -61,6 +61,7 @@ def predict(
     order = np.argsort(splits.column(split, "length"), kind="stable")
     mine = order[processes.rank() :: processes.world_size()]
     device = processes.device()
+    batch_size = min(batch_size, kind.rows_at_once or batch_size)
     model.to(device).eval()
     parts = []
     for start in range(0, len(mine), batch_size):
@@ -79,7 +80,8 @@ def _answers(
     if labels.dim() > 1:
         numbers = numbers[:, None].expand_as(labels)
     answers, targets = kind.answers(logits, labels), kind.targets(labels)
-    return Predictions(answers.numpy(), targets.numpy(), kind.answers(numbers, labels).numpy())
+    kept = kind.kept(answers, targets).numpy()
+    return Predictions(kept, targets.numpy(), kind.answers(numbers, labels).numpy())
 
 
 def _gathered(parts: list[Predictions]) -> Predictions:

@@ -19,6 +19,7 @@ from jpqd.report.page import (
     svg,
     tables,
     tradeoff,
+    weights,
 )
 from jpqd.report.page.charts import Chart
 from jpqd.report.page.gather import Page
@@ -61,6 +62,8 @@ def _tables(page: Page) -> dict[str, object]:
         "arms": speed.arms(page.bench) if page.bench else None,
         "layers": tables.layers(page),
         "searches": searches.table(page),
+        "weights": weights.table(page),
+        "answers": weights.answers(page),
         "training": tables.training(page),
         "checks": tables.checks(page),
         "environment": facts.environment(page),
@@ -73,5 +76,6 @@ def _charts(page: Page) -> dict[str, list[Chart]]:
         "speed": [chart for chart in (tradeoff.chart(page), charts.distributions(page)) if chart],
         "layers": list(charts.layers(page)),
         "searches": list(searches.drawn(page)),
+        "weights": list(weights.drawn(page)),
         "curves": list(charts.curves(page)),
     }

@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from jpqd.report.page import banner, classes, deployed, headline, searches, speed, tables
+from jpqd.report.page import banner, classes, deployed, headline, searches, speed, tables, weights
 from jpqd.report.page.gather import Page
 from jpqd.report.page.tables import Table
 
@@ -25,7 +25,14 @@ def _parts(page: Page) -> Iterator[str]:
     parts = [*classes.found(page), tables.stages(page), tables.differences(page)]
     if page.bench:
         parts += [*speed.measurements(page.bench), speed.arms(page.bench)]
-    for table in [*parts, searches.table(page), tables.layers(page), tables.checks(page)]:
+    more = [
+        weights.table(page),
+        weights.answers(page),
+        searches.table(page),
+        tables.layers(page),
+        tables.checks(page),
+    ]
+    for table in [*parts, *more]:
         if table:
             yield from _table(table)
     yield "Charts, environment and recipe are in `report.html`."

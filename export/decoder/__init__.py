@@ -1,0 +1,1 @@
+"""Decoders as stateful IRs: converted, compressed, and measured token by token."""

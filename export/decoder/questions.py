@@ -1,0 +1,124 @@
+"""Multiple choice: the answer that a decoder finds likeliest, and how often it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerBase
+
+from export.decoder.ask import Ask
+from jpqd.core.errors import DataError
+from jpqd.data import sources, tables
+from jpqd.scores import paired
+from jpqd.scores.metrics import wilson
+
+SPLIT = "questions"
+FILE = "questions.safetensors"
+_COLUMNS = ("question", "choices", "answer")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt, the tokens of each answer, and the number of the right one."""
+
+    prompt: list[int]
+    answers: list[list[int]]
+    lengths: list[int]
+    """The bytes of each answer."""
+    right: int
+
+
+def read(place: str, tokenizer: PreTrainedTokenizerBase, cache: Path) -> list[Question]:
+    """Read a table with a question, its choices and the number of the right one in each row."""
+    path = sources.local_file(place)
+    table = tables.read(path, cache / "tables")
+    for column in _COLUMNS:
+        if column not in table.column_names:
+            raise DataError(f"{path}: there is no column {column!r}. It needs {_COLUMNS}.")
+    found = []
+    for number, row in enumerate(table):
+        question, choices, right = (row[column] for column in _COLUMNS)
+        fits = isinstance(choices, list) and len(choices) > 1 and isinstance(right, int)
+        if not fits or not 0 <= right < len(choices) or not isinstance(question, str):
+            raise DataError(
+                f"{path}: row {number + 1} is no question with two or more choices and the number "
+                "of the right one, counted from 0."
+            )
+        found.append(_question(question, choices, right, tokenizer))
+    return found
+
+
+def _question(
+    question: str, choices: list[str], right: int, tokenizer: PreTrainedTokenizerBase
+) -> Question:
+    text = f"Question: {question}\nAnswer:"
+    prompt = tokenizer(text)["input_ids"]
+    answers = [tokenizer(f"{text} {choice}")["input_ids"][len(prompt) :] for choice in choices]
+    return Question(prompt, answers, [len(choice.encode()) for choice in choices], right)
+
+
+def figures(
+    questions: Sequence[Question], ask: Ask, base: Path | None, out: Path
+) -> dict[str, Any]:
+    """Return the share that is right, by probability and by that of a byte; save all scores."""
+    scores = np.array([list(_padded(one, ask, questions)) for one in questions])
+    right = np.array([one.right for one in questions])
+    save_file({"scores": scores, "right": right}, out / FILE)
+    lengths = _lengths(questions)
+    found = _figures(scores, right, lengths)
+    if base is not None:
+        before = load_file(base / FILE)["scores"]
+        mine, theirs = (x.argmax(1) == right for x in (scores, before))
+        middle, low, high = paired.accuracy_difference(mine[None], theirs[None])
+        found.update(
+            difference=middle,
+            difference_95=[low, high],
+            p=paired.mcnemar(mine[None], theirs[None]),
+            same_answer=float((scores.argmax(1) == before.argmax(1)).mean()),
+        )
+    return found
+
+
+def _figures(scores: np.ndarray, right: np.ndarray, lengths: np.ndarray) -> dict[str, Any]:
+    count = len(right)
+    by_sum, by_byte = (float((x.argmax(1) == right).mean()) for x in (scores, scores / lengths))
+    return {
+        "n": count,
+        "accuracy": by_sum,
+        "accuracy_95": list(wilson(by_sum * count, count)),
+        "accuracy_by_byte": by_byte,
+        "accuracy_by_byte_95": list(wilson(by_byte * count, count)),
+    }
+
+
+def _most(questions: Sequence[Question]) -> int:
+    return max(len(one.answers) for one in questions)
+
+
+def _lengths(questions: Sequence[Question]) -> np.ndarray:
+    found = np.ones((len(questions), _most(questions)))
+    for row, one in zip(found, questions, strict=True):
+        row[: len(one.lengths)] = np.maximum(one.lengths, 1)
+    return found
+
+
+def _padded(one: Question, ask: Ask, questions: Sequence[Question]) -> Iterator[float]:
+    """Yield the log-probability of each answer, and none for those that it does not have."""
+    for answer in one.answers:
+        yield _likelihood(one.prompt, answer, ask)
+    for _ in range(_most(questions) - len(one.answers)):
+        yield -np.inf
+
+
+def _likelihood(prompt: list[int], answer: list[int], ask: Ask) -> float:
+    if not answer:
+        return 0.0
+    logits = ask([*prompt, *answer[:-1]])[-len(answer) :].double()
+    chosen = logits.log_softmax(-1).gather(-1, torch.tensor(answer)[:, None])
+    return float(chosen.sum())

@@ -1,0 +1,95 @@
+"""The continuation of a text by a decoder's IR, token by token, with OpenVINO alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+from export.names import MODEL
+from jpqd.core import artifact
+from jpqd.core.errors import UserError
+
+Turn = dict[str, str]
+
+
+class Writer:
+    """A decoder's folder, compiled for the CPU. It takes the likeliest token each time."""
+
+    def __init__(self, folder: Path, new_tokens: int) -> None:
+        artifact.open_sealed(folder)
+        self.folder, self.new_tokens = folder, new_tokens
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.no_truncation()
+        try:
+            model = ov.Core().compile_model(folder / MODEL, "CPU")
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"{folder / MODEL} cannot be used: {reason}") from error
+        self.names = {port.get_any_name() for port in model.inputs}
+        self.request = model.create_infer_request()
+        self.ends = _ends(folder)
+
+    def __call__(self, text: str, *, special: bool = True) -> Iterator[str]:
+        """Yield the continuation of a text in pieces, as it comes."""
+        ids = self.tokenizer.encode(text, add_special_tokens=special).ids
+        if not ids:
+            raise UserError("an empty text has no continuation for this model. Give some words.")
+        stream = DecodeStream(ids=[], skip_special_tokens=True)
+        for token in self._tokens(ids):
+            if piece := stream.step(self.tokenizer, token):
+                yield piece
+
+    def _tokens(self, ids: Sequence[int]) -> Iterator[int]:
+        self.request.reset_state()
+        read = 0
+        for _ in range(self.new_tokens):
+            token = self._next(ids, read)
+            if token in self.ends:
+                return
+            yield token
+            read, ids = read + len(ids), [token]
+
+    def _next(self, ids: Sequence[int], read: int) -> int:
+        """Return the likeliest token after these, of which so many more were read before."""
+        tokens = np.asarray(ids, np.int64)[None]
+        given = {
+            "input_ids": tokens,
+            "attention_mask": np.ones((1, read + len(ids)), np.int64),
+            "position_ids": np.arange(read, read + len(ids), dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, np.int32),
+        }
+        found = self.request.infer({name: given[name] for name in self.names})
+        return int(found["logits"][0, -1].argmax())
+
+    def prompt(self, turns: Sequence[Turn]) -> str:
+        """Write a conversation as the model was taught to read it."""
+        from transformers import AutoTokenizer
+
+        tokenizer: Any = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+        if not tokenizer.chat_template:
+            raise UserError(
+                f"{self.folder}: its tokenizer has no chat template, so the model was not taught "
+                "to talk. Leave --chat out."
+            )
+        text: str = tokenizer.apply_chat_template(
+            list(turns), tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+
+def _ends(folder: Path) -> set[int]:
+    """Return the tokens after which a text is over."""
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        ends = found.get("eos_token_id")
+        if ends is not None:
+            return set(ends if isinstance(ends, list) else [ends])
+    return set()

@@ -1,0 +1,308 @@
+"""Decoders: trained, exported with their cache, compressed, opened elsewhere, told apart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import pytest
+import torch
+from optimum.intel import OVModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
+
+from cli import app
+from export.decoder import ask, ir, room
+from jpqd.core import artifact
+from jpqd.core.progress import Progress
+from jpqd.recipe import recipes
+from jpqd.run import runner
+
+HEAD = """\
+model: {new: qwen3, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2,
+        intermediate_size: 64, vocab_size: 400}
+task: {name: reviews, use: causal_lm, dataset: "builtin:reviews", max_length: 32, train_rows: 200,
+       select_on: 0.02}
+seed: 1
+stages:
+"""
+BASE = """\
+  base: {use: train, epochs: 3, batch_size: 8, learning_rate: 1.0e-2, precision: f32}
+  f32: {use: ov_ir, needs: [base]}
+"""
+INT8 = "  int8: {use: compress_weights, needs: [f32]}\n"
+FOUR = "  four: {{use: compress_weights, needs: [f32], samples: 4, {}}}\n"
+RTN = "format: int4, group_size: 32, method: rtn"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a trained decoder, its IR and an INT8 one."""
+    found = tmp_path_factory.mktemp("decoder")
+    run(found, INT8)
+    return found
+
+
+def run(folder: Path, stages: str, head: str = HEAD + BASE) -> Path:
+    path = folder / "lm.yaml"
+    path.write_text(head + stages)
+    runner.execute(recipes.load(path), folder / "runs", Progress(quiet=True))
+    return folder / "runs" / "lm"
+
+
+def figures(run: Path, stage: str, split: str = "validation") -> dict[str, Any]:
+    found: dict[str, Any] = artifact.open_sealed(run / stage).manifest.splits[split]
+    return found
+
+
+def logits(folder: Path, ids: list[int]) -> torch.Tensor:
+    model = OVModelForCausalLM.from_pretrained(folder, ov_config=dict(ask.ACCURATE))
+    found: torch.Tensor = model(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).logits
+    return found[0]
+
+
+def test_an_ir_says_and_writes_what_its_model_does(folder: Path) -> None:
+    made = folder / "runs" / "lm"
+    model = AutoModelForCausalLM.from_pretrained(made / "base", dtype=torch.float32)
+    ids = [5, 9, 200, 31, 77]
+    with torch.no_grad():
+        expected = model(torch.tensor([ids])).logits[0]
+    torch.testing.assert_close(logits(made / "f32", ids), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        ask.openvino(made / "f32", ask.ACCURATE)(ids), expected, atol=1e-4, rtol=0
+    )
+    opened = OVModelForCausalLM.from_pretrained(made / "f32", ov_config=dict(ask.ACCURATE))
+    tokenizer = AutoTokenizer.from_pretrained(made / "f32")
+    given = tokenizer("The plot was", return_tensors="pt")
+    how = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
+    assert opened.generate(**given, **how).tolist() == model.generate(**given, **how).tolist()
+    tokens = ov.Core().compile_model(made / "f32" / "openvino_tokenizer.xml", "CPU")
+    back = ov.Core().compile_model(made / "f32" / "openvino_detokenizer.xml", "CPU")
+    text = "a dull film , a great cast"
+    numbers = tokens([text])["input_ids"]
+    assert numbers.tolist() == [tokenizer(text)["input_ids"]]
+    assert next(iter(back(numbers).values()))[0] == text
+
+
+def test_training_and_ir_have_the_same_perplexity(folder: Path) -> None:
+    made = folder / "runs" / "lm"
+    trained, exported = (figures(made, stage) for stage in ("base", "f32"))
+    assert exported["perplexity"] == pytest.approx(trained["perplexity"], rel=1e-5)
+    assert exported["n"] == trained["n"] > 1000
+    low, high = exported["perplexity_95"]
+    assert low < exported["perplexity"] < high < 60  # of 400 words
+    check = artifact.open_sealed(made / "f32").manifest.metrics["check"]["openvino_model.xml"]
+    assert (check["rows"], check["same"]) == (8, 1.0)
+
+
+def test_eight_bits_are_a_fourth_and_near(folder: Path) -> None:
+    made = folder / "runs" / "lm"
+    found = figures(made, "int8")
+    assert 0 < found["kl"] < 0.01
+    assert found["ratio"] == pytest.approx(1, abs=0.01)
+    low, high = found["ratio_95"]
+    assert low <= found["ratio"] <= high
+    assert found["same_top1"] > 0.95
+    assert figures(made, "int8", "validation, deployed")["kl"] > 0
+    kinds = {op.get_element_type().get_type_name() for op in
+             ov.Core().read_model(made / "int8" / "openvino_model.xml").get_ops()
+             if op.get_type_name() == "Constant" and op.get_output_size() and
+             np.prod(op.shape) > 500}  # fmt: skip
+    assert kinds == {"u8"}
+
+
+def test_an_ir_of_eight_bits_opens_elsewhere(folder: Path) -> None:
+    made, ids = folder / "runs" / "lm", [5, 9, 200, 31, 77]
+    expected = ask.openvino(made / "int8", ask.ACCURATE)(ids)
+    torch.testing.assert_close(logits(made / "int8", ids), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "format: int4, group_size: 32, method: rtn",
+        "format: int4, group_size: 32",
+        "format: int4, group_size: 32, method: awq_gptq, sym: true",
+        "format: nf4, group_size: 32, method: scale_estimation",
+        "format: cb4, group_size: 32, method: awq_se",
+        "format: mxfp4",
+        "format: int4, group_size: 32, embedding: int4, calibration: TEXTS",
+        "format: int4, group_size: 32, ratio: 0.5, metric: mean_activation_magnitude, method: rtn",
+    ],
+)
+def test_four_bits_are_smaller_and_further(folder: Path, how: str) -> None:
+    texts = folder / "texts.txt"
+    texts.write_text("a dull film\nthe cast was great\n" * 40)
+    made = run(folder, INT8 + FOUR.format(how.replace("TEXTS", str(texts))))
+    four, eight = (artifact.open_sealed(made / stage).manifest for stage in ("four", "int8"))
+    assert four.metrics["ir"]["openvino_model"] != eight.metrics["ir"]["openvino_model"]
+    assert figures(made, "int8")["kl"] < figures(made, "four")["kl"] < 2
+
+
+def test_a_target_decides_how_much_gets_four_bits(folder: Path) -> None:
+    made = run(folder, INT8 + FOUR.format(RTN))
+    whole = figures(made, "four")["kl"]
+    made = run(folder, INT8 + FOUR.format(f"{RTN}, target: {{kl: {0.5 * whole:.6f}}}"))
+    share = artifact.open_sealed(made / "four").manifest.metrics["weights"]["ratio"]
+    assert 0 < share < 1
+    assert figures(made, "four")["kl"] < whole
+
+
+MISTAKES = {
+    "group_size: 32": "eight everywhere",
+    "format: mxfp4, group_size: 64": "groups of 32",
+    "format: mxfp4, method: gptq": "can only be rounded",
+    "format: nf4, sym: true": "nf4 has no zero point",
+    "format: int4, ratio: 0.5, target: {kl: 0.1}": "Keep one of them",
+    "format: int4, target: {}": "either `size_mb` or `kl`",
+    "format: int4, metric: hessian_input_activation": "Give ratio, such as 0.8, or target",
+    "format: int3": "int4",
+}
+
+
+@pytest.mark.parametrize("how", MISTAKES)
+def test_what_fails_late_is_refused_in_the_recipe(folder: Path, how: str) -> None:
+    path = folder / "wrong.yaml"
+    path.write_text(HEAD + BASE + FOUR.format(how).replace("samples: 4, ", ""))
+    done = CliRunner().invoke(app, ["validate", str(path)])
+    assert done.exit_code == 2
+    assert MISTAKES[how] in done.output
+
+
+def test_a_size_out_of_reach_and_a_compressed_ir_are_refused(folder: Path) -> None:
+    path = folder / "lm.yaml"
+    for stages, told in (
+        (FOUR.format(f"{RTN}, target: {{size_mb: 0.01}}"), "cannot be reached"),
+        (FOUR.format("format: int4, method: rtn"), "group_size 64 does not divide"),
+        (FOUR.format("format: int4").replace("[f32]", "[int8]"), "no IR of a decoder with whole"),
+    ):
+        path.write_text(HEAD + BASE + INT8 + stages)
+        done = CliRunner().invoke(app, ["run", str(path), "--runs", str(folder / "runs")])
+        assert (done.exit_code, told in done.stderr) == (2, True), done.stderr
+        assert not (folder / "runs" / "lm" / "four").exists()
+
+
+def test_a_models_folder_is_exported_without_a_copy(folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(folder / "runs" / "lm" / "base", model)
+    (model / "manifest.json").unlink()
+    head = HEAD.replace(HEAD[: HEAD.index("task:")], f"model: {model}\n")
+    made = run(
+        tmp_path, "  f32: {use: ov_ir}\n  int8: {use: compress_weights, needs: [f32]}\n", head
+    )
+    before = figures(folder / "runs" / "lm", "int8")
+    assert figures(made, "int8")["perplexity"] == pytest.approx(before["perplexity"], rel=1e-4)
+    alone = CliRunner().invoke(app, ["export", "--ir", str(model), "--out", str(tmp_path / "ir")])
+    assert alone.exit_code == 0, alone.stderr
+    assert "the same best token for 100.00%" in alone.stderr
+
+
+def test_an_ir_of_another_model_is_not_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = ask.openvino
+
+    def wrong(*given: Any) -> ask.Ask:
+        right = answers(*given)
+        return lambda ids: right(list(ids)[::-1])
+
+    monkeypatch.setattr(ir.ask, "openvino", wrong)
+    base = folder / "runs" / "lm" / "base"
+    done = CliRunner().invoke(app, ["export", "--ir", str(base), "--out", str(tmp_path / "ir")])
+    assert done.exit_code == 1
+    assert "openvino_model.xml differs from its model: perplexity" in done.stderr
+    assert not (tmp_path / "ir").exists()
+
+
+def test_a_model_that_does_not_fit_and_keys_of_encoders(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = str(folder / "runs" / "lm" / "base")
+    done = CliRunner().invoke(app, ["export", "--ir", base, "--out", str(tmp_path / "ir"),
+                                    "--shape", "static:1,16"])  # fmt: skip
+    assert done.exit_code == 2
+    assert "shape: for models that classify" in done.stderr
+    monkeypatch.setattr(room, "_memory", lambda: 100_000)
+    done = CliRunner().invoke(app, ["export", "--ir", base, "--out", str(tmp_path / "ir")])
+    assert done.exit_code == 2
+    assert "GB of memory, and this machine has" in done.stderr
+
+
+def test_the_report_and_the_list_show_perplexity(folder: Path) -> None:
+    runs = str(folder / "runs")
+    listed = CliRunner().invoke(app, ["ls", "lm", "--runs", runs])
+    assert "perplexity" in listed.stdout
+    report = CliRunner().invoke(app, ["report", str(folder / "runs" / "lm")])
+    assert report.exit_code == 0, report.stderr
+    assert "perplexity" in (folder / "runs" / "lm" / "report.md").read_text()
+
+
+def test_predict_writes_on_as_others_do(folder: Path) -> None:
+    made = folder / "runs" / "lm" / "f32"
+    texts = ["The plot was", "a dull"]
+    done = CliRunner().invoke(app, ["predict", str(made), *texts, "--new-tokens", "8"])
+    assert done.exit_code == 0, done.stderr
+    model = OVModelForCausalLM.from_pretrained(made)
+    tokenizer = AutoTokenizer.from_pretrained(made)
+    wanted = []
+    for text in texts:
+        given = tokenizer(text, return_tensors="pt")
+        ids = model.generate(**given, max_new_tokens=8, do_sample=False, pad_token_id=0)[0]
+        wanted.append(
+            tokenizer.decode(ids[given["input_ids"].shape[1] :], skip_special_tokens=True)
+        )
+    assert done.stdout == "".join(f"{text}\n" for text in wanted)
+    as_json = CliRunner().invoke(
+        app, ["predict", str(made), "--new-tokens", "8", "--json"], input="The plot was\n"
+    )
+    assert json.loads(as_json.stdout) == {"text": texts[0], "continuation": wanted[0]}
+
+
+def test_a_talk_needs_a_template_and_knows_what_was_said(folder: Path, tmp_path: Path) -> None:
+    made = folder / "runs" / "lm"
+    alone = CliRunner().invoke(app, ["predict", str(made / "f32"), "Hello", "--chat"])
+    assert alone.exit_code == 2
+    assert "has no chat template" in alone.stderr
+    model = tmp_path / "model"
+    shutil.copytree(made / "base", model)
+    (model / "manifest.json").unlink()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
+    tokenizer.save_pretrained(model)
+    out = str(tmp_path / "ir")
+    assert CliRunner().invoke(app, ["export", "--ir", str(model), "--out", out]).exit_code == 0
+    talk = CliRunner().invoke(app, ["predict", out, "one", "two", "--chat", "--new-tokens", "4"])
+    assert talk.exit_code == 0, talk.stderr
+    first, *_ = talk.stdout.split("\n")
+    prompt = f"user: one assistant: {first} user: two "
+    plain = CliRunner().invoke(app, ["predict", out, "user: one ", prompt, "--new-tokens", "4"])
+    assert plain.stdout == talk.stdout
+
+
+def test_questions_are_answered_by_what_is_likeliest(folder: Path, tmp_path: Path) -> None:
+    """The corpus says `the plot was`, and never these words in another order."""
+    file = tmp_path / "questions.jsonl"
+    rows = [
+        {"question": f"{number}", "choices": [right, wrong], "answer": number % 2}
+        for number in range(12)
+        for right, wrong in [("the plot was", "was plot the")[:: 1 if number % 2 == 0 else -1]]
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    head = (HEAD + BASE).replace("select_on: 0.02", f"select_on: 0.02, questions: {file}")
+    shutil.copytree(folder / "runs" / "lm" / "base", tmp_path / "runs" / "lm" / "base")
+    made = run(tmp_path, INT8, head)
+    found = figures(made, "int8", "questions")
+    assert (found["n"], found["accuracy"]) == (12, 1.0)
+    assert (found["difference"], found["p"], found["same_answer"]) == (0.0, 1.0, 1.0)
+    assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
+    assert "Multiple choice" in (made / "report.md").read_text()
+    file.write_text('{"question": "q", "choices": ["a"], "answer": 0}\n')
+    done = CliRunner().invoke(
+        app, ["run", str(tmp_path / "lm.yaml"), "--runs", str(tmp_path / "runs")]
+    )
+    assert done.exit_code == 2
+    assert "row 1 is no question with two or more choices" in done.stderr
