@@ -59,6 +59,10 @@ class Session:
     def call(self, index: int) -> Any:
         """Answer one of the prepared requests. Only this is timed."""
 
+    def took(self, spent_ns: int) -> int:
+        """Return the time that counts of the last call, which took so long in all."""
+        return spent_ns
+
     @abstractmethod
     def logits(self, index: int) -> "np.ndarray":
         """Return the answer to a prepared request."""

@@ -58,6 +58,9 @@ def bench(
     texts: Texts = None,
     mode: Annotated[str | None, typer.Option(help="latency,throughput")] = None,
     rate: Rate = False,
+    new_tokens: Annotated[
+        int | None, typer.Option(help="A language model: tokens to write after a prompt; 32.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="The time to measure; 120.")] = None,
     blocks: Annotated[int | None, typer.Option(help="Blocks of interleaved requests; 30.")] = None,
     threads: Threads = None,
@@ -85,7 +88,7 @@ def bench(
         settings = command.settings(
             device=device, arms=arms, length=length, batch=batch, policy=policy, modes=mode,
             rate=rate, seconds=seconds, blocks=blocks, threads=threads, seed=seed,
-            accuracy=accuracy, soak=soak,
+            accuracy=accuracy, soak=soak, new_tokens=new_tokens,
         )  # fmt: skip
         wanted = command.Wanted(names or [], runs, baseline, texts, out, gate or [], against, junit)
         done = command.bench(wanted, settings, progress)

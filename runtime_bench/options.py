@@ -35,6 +35,8 @@ class Settings(Spec):
     """The threads of every arm; by default all that this process may use."""
     accuracy: bool = False
     """Measure the accuracy of every arm, instead of taking stages' figures where they hold."""
+    new_tokens: Count | None = None
+    """Tokens that a language model writes after a prompt; by default 32."""
     soak: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 0
     """Requests of each arm, after measuring, over which the growth of its memory is measured."""
     seed: Seed = 0
@@ -75,4 +77,5 @@ class Settings(Spec):
             seed=self.seed,
             rates=list(self.rates()),
             soak=self.soak,
+            new_tokens=self.new_tokens,
         )

@@ -42,6 +42,8 @@ class Asked(Part):
     """Open loop: shares of each arm's capacity."""
     soak: int = 0
     """The requests of each arm between which its memory was compared."""
+    new_tokens: int | None = None
+    """Tokens that a language model writes after a prompt."""
 
 
 class Load(Part):

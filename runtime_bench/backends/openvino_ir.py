@@ -142,7 +142,7 @@ class IrSession(Session):
                     "Give a --length and a --batch that fit, or export it with dynamic shapes."
                 )
 
-    def call(self, index: int) -> None:
+    def call(self, index: int) -> Any:
         request = self.request
         for name, tensor in self.items[index]:
             request.set_tensor(name, tensor)

@@ -8,6 +8,7 @@ import numpy as np
 from jpqd.core.bench_result import Accuracy
 from jpqd.core.manifest import main_figure
 from jpqd.scores import predictions
+from runtime_bench.backends.eager import Eager
 from runtime_bench.job.arms import Arm
 from runtime_bench.job.workload import Truth
 
@@ -27,6 +28,14 @@ def of_manifest(arm: Arm, split: str | None, precisions: Iterable[str]) -> Accur
     for name in sorted(measured, key=lambda name: name != split):
         return _accuracy(measured[name], name, "manifest")
     return None
+
+
+def of_writer(arm: Arm, precision: str) -> Accuracy | None:
+    """Return what a language model's stage measured: of an IR as devices run it, the last one."""
+    measured = arm.manifest.splits if arm.manifest else {}
+    found = [name for name, figures in measured.items() if "perplexity" in figures]
+    is_other = isinstance(arm.backend, Eager) and precision != "f32"
+    return None if is_other or not found else _accuracy(measured[found[-1]], found[-1], "manifest")
 
 
 def of_logits(truth: Truth, logits: list[np.ndarray], split: str) -> Accuracy:

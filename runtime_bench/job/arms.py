@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jpqd import tasks
 from jpqd.core import artifact, room
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
@@ -12,10 +13,14 @@ from jpqd.core.names import IR_XML, MANIFEST, STRUCTURE
 from jpqd.recipe import plugins
 from jpqd.run import finder
 from runtime_bench.backend import Backend
+from runtime_bench.backends import openvino_genai
 from runtime_bench.backends.eager import Eager
+from runtime_bench.backends.eager_writer import EagerWriter
 from runtime_bench.backends.onnx_runtime import OnnxRuntime
+from runtime_bench.backends.openvino_genai import OpenvinoGenai
 from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.backends.openvino_static import OpenvinoStatic
+from runtime_bench.backends.openvino_writer import OpenvinoWriter
 from runtime_bench.backends.optimum_int8 import OptimumInt8
 from runtime_bench.machine import host
 
@@ -57,7 +62,9 @@ def of_folders(folders: Mapping[str, Path], baseline: str, where: Setup) -> list
 def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]:
     folder = folder.resolve()
     manifest = _opened(folder)
-    if _is_ir(folder, manifest):
+    if writes(folder):
+        yield from _writers(name, folder, manifest, where)
+    elif _is_ir(folder, manifest):
         dense = name == baseline or _made_of(manifest, baseline)
         yield from _ir(name, folder, manifest, dense, where)
     elif (folder / "config.json").is_file():
@@ -67,6 +74,27 @@ def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]
             f"{folder}: neither an IR ({IR_XML}) nor a model of transformers (config.json). "
             "Give a run, a stage's folder, or a folder with one of these."
         )
+
+
+def writes(folder: Path) -> bool:
+    """Return whether a folder holds a language model."""
+    return (folder / "config.json").is_file() and tasks.of_folder(folder).rows_are_text
+
+
+def _writers(name: str, folder: Path, manifest: Manifest | None, where: Setup) -> Iterator[Arm]:
+    """Yield the ways to write: PyTorch, or OpenVINO alone and through GenAI."""
+    path, threads = str(folder), where.threads
+    if not _is_ir(folder, manifest):
+        f32 = EagerWriter(path=path, threads=threads)
+        yield Arm(f"{name}:f32", name, f32, manifest=manifest)
+        bf16 = f32.model_copy(update={"precision": "bf16"})
+        yield Arm(f"{name}:bf16", name, bf16, usual=host.computes_bf16())
+        return
+    plain = OpenvinoWriter(path=path, threads=threads, device=where.device)
+    yield Arm(name, name, plain, manifest=manifest)
+    if openvino_genai.is_installed():
+        genai = OpenvinoGenai(path=path, threads=threads, device=where.device)
+        yield Arm(f"{name}:genai", name, genai, manifest=manifest)
 
 
 def _opened(folder: Path) -> Manifest | None:

@@ -29,6 +29,8 @@ class Job:
     """The same texts for each arm, in the tokens of its own vocabulary."""
     split: str | None
     run: str | None
+    writes: bool = False
+    """True where the arms are language models."""
 
 
 def chosen(settings: Settings, source: Source) -> list[arms.Arm]:
@@ -67,7 +69,16 @@ def job(
         ),
         split=task.report_on if task else None,
         run=str(source.run) if source.run else None,
+        writes=_write(wanted),
     )
+
+
+def _write(wanted: list[arms.Arm]) -> bool:
+    """Return whether the arms are language models, all of them."""
+    kinds = {arms.writes(Path(arm.backend.path)) for arm in wanted}
+    if len(kinds) > 1:
+        raise UserError("language models and others cannot be measured together. Use --arms.")
+    return kinds == {True}
 
 
 def _of_arms(wanted: list[arms.Arm], read: Callable[[Path], Rows]) -> dict[str, Rows]:

@@ -14,13 +14,14 @@ from jpqd.core import bench_result, interrupts
 from jpqd.core.bench_result import Bench, Measurement, Mode, Workload
 from jpqd.core.errors import Interrupted, UserError
 from jpqd.core.progress import Progress
-from runtime_bench.job import accuracy, workload
+from runtime_bench.job import accuracy, prompts, workload
 from runtime_bench.job.arms import Arm, check_room
 from runtime_bench.job.prepare import Job
 from runtime_bench.machine import host
 from runtime_bench.measure import blocks, figures
 from runtime_bench.measure.blocks import Measured, Plan, Run
 from runtime_bench.measure.crew import Crew
+from runtime_bench.writing import NEW_TOKENS
 
 if TYPE_CHECKING:
     from runtime_bench.backend import Request
@@ -40,13 +41,13 @@ NO_COUNTERS = "not measurable here: no energy counters"
 def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
     """Measure a job; after Ctrl-C return what was measured, or raise `Interrupted` without any."""
     before, begun, asked = host.load(), time.monotonic(), job.settings
-    built = [_built(job, batch) for batch in asked.batch]
+    built = _all_built(job)
     every = chain.from_iterable(requests for _, of_arms in built for requests in of_arms.values())
-    check_room(job.arms, max(one["input_ids"].shape[1] for one in every))
+    check_room(job.arms, max(_tokens(one) for one in every))
     total = asked.seconds + _START_SECONDS * len(job.arms)
     progress.say(f"{len(job.arms)} arms with {job.threads} threads: about {total / 60:.1f} minutes")
     with Crew() as crew:
-        session = Session(job, crew, progress)
+        session = Session(job, crew, progress, asked.share() * len(asked.batch) / len(built))
         session.start(built[0][1])
         with interrupts.deferred():
             for described, requests in built:
@@ -70,6 +71,23 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
     return bench, session.samples()
 
 
+def _all_built(job: Job) -> list[tuple[Workload, Requests]]:
+    if not job.writes:
+        return [_built(job, batch) for batch in job.settings.batch]
+    if job.settings.rate or set(job.settings.batch) != {1} or job.settings.accuracy:
+        raise UserError(
+            "rate, batch and accuracy are for models that classify. A language model writes after "
+            "one prompt at a time: choose --length and --new-tokens."
+        )
+    return prompts.build(job.rows, job.settings)
+
+
+def _tokens(request: Request) -> int:
+    """Count the tokens that a model has read in the end."""
+    written = int(request[NEW_TOKENS][0]) if NEW_TOKENS in request else 0
+    return int(request["input_ids"].shape[1]) + written
+
+
 def _built(job: Job, batch: int) -> tuple[Workload, Requests]:
     """Build the requests of each arm: of the same texts, and described as the baseline reads them.
 
@@ -88,8 +106,9 @@ def _built(job: Job, batch: int) -> tuple[Workload, Requests]:
 class Session:
     """The results so far, so that Ctrl-C loses nothing."""
 
-    def __init__(self, job: Job, crew: Crew, progress: Progress) -> None:
-        self.job, self.crew, self.progress = job, crew, progress
+    def __init__(self, job: Job, crew: Crew, progress: Progress, share: float) -> None:
+        """Measure each workload in each mode for `share` seconds."""
+        self.job, self.crew, self.progress, self.share = job, crew, progress, share
         self.names = [arm.name for arm in job.arms]
         self.measurements: list[Measurement] = []
         self.measured: list[Measured] = []
@@ -106,6 +125,8 @@ class Session:
 
     def _accuracy(self, arm: Arm, pace: float) -> bench_result.Accuracy | None:
         """Return a figure that is known, or else measure it where that takes little time."""
+        if self.job.writes:
+            return accuracy.of_writer(arm, self.crew.facts[arm.name]["precision"])
         asked, rows = self.job.settings, self.job.rows[arm.name]
         if not asked.measures_accuracy():
             precisions = self.crew.facts[arm.name]["matmuls"]
@@ -130,7 +151,7 @@ class Session:
         asked = self.job.settings
         if "latency" in asked.modes:
             self._one("latency", described, self.crew.run, paces)
-        if "throughput" in asked.all_modes() and not self.stopped:
+        if "throughput" in asked.all_modes() and not self.stopped and not self.job.writes:
             self.crew.open_queues()
             self._one("throughput", described, self.crew.burst, paces)
         for rate in asked.rates():
@@ -205,7 +226,7 @@ class Session:
     def _plan(self, mode: Mode, paces: dict[str, float]) -> Plan:
         asked = self.job.settings
         count = min(asked.blocks, _SERVE_BLOCKS) if mode == "open_loop" else asked.blocks
-        return blocks.plan([*paces.values()], asked.share(), count, _LEAST[mode])
+        return blocks.plan([*paces.values()], self.share, count, _LEAST[mode])
 
     def described(self, arm: Arm) -> bench_result.Arm:
         joules = self.crew.joules.get(arm.name)
