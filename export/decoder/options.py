@@ -1,4 +1,4 @@
-"""The keys of `use: compress_weights`."""
+"""The keys of the stages for decoders: `compress_weights` and `lm_eval`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from jpqd.core.manifest import FolderKind
 from jpqd.data.texts import Files
 from jpqd.recipe.contracts import Stage
-from jpqd.recipe.schema import Count, Fraction, Positive, Spec, StageId, mistake
+from jpqd.recipe.schema import Count, Fraction, Positive, Spec, StageId, Text, mistake
 
 Format = Literal["int8", "int4", "nf4", "cb4", "mxfp4"]
 Method = Literal["rtn", "awq", "scale_estimation", "awq_se", "gptq", "awq_gptq"]
@@ -122,3 +122,22 @@ class Options(Stage):
 
     def disk_bytes(self, weights_bytes: int) -> int:
         return weights_bytes
+
+
+class HarnessOptions(Stage):
+    """The figures that lm-eval's harness finds for decoders' IRs."""
+
+    makes: ClassVar[FolderKind] = "figures"
+    needs_kind: ClassVar[tuple[FolderKind, ...]] = ("ir",)
+
+    use: Literal["lm_eval"]
+    needs: Annotated[tuple[StageId, ...], Field(min_length=1)]
+    tasks: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Names that the harness knows, or `.yaml` files of tasks; these may run code of their own."""
+    limit: Count | None = None
+    """The documents of each task; by default all."""
+    settings: Literal["accurate", "deployed"] = "accurate"
+    """accurate: f32 beside the weights. deployed: what the device does by itself."""
+
+    def sources(self) -> tuple[str, ...]:
+        return tuple(task for task in self.tasks if task.endswith(".yaml"))

@@ -21,6 +21,7 @@ Kind = Literal["model", "dataset"]
 HUB_SECONDS = 7.0
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll")
 TEXTS = (".txt",)
+_SETTINGS = (".yaml",)
 _ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
 _TOKENIZERS = (
     "tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model",
@@ -60,7 +61,7 @@ def model_identity(model: str | NewModel) -> dict[str, Any]:
 def identity(source: str) -> dict[str, Any]:
     """Return what a fingerprint holds of a model, a table or a file of texts."""
     if is_file(source):
-        return {"sha256": _hash(local_file(source, (*TABLES, *TEXTS)))}
+        return {"sha256": _hash(local_file(source, (*TABLES, *TEXTS, *_SETTINGS)))}
     return model_identity(source)
 
 
@@ -74,8 +75,8 @@ def is_table(source: str) -> bool:
 
 
 def is_file(source: str) -> bool:
-    """Return whether a source is a table or a file of texts, and no model."""
-    return source.lower().endswith((*TABLES, *TEXTS))
+    """Return whether a source is a table, a file of texts or of settings, and no model."""
+    return source.lower().endswith((*TABLES, *TEXTS, *_SETTINGS))
 
 
 def model_folder(source: str) -> Path:

@@ -19,6 +19,7 @@ from cli import app
 from export.decoder import ask, ir, room
 from jpqd.core import artifact
 from jpqd.core.progress import Progress
+from jpqd.data import corpus
 from jpqd.recipe import recipes
 from jpqd.run import runner
 
@@ -306,3 +307,31 @@ def test_questions_are_answered_by_what_is_likeliest(folder: Path, tmp_path: Pat
     )
     assert done.exit_code == 2
     assert "row 1 is no question with two or more choices" in done.stderr
+
+
+def test_the_harness_finds_the_same_perplexity(folder: Path, tmp_path: Path) -> None:
+    model, text, docs = (tmp_path / name for name in ("model", "text.txt", "docs.jsonl"))
+    shutil.copytree(folder / "runs" / "lm" / "base", model)
+    (model / "manifest.json").unlink()
+    said = "\n".join(corpus.reviews("validation")[row][0] for row in range(120))
+    text.write_text(said)
+    docs.write_text(json.dumps({"page": said}) + "\n")
+    task = tmp_path / "own.yaml"
+    task.write_text(
+        "task: own\ndataset_path: json\n"
+        f"dataset_kwargs: {{data_files: {{test: {docs}}}}}\n"
+        "output_type: loglikelihood_rolling\ntest_split: test\n"
+        'doc_to_text: ""\ndoc_to_target: "{{page}}"\n'
+        "metric_list: [{metric: byte_perplexity}]\n"
+    )
+    head = (
+        f"model: {model}\n"
+        f"task: {{name: own, use: causal_lm, dataset: {{train: {text}, test: {text}}}, "
+        "report_on: test, max_length: 32, begin: context}\nstages:\n"
+    )
+    stage = f"  harness: {{use: lm_eval, needs: [f32], tasks: [{task}]}}\n"
+    made = run(tmp_path, f"  f32: {{use: ov_ir}}\n{stage}", head)
+    ours, theirs = figures(made, "f32", "test"), figures(made, "harness", "f32, own")
+    by_byte = np.exp(-ours["log_likelihood"] * ours["n"] / len(said.encode()))
+    assert by_byte == pytest.approx(theirs["byte_perplexity"], rel=1e-4)
+    assert theirs["n"] == 1
