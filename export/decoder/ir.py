@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from export.decoder import ask, convert, measure, room
+from export.decoder import ask, convert, measure, room, server
 from export.decoder.measure import Windows
 from export.decoder.tally import Tally
 from export.names import MODEL
@@ -38,6 +38,7 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
     progress.say(f"    converting {origin.folder.name}")
     refused = convert.write(network, tokenizer, kind, out)
     convert.write_tokenizer(tokenizer, out, progress)
+    server.write(out)
     if refused and not spec.check:
         raise UserError(
             f"optimum-intel does not export {network.config.model_type!r} with this version of "

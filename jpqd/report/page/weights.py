@@ -42,9 +42,9 @@ def _rows(stage: Manifest) -> Iterator[list[str]]:
             _how(stage),
             "deployed" if number else "accurate",
             words.megabytes(stage.deployed_bytes or 0),
-            _estimate(figures, "perplexity"),
-            _estimate(figures, "ratio"),
-            _estimate(figures, "kl"),
+            _estimate(figures, "perplexity", "#.4g"),
+            _estimate(figures, "ratio", ".3f"),
+            _estimate(figures, "kl", "#.3g"),
             words.number(figures.get("kl_p99")),
             words.score("accuracy", figures.get("same_top1")),
             NONE if "rms_change" not in figures else f"{100 * figures['rms_change']:.2f}",
@@ -95,35 +95,69 @@ def _how(stage: Manifest) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _estimate(figures: dict[str, Any], name: str) -> str:
+def _estimate(figures: dict[str, Any], name: str, form: str) -> str:
     value = figures.get(name)
     if value is None:
         return NONE
     low, high = figures.get(f"{name}_95") or (None, None)
-    inside = "" if low is None else f" [{low:.4g}, {high:.4g}]"
-    return f"{value:.4g}{inside}"
+    inside = "" if low is None else f" [{low:{form}}, {high:{form}}]"
+    return f"{value:{form}}{inside}"
 
 
 def drawn(page: Page) -> Iterator[Chart]:
-    """Draw the divergence of each IR against its size."""
+    """Draw the divergence of each IR against its size, and against the time of a token."""
     found = [one for one in _irs(page) if "kl" in next(iter(one.splits.values()), {})]
-    if not found:
-        return
+    sizes = [(one, (one.deployed_bytes or 0) / 1e6) for one in found]
+    if found:
+        yield _chart(sizes, "MB", "size", "How far each IR is from the whole one, by its size")
+    times = [(one, time) for one in found if (time := _next_token_ms(page, one.stage))]
+    if times:
+        yield _chart(times, "ms for each next token, the faster runtime", "time",
+                     "How far each IR is from the whole one, by the time of a token")  # fmt: skip
+
+
+def _next_token_ms(page: Page, stage: str) -> float | None:
+    """Return the median of the benchmark's first measurement of next tokens."""
+    known = page.bench.measurements if page.bench else []
+    measured = next((one for one in known if one.workload.startswith("each of ")), None)
+    if measured is None or page.bench is None:
+        return None
+    arms = [arm.name for arm in page.bench.arms if arm.stage == stage]
+    latencies = [measured.arms[arm].latency_ms for arm in arms if arm in measured.arms]
+    times = [one.p50.value for one in latencies if one and one.p50.value]
+    return min(times, default=None)
+
+
+def _chart(found: list[tuple[Manifest, float]], what: str, name: str, title: str) -> Chart:
     figure = svg.figure(3.4)
     axes = figure.add_subplot()
-    for place, stage in enumerate(found):
+    points = []
+    for place, (stage, x) in enumerate(found):
         figures = next(iter(stage.splits.values()))
         low, high = figures["kl_95"]
         spread = [[figures["kl"] - low], [high - figures["kl"]]] if low is not None else None
         axes.errorbar(
-            (stage.deployed_bytes or 0) / 1e6, figures["kl"], yerr=spread, linestyle="none",
-            marker=svg.mark(place), markersize=6, color=svg.colour(place), label=stage.stage,
+            x, figures["kl"], yerr=spread, linestyle="none", marker=svg.mark(place), markersize=6,
+            color=svg.colour(place), label=stage.stage,
         )  # fmt: skip
+        points.append((x, figures["kl"]))
+    front = _front(points)
+    axes.plot(*zip(*front, strict=True), color=svg.INK, linewidth=0.8, linestyle=":")
     axes.margins(x=0.08, y=0.12)
-    axes.set_yscale("log")
-    charts.logarithmic(axes)
-    axes.set(xlabel="MB (logarithmic; left is smaller)", ylabel="KL (logarithmic)")
-    axes.legend(loc="upper right")
-    title = "How far each IR is from the whole one, against its size"
-    note = "Lower and further left is better. Bars are 95% intervals over windows of the text."
-    yield Chart(title, svg.text(figure, "weights", title, note), note)
+    charts.logarithmic(axes, both=True)
+    axes.set(xlabel=f"{what} (logarithmic)", ylabel="KL (logarithmic)")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    note = (
+        "Lower and further left is better; nothing beats what lies on the dotted line in both. "
+        "Bars are 95% intervals over windows of the text."
+    )
+    return Chart(title, svg.text(figure, f"weights-{name}", title, note), note)
+
+
+def _front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that no other one beats in both, from left to right."""
+    found: list[tuple[float, float]] = []
+    for x, y in sorted(points):
+        if not found or y < found[-1][1]:
+            found.append((x, y))
+    return found

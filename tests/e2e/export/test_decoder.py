@@ -81,6 +81,8 @@ def test_an_ir_says_and_writes_what_its_model_does(folder: Path) -> None:
     given = tokenizer("The plot was", return_tensors="pt")
     how = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 0}
     assert opened.generate(**given, **how).tolist() == model.generate(**given, **how).tolist()
+    for stage in ("f32", "int8"):
+        assert 'models_path: "./"' in (made / stage / "graph.pbtxt").read_text()
     tokens = ov.Core().compile_model(made / "f32" / "openvino_tokenizer.xml", "CPU")
     back = ov.Core().compile_model(made / "f32" / "openvino_detokenizer.xml", "CPU")
     text = "a dull film , a great cast"
