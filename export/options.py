@@ -19,7 +19,7 @@ class Options(Stage):
 
     use: Literal["ov_ir"]
     needs: Annotated[tuple[StageId, ...], Field(max_length=1)] = ()
-    """A stage with a model; without one, the recipe's own."""
+    """A stage with a model; without one, the recipe's own, which must be a language model."""
     shape: ShapeText = "auto"
     """auto: buckets for a pruned or INT8 model, and bounded (by `task.max_length`) for others."""
     precision: Literal["f32", "f16"] = "f32"

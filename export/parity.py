@@ -131,7 +131,9 @@ class Parity:
         if self.holds:
             return
         gap = np.abs(self.expected.logits - self.actual.logits).max(axis=1)
-        worst = np.argsort(-np.where(self.same | self.undecided, -1.0, gap))
+        agrees = (self.same | self.undecided) & np.isfinite(gap)
+        order = np.argsort(-np.where(agrees, -1.0, np.nan_to_num(gap, nan=np.inf)))
+        worst = [one for one in order if not agrees[one]]
         raise RunError(
             f"{what} differs from its model: {self.summary()} (required: {self.asked:.1%}).\n"
             + "\n".join(self._answer(rows, int(one)) for one in worst[:_WORST])

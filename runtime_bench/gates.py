@@ -100,7 +100,8 @@ def _figure(bench: Bench, name: str, gate: Gate) -> Estimate:
         return Estimate(value=arm.peak_rss_mb)
     if metric == "accuracy_drop":
         base, own = bench.arm(bench.baseline).accuracy, arm.accuracy
-        return Estimate(value=100 * (base.value - own.value) if base and own else None)
+        scale = 1 if own and own.metric == "log_likelihood" else 100
+        return Estimate(value=scale * (base.value - own.value) if base and own else None)
     if metric == "rows_per_second":
         return figures(bench, name, "throughput").rows_per_second
     latency = figures(bench, name, "latency")

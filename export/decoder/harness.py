@@ -57,8 +57,12 @@ def _results(stage: HarnessOptions, ctx: Context, folder: Path) -> dict[str, Any
 
 def _figures(results: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each task with its figures, and an interval where the harness knows an error."""
+    asked = results["n-samples"]
     for task, each in results["results"].items():
-        figures: dict[str, Any] = {"n": int(results["n-samples"][task]["effective"])}
+        if task not in asked and "sample_len" not in each:
+            continue  # the heading of a group
+        count = asked[task]["effective"] if task in asked else each["sample_len"]
+        figures: dict[str, Any] = {"n": int(count)}
         numbers = {key: value for key, value in each.items() if isinstance(value, int | float)}
         for key, value in numbers.items():
             name, _, how = key.partition(",")

@@ -17,8 +17,10 @@ Metric = Literal[
     "weight_quantization_error", "hessian_input_activation", "mean_activation_variance",
     "max_activation_variance", "mean_activation_magnitude",
 ]  # fmt: skip
-WITH_TEXTS = ("scale_estimation", "awq_se", "gptq", "awq_gptq")
-"""The methods that read calibration texts; awq does so too."""
+
+
+_ROUNDED = ("int8", "mxfp4")
+"""The formats that are only rounded."""
 
 
 class WeightsTarget(Spec):
@@ -67,11 +69,18 @@ class Options(Stage):
     samples: Count = 32
     """Windows of these texts."""
 
+    @field_validator("calibration")
+    @classmethod
+    def _is_read(cls, files: Files | None, others: ValidationInfo) -> Files | None:
+        rounds = others.data.get("method") == "rtn" or others.data.get("format") in _ROUNDED
+        if files and rounds and others.data.get("metric") is None:
+            raise mistake("is read by no method here: weights are only rounded", "Leave it out.")
+        return files
+
     @property
     def how(self) -> str:
         """The method, with its default."""
-        plain = self.format in ("int8", "mxfp4")
-        return self.method or ("rtn" if plain else "gptq")
+        return self.method or ("rtn" if self.format in _ROUNDED else "gptq")
 
     @field_validator("sym")
     @classmethod

@@ -45,10 +45,11 @@ def read(place: str, tokenizer: PreTrainedTokenizerBase, cache: Path) -> list[Qu
     for number, row in enumerate(table):
         question, choices, right = (row[column] for column in _COLUMNS)
         fits = isinstance(choices, list) and len(choices) > 1 and isinstance(right, int)
+        fits = fits and all(isinstance(one, str) and one.strip() for one in choices)
         if not fits or not 0 <= right < len(choices) or not isinstance(question, str):
             raise DataError(
-                f"{path}: row {number + 1} is no question with two or more choices and the number "
-                "of the right one, counted from 0."
+                f"{path}: row {number + 1} is no question with two or more texts to choose from "
+                "and the number of the right one, counted from 0."
             )
         found.append(_question(question, choices, right, tokenizer))
     return found
@@ -57,10 +58,17 @@ def read(place: str, tokenizer: PreTrainedTokenizerBase, cache: Path) -> list[Qu
 def _question(
     question: str, choices: list[str], right: int, tokenizer: PreTrainedTokenizerBase
 ) -> Question:
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     text = f"Question: {question}\nAnswer:"
-    prompt = tokenizer(text)["input_ids"]
-    answers = [tokenizer(f"{text} {choice}")["input_ids"][len(prompt) :] for choice in choices]
-    return Question(prompt, answers, [len(choice.encode()) for choice in choices], right)
+    prompt = _ids(text, tokenizer)
+    answers = [_ids(f"{text} {choice}", tokenizer)[len(prompt) :] for choice in choices]
+    lengths = [len(choice.encode()) for choice in choices]
+    return Question([*start, *prompt], answers, lengths, right)
+
+
+def _ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def figures(
@@ -117,8 +125,6 @@ def _padded(one: Question, ask: Ask, questions: Sequence[Question]) -> Iterator[
 
 
 def _likelihood(prompt: list[int], answer: list[int], ask: Ask) -> float:
-    if not answer:
-        return 0.0
     logits = ask([*prompt, *answer[:-1]])[-len(answer) :].double()
     chosen = logits.log_softmax(-1).gather(-1, torch.tensor(answer)[:, None])
     return float(chosen.sum())

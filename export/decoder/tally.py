@@ -33,7 +33,7 @@ class Tally:
         mine = logits[: len(labels)][counts]
         theirs = None if base is None else base[: len(labels)][counts]
         kept, apart = [], []
-        for start in range(0, len(targets), _ROWS):
+        for start in range(0, max(1, len(targets)), _ROWS):
             part = slice(start, start + _ROWS)
             kept.append(self.kind.kept(mine[part], targets[part]))
             if theirs is not None:

@@ -44,6 +44,8 @@ _WORDS = {
     "awq_gptq": ("awq", "gptq"),
 }
 _HALVINGS = 5
+_LEAST = 1e-6
+"""NNCF takes a ratio of 0 for 1."""
 _CHOSEN_ON = 16
 """Windows of train on which a divergence is measured."""
 _NOT_COPIED = (MANIFEST, PREDICTIONS, questions.FILE, MODEL, MODEL.replace(".xml", ".bin"))
@@ -91,7 +93,8 @@ class _Work:
         stage = self.stage
         self.ctx.progress.say(f"    {stage.format}, {stage.how}" + _share(ratio))
         out.mkdir(parents=True, exist_ok=True)
-        words, model = self._keywords(ratio), convert.read(self.base / MODEL)
+        model = convert.read(self.base / MODEL)
+        words = self._keywords(ratio, {port.get_any_name() for port in model.inputs})
         nncf.set_log_level(logging.ERROR)
         try:
             with contextlib.redirect_stdout(sys.stderr):  # bars belong with what else is said
@@ -106,19 +109,22 @@ class _Work:
             raise RunError(f"{self.ctx.stage}: NNCF could not compress it: {reason}") from error
         ov.save_model(made, out / MODEL, compress_to_fp16=False)
 
-    def _keywords(self, ratio: float | None) -> dict[str, Any]:
+    def _keywords(self, ratio: float | None, inputs: set[str]) -> dict[str, Any]:
         stage = self.stage
         if stage.format == "int8":
             return {}
         words: dict[str, Any] = dict.fromkeys(_WORDS.get(stage.how, ()), True)
         if words or stage.metric:
-            words["dataset"] = nncf.Dataset([ask.inputs(ids) for ids in self.windows()])
+            given = (ask.inputs(ids) for ids in self.windows())
+            items = [{name: one[name] for name in inputs} for one in given]
+            words["dataset"] = nncf.Dataset(items)
             words["subset_size"] = stage.samples
         if stage.metric:
             words["sensitivity_metric"] = nncf.SensitivityMetric(stage.metric)
         if stage.format != "mxfp4":
             words["group_size"] = stage.group_size or 64
-        return {**words, "ratio": ratio, "all_layers": stage.embedding == "int4" or None}
+        share = None if ratio is None else max(ratio, _LEAST)
+        return {**words, "ratio": share, "all_layers": stage.embedding == "int4" or None}
 
     def windows(self) -> list[list[int]]:
         """Return windows of the calibration texts, drawn without order."""

@@ -30,7 +30,8 @@ _TOKENIZERS = (
 _WEIGHTS = "model*.safetensors"
 _MODEL_FILES = (
     _WEIGHTS, "config.json", STRUCTURE, "tokenizer*", "special_tokens_map.json",
-    "vocab.*", "merges.txt", "*.model",
+    "vocab.*", "merges.txt", "*.model", "model.safetensors.index.json", "generation_config.json",
+    "chat_template*",
 )  # fmt: skip
 _SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "intermediate_size",
           "num_attention_heads", "max_position_embeddings")  # fmt: skip

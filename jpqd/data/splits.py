@@ -19,6 +19,7 @@ from jpqd.data import cuts, sources, tables, usable
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
+from jpqd.tasks.causal_lm import unknown_token
 
 _LAYOUT = 6
 """The version of the cached columns: raised when they change."""
@@ -235,7 +236,7 @@ def _tokenize(
 
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         columns = kind.encode(task, {column: rows[column] for column in wanted}, tokenizer)
-        _count(columns, tokenizer)
+        _count(columns, tokenizer.unk_token_id)
         columns["row"] = rows[usable.ROW]  # as the data numbers its rows, from 0
         counter(len(columns["row"]))
         return columns
@@ -247,10 +248,10 @@ def _tokenize(
 
 def _as_one(columns: tasks.Columns, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Make a table of the windows of one text, which have numbers of their own."""
-    _count(columns, tokenizer)
+    _count(columns, unknown_token(tokenizer))
     return Dataset.from_dict({**columns, "row": list(range(len(columns["length"])))})
 
 
-def _count(columns: tasks.Columns, tokenizer: PreTrainedTokenizerBase) -> None:
+def _count(columns: tasks.Columns, unknown: int | None) -> None:
     columns["length"] = [len(ids) for ids in columns["input_ids"]]
-    columns["unknown"] = [ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"]]
+    columns["unknown"] = [ids.count(unknown) for ids in columns["input_ids"]]

@@ -72,7 +72,7 @@ def read(path: Path, cache: Path, progress: Progress | None = None) -> Dataset:
     if size > _LARGE:
         progress.say(f"    reading {path} ({size / 1e6:,.0f} MB)")
     if kind != "parquet":
-        _require_utf8(path)
+        _require_utf8(path, longest=None if kind == "lines" else _LONGEST_LINE)
     if kind == "conll":
         return Dataset.from_dict(conll.read(path))
     if kind == "lines":
@@ -112,11 +112,11 @@ def _unreadable(path: Path, error: Exception) -> Exception:
     return DataError(f"{path}: cannot be read as {path.suffix}: {str(cause).strip()[:500]}")
 
 
-def _require_utf8(path: Path) -> None:
+def _require_utf8(path: Path, longest: int | None) -> None:
     """Refuse other encodings: the JSON reader accepts them, and they break much later."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if len(line) > _LONGEST_LINE:
+            if longest and len(line) > longest:
                 raise DataError(
                     f"{path}, line {number}: {len(line) / 1e6:,.0f} MB in one line, more than "
                     f"{_LONGEST_LINE / 1e6:.0f} MB. Write every row in a line of its own."

@@ -17,7 +17,7 @@ from jpqd.core import cells
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
 from jpqd.data import sources
-from jpqd.model import new, structure
+from jpqd.model import families, new, structure
 from jpqd.recipe.task import NewModel, Task, looks_local
 from jpqd.tasks import Kind
 
@@ -81,6 +81,7 @@ def load_for_training(
     """Load the model with a head for this kind of task; name the weights that start at random."""
     if isinstance(source, NewModel):
         config = new.config(source, kind, len(tokenizer))
+        _refuse_reader(config, kind, "new: bert")
         return kind.auto_class().from_config(config).float(), ["all weights"]
     if _is_uneven(source):
         network = _load_uneven(sources.local_model(str(source)))
@@ -99,8 +100,20 @@ def load_for_training(
         )
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{source}: no model that can be loaded ({error})") from error
+    _refuse_reader(model.config, kind, source)
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
     fresh = [*facts["missing_keys"], *(key[0] for key in facts["mismatched_keys"])]
     return model, sorted(set(fresh))
+
+
+def _refuse_reader(config: Any, kind: Kind, source: str | Path) -> None:
+    """Refuse to predict the next token with a model that has read it."""
+    if kind.rows_are_text and config.model_type in families.FAMILIES:
+        raise SourceError(
+            f"{source}: a {config.model_type} reads a text in both directions, so it would see "
+            "the tokens that it shall predict. Give a decoder, such as {new: qwen3}."
+        )
 
 
 def _check_labels(network: PreTrainedModel, kind: Kind, source: str | Path) -> None:

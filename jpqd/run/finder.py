@@ -55,8 +55,8 @@ class Run:
         return next(stage for stage in self.sealed if stage.manifest.stage == name)
 
     def baseline(self) -> str:
-        """Name the teacher, or else the first model that was trained."""
-        models = self.of_kind("model")
+        """Name the teacher, or else the first model that was trained, or else the first IR."""
+        models = self.of_kind("model") or self.of_kind("ir")
         if TEACHER in [*models, *self.unsealed]:
             return TEACHER
         if not models:

@@ -61,8 +61,11 @@ class Store:
 
 def _read(path: Path) -> list[tuple[str, dict[str, Any]]]:
     found = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(ValueError, KeyError, TypeError):  # a line that a kill cut short
+    whole = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for text in whole.splitlines():
+        with suppress(
+            ValueError, KeyError, TypeError, AttributeError
+        ):  # a line that a kill cut short
             line = json.loads(text)
             if line.pop("seal") == seals.digest(line):
                 found.append((str(line["key"]), line))

@@ -61,6 +61,14 @@ class _Window:
     ids: list[int]
     labels: list[int]
 
+    @property
+    def counts(self) -> bool:
+        return any(label != SILENT for label in self.labels)
+
+    def without(self, token: int | None) -> _Window:
+        """Do not count a token."""
+        return _Window(self.ids, [SILENT if one == token else one for one in self.labels])
+
 
 class CausalLm(Kind):
     """A task whose answer is the next token."""
@@ -109,14 +117,15 @@ class CausalLm(Kind):
         ids = [one for part in _parts(text) for one in _ids(part, tokenizer)]
         if len(ids) < 2:
             raise DataError("a split has no text of two tokens, so nothing can be predicted.")
-        unknown = tokenizer.unk_token_id
-        windows = list(_windows(task, ids, tokenizer.bos_token_id))
+        unknown = unknown_token(tokenizer)
+        every = _windows(task, ids, tokenizer.bos_token_id)
+        known = (window.without(unknown) for window in every)
+        windows = [window for window in known if window.counts]
+        if not windows:
+            raise DataError("a split has no token that the tokenizer knows and could be predicted.")
         return {
             "input_ids": [window.ids for window in windows],
-            "labels": [
-                [SILENT if label == unknown else label for label in window.labels]
-                for window in windows
-            ],
+            "labels": [window.labels for window in windows],
             "lost": [0] * len(windows),
             "parts": [len(window.ids) for window in windows],
         }
@@ -186,11 +195,20 @@ class CausalLm(Kind):
         return str(answer["text"])
 
 
+def unknown_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return what stands for an unknown word; GPT-2 has the same token for a text's end."""
+    unknown: int | None = tokenizer.unk_token_id
+    known = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return None if unknown in known else unknown
+
+
 def _parts(text: str) -> Iterator[str]:
-    """Cut a very long text at the ends of lines: tokenizers take several times its room."""
+    """Cut a very long text at ends of lines, or at spaces: tokenizers take much room for it."""
     start = 0
     while start < len(text):
-        end = text.find("\n", start + _PART) + 1 or len(text)
+        line = text.find("\n", start + _PART, start + 2 * _PART) + 1
+        end = line or text.find(" ", start + _PART) or len(text)
+        end = end if end > start else len(text)
         yield text[start:end]
         start = end
 

@@ -35,7 +35,9 @@ def of_writer(arm: Arm, precision: str) -> Accuracy | None:
     measured = arm.manifest.splits if arm.manifest else {}
     found = [name for name, figures in measured.items() if "perplexity" in figures]
     is_other = isinstance(arm.backend, Eager) and precision != "f32"
-    return None if is_other or not found else _accuracy(measured[found[-1]], found[-1], "manifest")
+    if is_other or not found:
+        return None
+    return _accuracy(measured[found[-1]], found[-1], "manifest", "log_likelihood")
 
 
 def of_logits(truth: Truth, logits: list[np.ndarray], split: str) -> Accuracy:
@@ -52,8 +54,10 @@ def of_logits(truth: Truth, logits: list[np.ndarray], split: str) -> Accuracy:
     return _accuracy(kind.score(answers), split, "measured")
 
 
-def _accuracy(figures: dict[str, Any], split: str, source: Any) -> Accuracy:
-    metric = main_figure(figures)
+def _accuracy(
+    figures: dict[str, Any], split: str, source: Any, metric: str | None = None
+) -> Accuracy:
+    metric = metric or main_figure(figures)
     return Accuracy(
         metric=metric,
         value=figures[metric],

@@ -27,7 +27,7 @@ def build(
     return [
         _workload(rows, asked, length, count)
         for length in lengths
-        for count in (1, asked.new_tokens or NEW)
+        for count in dict.fromkeys((1, asked.new_tokens or NEW))
     ]
 
 

@@ -43,7 +43,7 @@ def _is_run(name: str, runs: Path) -> bool:
 
 def _of_run(run: Run, baseline: str | None) -> Source:
     """Return the baseline (`teacher`, or the first trained stage) and every IR."""
-    if not run.of_kind("model") and baseline is None:
+    if not (run.of_kind("model") or run.of_kind("ir")) and baseline is None:
         raise UserError(
             f"{run.folder}: no trained stage is sealed yet. Run its recipe with jpqd run."
         )
@@ -60,7 +60,7 @@ def _of_run(run: Run, baseline: str | None) -> Source:
 def _trained(run: Run) -> str:
     """Return the run's baseline if it is sealed, or else any trained stage."""
     wanted = run.baseline()
-    return wanted if wanted in run.names else run.of_kind("model")[0]
+    return wanted if wanted in run.names else (run.of_kind("model") or run.of_kind("ir"))[0]
 
 
 def _short(folder: Path, taken: dict[str, Path]) -> str:

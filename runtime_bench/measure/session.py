@@ -21,6 +21,7 @@ from runtime_bench.machine import host
 from runtime_bench.measure import blocks, figures
 from runtime_bench.measure.blocks import Measured, Plan, Run
 from runtime_bench.measure.crew import Crew
+from runtime_bench.options import Settings
 from runtime_bench.writing import NEW_TOKENS
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _START_SECONDS = 6
 _LEAST = {"latency": 2, "throughput": 8, "open_loop": 40}
 """The least requests of an arm in a block, however slow it is: a queue has to fill."""
 _SERVE_BLOCKS = 6
+_OTHERS = ("rate", "batch", "accuracy", "policy", "soak")
+"""Settings that language models do not have."""
 NO_COUNTERS = "not measurable here: no energy counters"
 
 
@@ -47,7 +50,9 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
     total = asked.seconds + _START_SECONDS * len(job.arms)
     progress.say(f"{len(job.arms)} arms with {job.threads} threads: about {total / 60:.1f} minutes")
     with Crew() as crew:
-        session = Session(job, crew, progress, asked.share() * len(asked.batch) / len(built))
+        parts = len(built) / len(asked.batch)
+        share = asked.seconds / len(built) if job.writes else asked.share() / parts
+        session = Session(job, crew, progress, share)
         session.start(built[0][1])
         with interrupts.deferred():
             for described, requests in built:
@@ -74,10 +79,12 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
 def _all_built(job: Job) -> list[tuple[Workload, Requests]]:
     if not job.writes:
         return [_built(job, batch) for batch in job.settings.batch]
-    if job.settings.rate or set(job.settings.batch) != {1} or job.settings.accuracy:
+    asked, usual = job.settings, Settings()
+    given = [name for name in _OTHERS if getattr(asked, name) != getattr(usual, name)]
+    if given or "latency" not in asked.modes:
         raise UserError(
-            "rate, batch and accuracy are for models that classify. A language model writes after "
-            "one prompt at a time: choose --length and --new-tokens."
+            f"{', '.join(given) or 'modes'}: for models that classify. A language model writes "
+            "after one prompt at a time, in mode latency: choose --length and --new-tokens."
         )
     return prompts.build(job.rows, job.settings)
 

@@ -72,6 +72,19 @@ def test_an_unknown_word_is_read_and_does_not_count(tokenizer: Any) -> None:
     assert 2 not in found["labels"][0]
 
 
+def test_a_window_of_unknown_words_is_left_out(tokenizer: Any) -> None:
+    found = encoded(tokenizer, ["w1 w2 w3 strange odd other"], max_length=4, stride=2)
+    assert all(any(label != SILENT for label in labels) for labels in found["labels"])
+    with pytest.raises(DataError, match="no token that the tokenizer knows"):
+        encoded(tokenizer, ["strange odd other words"], max_length=4)
+
+
+def test_the_end_of_a_text_is_no_unknown_word(tokenizer: Any) -> None:
+    tokenizer.eos_token = "[UNK]"  # as GPT-2's
+    found = encoded(tokenizer, ["w1 strange w3"], max_length=8)
+    assert 2 in found["labels"][0]
+
+
 def test_a_text_of_one_token_is_refused(tokenizer: Any) -> None:
     with pytest.raises(DataError, match="no text of two tokens"):
         encoded(tokenizer, ["w1"])
@@ -114,8 +127,9 @@ def test_few_windows_are_drawn_in_pieces_and_one_piece_has_no_interval() -> None
 
 
 def test_a_model_beside_another() -> None:
-    kind, targets = CausalLm(), torch.tensor([0, 1])
-    mine, base = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    kind, targets = CausalLm(), torch.tensor([0, 1] * 40)
+    mine = torch.tensor([[2.0, 0.0], [0.0, 1.0]] * 40)
+    base = torch.tensor([[1.0, 0.0], [0.0, 1.0]] * 40)
     sides = [predictions.joined([kind.kept(x, targets).numpy()], [targets.numpy()])
              for x in (mine, base)]  # fmt: skip
     found = kind.compare(sides[:1], sides[1:])

@@ -114,6 +114,8 @@ def test_a_line_that_was_changed_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "store.jsonl"
     Store(path, {}).once("a", lambda: 0.25)
     path.write_text(path.read_text().replace("0.25", "0.24"))
+    with path.open("ab") as file:
+        file.write(b"\n\xff\n[1]\n")
     assert Store(path, {}).once("a", lambda: 0.25) == 0.25
 
 

@@ -45,14 +45,15 @@ def stages(page: Page) -> Table:
 def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
     """Yield a row for each split that was measured."""
     facts = stage.model
-    for split, figures in list(stage.splits.items()) or [(NONE, {})]:
+    splits = list(stage.splits.items()) or [(NONE, {})]
+    for split, figures in splits:
         yield [
             stage.stage,
             _measured_as(stage),
             split,
             str(figures.get("n", NONE)),
             words.score(page.metric, figures.get(page.metric), figures.get(f"{page.metric}_95")),
-            _difference(page, stage),
+            _difference(page, stage) if split == splits[0][0] else NONE,
             words.megabytes(stage.deployed_bytes),
             f"{facts.parameters:,}" if facts else NONE,
             words.share(facts.encoder_share if facts else None),
@@ -62,9 +63,12 @@ def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
 
 def _measured_as(stage: Manifest) -> str:
     """Name what answered the rows."""
-    quantized = stage.model is not None and stage.model.precision == "INT8"
+    precision = stage.model.precision if stage.model else "FP32"
+    quantized = precision == "INT8"
     if stage.kind == "ir":
-        return "OpenVINO, INT8" if quantized else "OpenVINO, f32"
+        return "OpenVINO, f32" if precision == "FP32" else f"OpenVINO, {precision}"
+    if stage.use == "lm_eval":
+        return "OpenVINO, by lm-eval"
     return "PyTorch, INT8 simulated" if quantized else "PyTorch, f32"
 
 
@@ -96,6 +100,7 @@ def differences(page: Page) -> Table | None:
     if result is None:
         return None
     metric, order = result.metric, [stage.stage for stage in page.stages]
+    same = words.is_percent(metric) or metric == "log_likelihood"
     rows = [
         [
             row.stage,
@@ -103,11 +108,11 @@ def differences(page: Page) -> Table | None:
             words.score(metric, row.value),
             words.difference(metric, row.difference) if row.difference else "baseline",
             NONE if row.mcnemar_p is None else f"{row.mcnemar_p:.3g}",
-            words.score(metric, row.agreement, row.agreement_95),
+            words.score("accuracy" if same else metric, row.agreement, row.agreement_95),
         ]
         for row in sorted(result.stages, key=lambda row: order.index(row.stage))
     ]
-    agreement = "same answer, %" if words.is_percent(metric) else "correlation with it"
+    agreement = "same answer, %" if same else "correlation with it"
     head = ["stage", "n", words.titled(metric), f"{words.points(metric)} {INTERVAL}",
             "McNemar p", agreement]  # fmt: skip
     note = f"On {result.split}, the same rows as {result.baseline}; intervals over rows."

@@ -155,7 +155,15 @@ def test_a_target_decides_how_much_gets_four_bits(folder: Path) -> None:
     assert figures(made, "four")["kl"] < whole
 
 
+def test_a_target_out_of_reach_leaves_eight_bits(folder: Path) -> None:
+    made = run(folder, INT8 + FOUR.format(f"{RTN}, target: {{kl: 1.0e-9}}"))
+    share = artifact.open_sealed(made / "four").manifest.metrics["weights"]["ratio"]
+    assert share == 0
+    assert figures(made, "four")["kl"] == pytest.approx(figures(made, "int8")["kl"], rel=0.2)
+
+
 MISTAKES = {
+    "format: int4, method: rtn, calibration: texts.txt": "weights are only rounded",
     "group_size: 32": "eight everywhere",
     "format: mxfp4, group_size: 64": "groups of 32",
     "format: mxfp4, method: gptq": "can only be rounded",
@@ -199,9 +207,34 @@ def test_a_models_folder_is_exported_without_a_copy(folder: Path, tmp_path: Path
     )
     before = figures(folder / "runs" / "lm", "int8")
     assert figures(made, "int8")["perplexity"] == pytest.approx(before["perplexity"], rel=1e-4)
+    for command in (["compare", str(made)], ["report", str(made)]):
+        assert CliRunner().invoke(app, command).exit_code == 0
     alone = CliRunner().invoke(app, ["export", "--ir", str(model), "--out", str(tmp_path / "ir")])
     assert alone.exit_code == 0, alone.stderr
     assert "the same best token for 100.00%" in alone.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "use", "told"),
+    [
+        ("{new: bert}", "causal_lm", "a bert reads a text in both directions"),
+        ("BASE", "classification", "this is a language model, and the task is another"),
+        ("{new: qwen3}", "causal_lm", "has random weights. Train it first"),
+    ],
+)
+def test_a_model_for_another_task_is_refused(
+    folder: Path, tmp_path: Path, model: str, use: str, told: str
+) -> None:
+    path = tmp_path / "other.yaml"
+    base = folder / "runs" / "lm" / "base"
+    stage = "{use: train, epochs: 0}" if "bert" in model else "{use: ov_ir}"
+    path.write_text(
+        f"model: {model.replace('BASE', str(base))}\n"
+        f'task: {{name: reviews, use: {use}, dataset: "builtin:reviews", max_length: 32}}\n'
+        f"stages: {{one: {stage}}}\n"
+    )
+    done = CliRunner().invoke(app, ["run", str(path), "--runs", str(tmp_path / "runs")])
+    assert (done.exit_code, told in done.stderr) == (2, True), done.stderr
 
 
 def test_an_ir_of_another_model_is_not_written(
@@ -236,6 +269,10 @@ def test_a_model_that_does_not_fit_and_keys_of_encoders(
 
 
 def test_the_report_and_the_list_show_perplexity(folder: Path) -> None:
+    refused = CliRunner().invoke(app, ["evaluate", str(folder / "runs" / "lm" / "base"),
+                                       "--data", str(folder / "lm.yaml")])  # fmt: skip
+    assert refused.exit_code == 2
+    assert "a language model has no answers to rows" in refused.stderr
     runs = str(folder / "runs")
     listed = CliRunner().invoke(app, ["ls", "lm", "--runs", runs])
     assert "perplexity" in listed.stdout
@@ -303,12 +340,12 @@ def test_questions_are_answered_by_what_is_likeliest(folder: Path, tmp_path: Pat
     assert (found["difference"], found["p"], found["same_answer"]) == (0.0, 1.0, 1.0)
     assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
     assert "Multiple choice" in (made / "report.md").read_text()
-    file.write_text('{"question": "q", "choices": ["a"], "answer": 0}\n')
+    file.write_text('{"question": "q", "choices": [3, 4], "answer": 0}\n')
     done = CliRunner().invoke(
         app, ["run", str(tmp_path / "lm.yaml"), "--runs", str(tmp_path / "runs")]
     )
     assert done.exit_code == 2
-    assert "row 1 is no question with two or more choices" in done.stderr
+    assert "row 1 is no question with two or more texts to choose from" in done.stderr
 
 
 def test_the_harness_finds_the_same_perplexity(folder: Path, tmp_path: Path) -> None:
