@@ -4,7 +4,6 @@ from jpqd.core import interrupts
 
 interrupts.end_at_once()
 
-import sys
 from typing import Annotated
 
 import typer
@@ -12,7 +11,6 @@ import typer
 from export import cli as export_cli
 from jpqd import __version__
 from jpqd.commands import init, recipes, runs, search, shrink
-from jpqd.core import allocator
 from runtime_bench import cli as bench_cli
 
 app = typer.Typer(
@@ -63,15 +61,5 @@ def main(
     """Make transformers small and fast on Intel CPUs and GPUs."""
 
 
-_TRAIN = ("run", "shrink")
-
-
-def start() -> None:
-    """Begin a command; one that trains does so with a faster allocator if there is one."""
-    if sys.argv[1:2] and sys.argv[1] in _TRAIN:
-        allocator.use()
-    app()
-
-
 if __name__ == "__main__":
-    start()
+    app()
