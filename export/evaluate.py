@@ -81,13 +81,13 @@ class _Model:
 def evaluate(origin: Origin, given: Columns, progress: Progress) -> dict[str, Any]:
     """Answer every usable row of a file, and return the figures of the answers."""
     loading.quiet()
+    place = sources.local_file(str(given.file))
+    model = _load_ir(origin) if (origin.folder / MODEL).is_file() else _load(origin)
     if tasks.of_folder(origin.folder).rows_are_text:
         raise UserError(
             f"{origin.folder}: a language model has no answers to rows. Its IR's stage measures it "
             "on the task's text; give another text as the recipe's dataset."
         )
-    place = sources.local_file(str(given.file))
-    model = _load_ir(origin) if (origin.folder / MODEL).is_file() else _load(origin)
     tokenizer = model.tokenizer
     task = _task(origin, given, model.longest)
     table = tables.read(place, origin.cache / "tables")

@@ -31,6 +31,7 @@ Row = tuple[str, ...]
 def writes(folder: Path) -> bool:
     """Return whether a folder's model continues texts instead of judging them."""
     _refuse_other(folder)
+    artifact.open_sealed(folder)
     return tasks.of_config(_json(folder / "config.json")).rows_are_text
 
 

@@ -17,6 +17,7 @@ from jpqd.tasks.causal_lm import CausalLm
 
 def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[str, Any]:
     """Write an export to `out` and return its metrics."""
+    origin.refuse_unusable()
     writes = tasks.of_folder(origin.folder).rows_are_text
     _refuse_other_task(origin, writes)
     if writes:

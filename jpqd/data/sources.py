@@ -15,13 +15,14 @@ from jpqd.core.names import STRUCTURE
 from jpqd.data import pickled
 from jpqd.recipe.explain import short_text
 from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
+from jpqd.tasks.causal_lm import CausalLm
 
 Kind = Literal["model", "dataset"]
 
 HUB_SECONDS = 7.0
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll")
 TEXTS = (".txt",)
-_SETTINGS = (".yaml",)
+_FILES = (*TABLES, *TEXTS, ".yaml")
 _ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
 _TOKENIZERS = (
     "tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model",
@@ -62,7 +63,7 @@ def model_identity(model: str | NewModel) -> dict[str, Any]:
 def identity(source: str) -> dict[str, Any]:
     """Return what a fingerprint holds of a model, a table or a file of texts."""
     if is_file(source):
-        return {"sha256": _hash(local_file(source, (*TABLES, *TEXTS, *_SETTINGS)))}
+        return {"sha256": _hash(local_file(source, _FILES))}
     return model_identity(source)
 
 
@@ -77,7 +78,7 @@ def is_table(source: str) -> bool:
 
 def is_file(source: str) -> bool:
     """Return whether a source is a table, a file of texts or of settings, and no model."""
-    return source.lower().endswith((*TABLES, *TEXTS, *_SETTINGS))
+    return source.lower().endswith(_FILES)
 
 
 def model_folder(source: str) -> Path:
@@ -104,12 +105,12 @@ def dataset_identity(task: Task) -> dict[str, Any]:
 
 def _splits_identity(task: Task) -> dict[str, Any]:
     if isinstance(task.dataset, dict):
-        files = {split: data_file(path) for split, path in task.dataset.items()}
+        files = {split: data_file(path, task) for split, path in task.dataset.items()}
         return {split: _hash(path) for split, path in files.items()}
     if task.dataset == BUILTIN or not looks_local(task.dataset):
         return {"hub" if task.dataset != BUILTIN else "builtin": task.dataset}
     folder = Path(task.dataset).expanduser()
-    return {path.name: _hash(path) for path in table_files(folder)}
+    return {path.name: _hash(path) for path in table_files(folder, task)}
 
 
 def local_model(text: str) -> Path:
@@ -154,9 +155,12 @@ def _check_sizes(folder: Path) -> None:
             )
 
 
-def data_file(text: str) -> Path:
-    """Return a file of a data set: a table, or running text."""
-    return local_file(text, (*TABLES, *TEXTS))
+def data_file(text: str, task: Task) -> Path:
+    return local_file(text, _endings(task))
+
+
+def _endings(task: Task) -> tuple[str, ...]:
+    return (*TABLES, *TEXTS) if task.use == CausalLm.use else TABLES
 
 
 def local_file(text: str, endings: tuple[str, ...] = TABLES) -> Path:
@@ -168,15 +172,15 @@ def local_file(text: str, endings: tuple[str, ...] = TABLES) -> Path:
     return path
 
 
-def table_files(place: Path) -> list[Path]:
+def table_files(place: Path, task: Task) -> list[Path]:
     """List the data files of a folder, or the one file that was named."""
     if place.is_file():
-        return [data_file(str(place))]
+        return [data_file(str(place), task)]
     if not place.is_dir():
         raise SourceError(f"dataset {str(place)!r}: there is no such file or folder.")
     every = sorted(place.iterdir())
     files = [path for path in every if path.suffix.lower() in TABLES]
-    files = files or [path for path in every if path.suffix.lower() in TEXTS]
+    files = files or [path for path in every if path.suffix.lower() in _endings(task)]
     if not files:
         raise SourceError(
             f"dataset {str(place)!r}: no {', '.join(TABLES)} in this folder. "
