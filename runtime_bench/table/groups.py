@@ -96,10 +96,12 @@ class Groups:
             group.place.mkdir(parents=True, exist_ok=True)
             sizes = np.array([self._built(group, folder) for folder in folders])
         for name in missing:
-            self.progress.say(f"    loads {len(folders)} models, {name}")
-            inside = timing.loaded([self._backend(folder, name) for folder in folders])
-            self.progress.say(f"    measures them for about {seconds:.0f} s")
-            timing.save(timing.measure(inside, sizes, self.given, seconds), group.times(name))
+            self.progress.say(
+                f"    measures {len(folders)} models for about {seconds:.0f} s, {name}"
+            )
+            backends = [self._backend(folder, name) for folder in folders]
+            found = timing.times(backends, sizes, self.given, seconds)
+            timing.save(found, group.times(name))
         for number, folder in zip(group.numbers, folders, strict=True):
             if number not in self.shared:
                 files.remove(folder)

@@ -95,10 +95,9 @@ class _Near:
         backends = [
             self._backend(folder, name) for folder, name in zip(folders, names, strict=True)
         ]
-        inside = timing.loaded(backends)
         self.progress.say(f"    measures them for about {seconds:.0f} s")
         sizes = np.array([build.size(folder) for folder in folders])
-        times = timing.measure(inside, sizes, self.given, seconds)
+        times = timing.times(backends, sizes, self.given, seconds)
         return [(list(range(len(every))), times)]
 
     def _built(self, number: int, structure: Structure, precision: str) -> Path:

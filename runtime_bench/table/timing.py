@@ -1,4 +1,7 @@
-"""The times of a group of models: all in this process, in interleaved blocks as of a benchmark."""
+"""The times of a group of models: each in a process of its own, in interleaved blocks.
+
+In one process the threads of models that wait took a third of the time of the one that ran.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime_bench.backend import effective
 from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.machine import host
 from runtime_bench.measure import blocks
 from runtime_bench.measure.statistics import FEWEST_BLOCKS
-from runtime_bench.measure.worker import Inside
+from runtime_bench.measure.worker import Worker
 from runtime_bench.table.texts import Texts
 
 _BLOCKS = 24
@@ -48,23 +50,27 @@ class Times:
         return self.middles(random.integers(self.blocks, size=self.blocks))
 
 
-def loaded(backends: Sequence[OpenvinoIr]) -> dict[str, Inside]:
-    """Load models into this process, all of them."""
-    inside = {str(number): Inside(backend) for number, backend in enumerate(backends)}
-    for one in inside.values():
-        one.load()
-    return inside
+def times(backends: Sequence[OpenvinoIr], sizes: np.ndarray, texts: Texts, seconds: float) -> Times:
+    """Load models and measure them with requests of every length."""
+    workers: dict[str, Worker] = {}
+    try:
+        for number, backend in enumerate(backends):
+            workers[str(number)] = Worker(str(number), backend)
+            workers[str(number)].ask("load")
+        return _measured(workers, sizes, texts, seconds)
+    finally:
+        for worker in workers.values():
+            worker.close()
 
 
-def measure(inside: dict[str, Inside], sizes: np.ndarray, texts: Texts, seconds: float) -> Times:
-    """Measure loaded models with requests of every length."""
-    paces = [one.prepare(texts.requests) for one in inside.values()]
+def _measured(workers: dict[str, Worker], sizes: np.ndarray, texts: Texts, seconds: float) -> Times:
+    paces = [one.ask("prepare", texts.requests) for one in workers.values()]
     plan = blocks.plan(paces, seconds, _BLOCKS, least=2 * len(texts.lengths))
     measured = blocks.measure(
-        list(inside),
+        list(workers),
         len(texts.requests),
         plan,
-        lambda arm, indices: inside[arm].run(indices)[0],
+        lambda arm, indices: workers[arm].ask("run", indices)[0],
         seed=0,
         watch=host.Watch(),
         stop=lambda: False,
@@ -72,13 +78,13 @@ def measure(inside: dict[str, Inside], sizes: np.ndarray, texts: Texts, seconds:
     done = len(measured.started)
     order = np.arange(done * plan.requests) % len(texts.requests)
     kept = _quiet(done, measured.disturbed)
-    largest = inside[str(sizes.argmax())].session
+    largest = workers[str(sizes.argmax())]
     return Times(
-        ms=np.array([measured.blocks[arm] for arm in inside])[:, kept],
+        ms=np.array([measured.blocks[arm] for arm in workers])[:, kept],
         bodies=texts.bodies[order].reshape(done, -1)[kept],
         sizes=sizes,
         disturbed=len(measured.disturbed) / done,
-        computes=effective(largest.matmuls()),
+        computes=largest.ask("facts")["precision"],
     )
 
 
