@@ -1,7 +1,4 @@
-"""The times of a group of models: each in a process of its own, in interleaved blocks.
-
-In one process the threads of models that wait took a third of the time of the one that ran.
-"""
+"""The times of a group of models: each in a process of its own, in interleaved blocks."""
 
 from __future__ import annotations
 
