@@ -10,7 +10,7 @@ import torch
 from jpqd.scores import predictions, tokens
 from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
-from jpqd.tasks.causal_lm import SILENT
+from jpqd.tasks._tokens import SILENT
 
 _ROWS = 128
 """The tokens that are compared at once: a large vocabulary takes much room."""

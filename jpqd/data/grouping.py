@@ -15,7 +15,9 @@ _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 def of_task(task: Task) -> dict[str, list[Path]]:
     """Group the files of a task by split; empty where its data is not local."""
     if isinstance(task.dataset, dict):
-        return _grouped((name, sources.data_file(p, task)) for name, p in task.dataset.items())
+        return _grouped(
+            (name, sources.local_file(p, sources.endings(task))) for name, p in task.dataset.items()
+        )
     if task.dataset == BUILTIN or not looks_local(task.dataset):
         return {}
     return _by_split(sources.table_files(Path(task.dataset).expanduser(), task))

@@ -105,7 +105,7 @@ def dataset_identity(task: Task) -> dict[str, Any]:
 
 def _splits_identity(task: Task) -> dict[str, Any]:
     if isinstance(task.dataset, dict):
-        files = {split: data_file(path, task) for split, path in task.dataset.items()}
+        files = {split: local_file(path, endings(task)) for split, path in task.dataset.items()}
         return {split: _hash(path) for split, path in files.items()}
     if task.dataset == BUILTIN or not looks_local(task.dataset):
         return {"hub" if task.dataset != BUILTIN else "builtin": task.dataset}
@@ -155,11 +155,7 @@ def _check_sizes(folder: Path) -> None:
             )
 
 
-def data_file(text: str, task: Task) -> Path:
-    return local_file(text, _endings(task))
-
-
-def _endings(task: Task) -> tuple[str, ...]:
+def endings(task: Task) -> tuple[str, ...]:
     return (*TABLES, *TEXTS) if task.use == CausalLm.use else TABLES
 
 
@@ -175,12 +171,12 @@ def local_file(text: str, endings: tuple[str, ...] = TABLES) -> Path:
 def table_files(place: Path, task: Task) -> list[Path]:
     """List the data files of a folder, or the one file that was named."""
     if place.is_file():
-        return [data_file(str(place), task)]
+        return [local_file(str(place), endings(task))]
     if not place.is_dir():
         raise SourceError(f"dataset {str(place)!r}: there is no such file or folder.")
     every = sorted(place.iterdir())
     files = [path for path in every if path.suffix.lower() in TABLES]
-    files = files or [path for path in every if path.suffix.lower() in _endings(task)]
+    files = files or [path for path in every if path.suffix.lower() in endings(task)]
     if not files:
         raise SourceError(
             f"dataset {str(place)!r}: no {', '.join(TABLES)} in this folder. "

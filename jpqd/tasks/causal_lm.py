@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from jpqd.core.errors import DataError, UserError
 from jpqd.recipe.schema import Count, Text
 from jpqd.recipe.task import Task
-from jpqd.tasks import Columns, Kind
+from jpqd.tasks import Columns
+from jpqd.tasks._tokens import SILENT, TokenKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from jpqd.scores.predictions import Predictions
 
-SILENT = -100
-"""The label of a token that is read, and whose next token does not count."""
 _PART = 5_000_000
 """The letters that are given to a tokenizer at once."""
 
@@ -70,7 +69,7 @@ class _Window:
         return _Window(self.ids, [SILENT if one == token else one for one in self.labels])
 
 
-class CausalLm(Kind):
+class CausalLm(TokenKind):
     """A task whose answer is the next token."""
 
     use = "causal_lm"
@@ -82,7 +81,6 @@ class CausalLm(Kind):
     head = "ForCausalLM"
     older_heads = ("LMHeadModel",)
     exporter = "text-generation-with-past"
-    one_answer = False
     rows_are_text = True
     rows_at_once = 4
 
@@ -134,23 +132,6 @@ class CausalLm(Kind):
 
     def head_config(self) -> dict[str, Any]:
         return {}
-
-    def pad(self, labels: Sequence[Any], length: int) -> np.ndarray:
-        import numpy as np
-
-        padded = np.full((len(labels), length), SILENT)
-        for row, numbers in zip(padded, labels, strict=True):
-            row[: len(numbers)] = numbers
-        return padded
-
-    def no_label(self, tokens: int) -> list[int]:
-        return [0] * tokens
-
-    def answers(self, logits: Any, labels: Any) -> Any:
-        return logits[labels != SILENT]
-
-    def targets(self, labels: Any) -> Any:
-        return labels[labels != SILENT]
 
     def kept(self, answers: Any, targets: Any) -> Any:
         """Keep the log-probability of the right token, and the best token: not all of the words."""

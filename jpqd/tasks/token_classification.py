@@ -13,7 +13,8 @@ from jpqd.core.errors import DataError
 from jpqd.recipe.schema import Text
 from jpqd.recipe.task import Task
 from jpqd.scores.entities import counts, entities
-from jpqd.tasks import Columns, Kind
+from jpqd.tasks import Columns
+from jpqd.tasks._tokens import SILENT, TokenKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from jpqd.scores.predictions import Predictions
 
-SILENT = -100
-"""The label of a token without an answer; only a word's first piece has one."""
 OUTSIDE = "O"
 _WORD = re.compile(r"\w+(?:[-'\u2019.@/&]\w+)*|[@#]\w+|\S")
 """A word of a plain text: letters and digits, joined by single signs; or any other sign."""
@@ -37,7 +36,7 @@ class Tags(Task):
     label: Text = "tags"
 
 
-class TokenClassification(Kind):
+class TokenClassification(TokenKind):
     """A task whose answer is a tag for each word, such as B-person, I-person or O (IOB2)."""
 
     use = "token_classification"
@@ -47,7 +46,6 @@ class TokenClassification(Kind):
     shares = metrics
     head = "ForTokenClassification"
     exporter = "token-classification"
-    one_answer = False
 
     # Data.
 
@@ -125,23 +123,6 @@ class TokenClassification(Kind):
     def head_config(self) -> dict[str, Any]:
         names = dict(enumerate(self.names))
         return {"id2label": names, "label2id": {name: number for number, name in names.items()}}
-
-    def pad(self, labels: Sequence[Any], length: int) -> np.ndarray:
-        import numpy as np
-
-        padded = np.full((len(labels), length), SILENT)
-        for row, numbers in zip(padded, labels, strict=True):
-            row[: len(numbers)] = numbers
-        return padded
-
-    def no_label(self, tokens: int) -> list[int]:
-        return [0] * tokens
-
-    def answers(self, logits: Any, labels: Any) -> Any:
-        return logits[labels != SILENT]
-
-    def targets(self, labels: Any) -> Any:
-        return labels[labels != SILENT]
 
     # Figures: of entities, whose interval is over texts.
 

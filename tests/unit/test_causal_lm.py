@@ -17,7 +17,8 @@ from jpqd.core.errors import DataError
 from jpqd.data import cuts
 from jpqd.recipe.task import build
 from jpqd.scores import predictions, tokens
-from jpqd.tasks.causal_lm import SILENT, CausalLm
+from jpqd.tasks._tokens import SILENT
+from jpqd.tasks.causal_lm import CausalLm
 
 COUNT = 23
 

@@ -14,7 +14,8 @@ from jpqd.core.progress import Progress
 from jpqd.data import batching, conll, splits, tables
 from jpqd.methods.distill.teachers import KnownAnswers
 from jpqd.scores import predictions
-from jpqd.tasks.token_classification import SILENT, TokenClassification
+from jpqd.tasks._tokens import SILENT
+from jpqd.tasks.token_classification import TokenClassification
 from tests.helpers import data_fixtures, tagged
 from tests.helpers.data_fixtures import task, write
 
