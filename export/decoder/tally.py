@@ -12,8 +12,8 @@ from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
 from jpqd.tasks._tokens import SILENT
 
-_ROWS = 128
-"""The tokens that are compared at once: a large vocabulary takes much room."""
+_ROWS = 8
+"""The tokens that are compared at once: with a large vocabulary more would not fit into caches."""
 
 
 class Tally:

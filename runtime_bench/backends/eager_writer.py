@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runtime_bench.backends.eager import Eager, EagerSession
-from runtime_bench.writing import WritingSession
+from runtime_bench.writing import StepSession
 
 if TYPE_CHECKING:
     import numpy as np
 
     from runtime_bench.backend import Request
+    from runtime_bench.writing import Tokens
 
 
 class EagerWriter(Eager):
@@ -21,22 +22,23 @@ class EagerWriter(Eager):
         return EagerWriterSession(self)
 
 
-class EagerWriterSession(WritingSession, EagerSession):
+class EagerWriterSession(StepSession, EagerSession):
     def prepare(self, requests: Sequence[Request]) -> None:
-        WritingSession.prepare(self, requests)
+        StepSession.prepare(self, requests)
 
-    def first(self, ids: np.ndarray) -> int:
+    def first(self, ids: np.ndarray) -> Tokens:
         self.cache: Any = None
         return self._after(self.torch.from_numpy(ids))
 
-    def next(self, token: int) -> int:
-        return self._after(self.torch.tensor([[token]]))
+    def next(self, tokens: Tokens) -> Tokens:
+        return self._after(self.torch.from_numpy(tokens[:, None]))
 
-    def _after(self, ids: Any) -> int:
+    def _after(self, ids: Any) -> Tokens:
         """Read tokens after those in the cache; only the last one's logits are computed."""
         with self.torch.inference_mode():
             found = self.run(
                 input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1
             )
         self.cache = found.past_key_values
-        return int(found.logits[0, -1].argmax())
+        tokens: Tokens = found.logits[:, -1].argmax(-1).numpy()
+        return tokens

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runtime_bench.backends.openvino_ir import IrSession, OpenvinoIr
-from runtime_bench.writing import WritingSession
+from runtime_bench.writing import StepSession
 
 if TYPE_CHECKING:
     import numpy as np
 
     from runtime_bench.backend import Request
+    from runtime_bench.writing import Tokens
 
 
 class OpenvinoWriter(OpenvinoIr):
@@ -21,33 +22,33 @@ class OpenvinoWriter(OpenvinoIr):
         return OpenvinoWriterSession(self)
 
 
-class OpenvinoWriterSession(WritingSession, IrSession):
+class OpenvinoWriterSession(StepSession, IrSession):
     def _check_inputs(self) -> None:
         self.inputs = [port.any_name for port in self.model.inputs]
 
     def prepare(self, requests: Sequence[Request]) -> None:
-        WritingSession.prepare(self, requests)
+        StepSession.prepare(self, requests)
 
-    def first(self, ids: np.ndarray) -> int:
+    def first(self, ids: np.ndarray) -> Tokens:
         self.request.reset_state()
         self.read = 0
         return self._after(ids)
 
-    def next(self, token: int) -> int:
+    def next(self, tokens: Tokens) -> Tokens:
+        return self._after(tokens[:, None])
+
+    def _after(self, ids: np.ndarray) -> Tokens:
         import numpy as np
 
-        return self._after(np.array([[token]], np.int64))
-
-    def _after(self, ids: np.ndarray) -> int:
-        import numpy as np
-
-        count = ids.shape[1]
+        prompts, count = ids.shape
+        places = np.arange(self.read, self.read + count, dtype=np.int64)
         given = {
             "input_ids": ids,
-            "attention_mask": np.ones((1, self.read + count), np.int64),
-            "position_ids": np.arange(self.read, self.read + count, dtype=np.int64)[None],
-            "beam_idx": np.zeros(1, np.int32),
+            "attention_mask": np.ones((prompts, self.read + count), np.int64),
+            "position_ids": np.repeat(places[None], prompts, 0),
+            "beam_idx": np.arange(prompts, dtype=np.int32),
         }
         self.read += count
         found = self.request.infer({name: given[name] for name in self.inputs}, share_inputs=True)
-        return int(found["logits"][0, -1].argmax())
+        tokens: Tokens = found["logits"][:, -1].argmax(-1)
+        return tokens

@@ -13,9 +13,10 @@ from jpqd.core.names import IR_XML, MANIFEST, STRUCTURE
 from jpqd.recipe import plugins
 from jpqd.run import finder
 from runtime_bench.backend import Backend
-from runtime_bench.backends import openvino_genai
+from runtime_bench.backends import llama_cpp, openvino_genai
 from runtime_bench.backends.eager import Eager
 from runtime_bench.backends.eager_writer import EagerWriter
+from runtime_bench.backends.llama_cpp import LlamaCpp
 from runtime_bench.backends.onnx_runtime import OnnxRuntime
 from runtime_bench.backends.openvino_genai import OpenvinoGenai
 from runtime_bench.backends.openvino_ir import OpenvinoIr
@@ -61,6 +62,9 @@ def of_folders(folders: Mapping[str, Path], baseline: str, where: Setup) -> list
 
 def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]:
     folder = folder.resolve()
+    if folder.suffix == llama_cpp.SUFFIX:
+        yield Arm(name, name, LlamaCpp(path=str(folder), threads=where.threads))
+        return
     manifest = _opened(folder)
     if writes(folder):
         yield from _writers(name, folder, manifest, where)
@@ -77,7 +81,9 @@ def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]
 
 
 def writes(folder: Path) -> bool:
-    """Return whether a folder holds a language model."""
+    """Return whether a folder holds a language model, or is the file of one."""
+    if folder.suffix == llama_cpp.SUFFIX:
+        return True
     return (folder / "config.json").is_file() and tasks.of_folder(folder).rows_are_text
 
 

@@ -31,6 +31,8 @@ class Job:
     run: str | None
     writes: bool = False
     """True where the arms are language models."""
+    own_lengths: bool = False
+    """True where prompts keep their lengths."""
 
 
 def chosen(settings: Settings, source: Source) -> list[arms.Arm]:
@@ -70,6 +72,7 @@ def job(
         split=task.report_on if task else None,
         run=str(source.run) if source.run else None,
         writes=_write(wanted),
+        own_lengths=texts is not None and settings.length is None,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from jpqd.core.errors import UserError
 from jpqd.run import finder
 from jpqd.run.finder import Run
+from runtime_bench.backends.llama_cpp import SUFFIX
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,15 @@ def find(names: Sequence[str], runs: Path, baseline: str | None) -> Source:
     folders: dict[str, Path] = {}
     for name in names:
         folder = Path(name)
-        if not folder.is_dir():
+        if not folder.is_dir() and not (folder.suffix == SUFFIX and folder.is_file()):
             raise UserError(
                 f"{name}: neither a run in {runs} nor a folder. Give one run, or folders of "
-                "stages, IRs or models."
+                "stages, IRs or models, or the .gguf files of language models."
             )
         folders[_short(folder, folders)] = folder
-    first = next(iter(folders))
-    return Source(folders, baseline or first, finder.around(folders[first]))
+    around = (finder.around(folder) for folder in folders.values())
+    run = next((found for found in around if found), None)
+    return Source(folders, baseline or next(iter(folders)), run)
 
 
 def _is_run(name: str, runs: Path) -> bool:

@@ -36,7 +36,7 @@ _START_SECONDS = 6
 _LEAST = {"latency": 2, "throughput": 8, "open_loop": 40}
 """The least requests of an arm in a block, however slow it is: a queue has to fill."""
 _SERVE_BLOCKS = 6
-_OTHERS = ("rate", "batch", "accuracy", "policy", "soak")
+_OTHERS = ("rate", "accuracy", "policy", "soak")
 """Settings that language models do not have."""
 NO_COUNTERS = "not measurable here: no energy counters"
 
@@ -50,8 +50,7 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
     total = asked.seconds + _START_SECONDS * len(job.arms)
     progress.say(f"{len(job.arms)} arms with {job.threads} threads: about {total / 60:.1f} minutes")
     with Crew() as crew:
-        parts = len(built) / len(asked.batch)
-        share = asked.seconds / len(built) if job.writes else asked.share() / parts
+        share = asked.seconds / len(built) if job.writes else asked.share()
         session = Session(job, crew, progress, share)
         session.start(built[0][1])
         with interrupts.deferred():
@@ -83,10 +82,10 @@ def _all_built(job: Job) -> list[tuple[Workload, Requests]]:
     given = [name for name in _OTHERS if getattr(asked, name) != getattr(usual, name)]
     if given or "latency" not in asked.modes:
         raise UserError(
-            f"{', '.join(given) or 'modes'}: for models that classify. A language model writes "
-            "after one prompt at a time, in mode latency: choose --length and --new-tokens."
+            f"{', '.join(given) or 'modes'}: for models that classify. A language model is "
+            "measured in mode latency: choose --length, --batch and --new-tokens."
         )
-    return prompts.build(job.rows, job.settings)
+    return prompts.build(job.rows, job.settings, job.own_lengths)
 
 
 def _tokens(request: Request) -> int:
