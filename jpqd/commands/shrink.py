@@ -45,6 +45,9 @@ def shrink(
         str | None, typer.Option(help="The run; by default of the model and the target.")
     ] = None,
     device: Annotated[str, typer.Option(help="Any device of OpenVINO.")] = "CPU",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads for a text; all by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of samples and search.")] = 42,
     recipe_only: Annotated[
         bool, typer.Option("--recipe-only", help="Write and print the recipe; do not run it.")
@@ -66,7 +69,9 @@ def shrink(
         wanted_target = shrinking.target(target)
         named = name or shrinking.default_name(model, wanted_target)
         columns = tuple(part.strip() for part in text.split(",")) if text else ()
-        wanted = shrinking.Wanted(model, data, columns, wanted_target, named, seed, device, runs)
+        wanted = shrinking.Wanted(
+            model, data, columns, wanted_target, named, seed, device, runs, threads
+        )
         cpus.use(None, progress)
         path, said = shrinking.draft(wanted, progress)
         progress.say(said)

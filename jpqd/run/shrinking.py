@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from jpqd.data.given import Given
 
 RECIPE = "shrink.yaml"
-TIMES = "{{use: latency_table, needs: [model], precisions: [int8], device: {device}}}"
-NEAR = "{{use: latency_table, needs: [model, times, first], seconds: 20, device: {device}}}"
+TIMES = "{{use: latency_table, needs: [model], precisions: [int8], {where}}}"
+NEAR = "{{use: latency_table, needs: [model, times, first], seconds: 20, {where}}}"
 _HEAD = "ForSequenceClassification"
 _SAMPLES = 512
 _REPORTED, _CHOSEN, _TRAIN = 1000, 1000, 8000
@@ -80,7 +80,7 @@ stages:
     arms: [ptq_ir, small_ir]
     modes: [latency]
     seconds: {seconds}
-    device: {device}
+    device: {device}{threads}
 """
 _QUANTIZE = "{use: quantize, smooth_quant: 0.8, range: min_max}"
 _EVALUATIONS = 4
@@ -100,6 +100,7 @@ class Wanted:
     seed: int
     device: str
     runs: Path
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if not re.match(NAME_PATTERN, self.name):
@@ -210,14 +211,16 @@ def _written(wanted: Wanted, task: dict[str, Any], rows: int) -> str:
         return terminal.json_line(value)
 
     device = yaml(wanted.device)
+    threads = f"threads: {wanted.threads}" if wanted.threads else ""
+    where = ", ".join(filter(None, (f"device: {device}", threads)))
     out = wanted.run / RECIPE
     return _RECIPE.format(
         **task | {key: yaml(task[key]) for key in ("dataset", "text", "label")},
         data=_in_comment(wanted.data.name), rows=rows, out=_in_comment(f"{out}{_runs(wanted)}"),
         name=yaml(wanted.name), model=yaml(wanted.model), seed=wanted.seed, device=device,
         target=yaml(wanted.target), samples=_SAMPLES, evaluations=_EVALUATIONS,
-        seconds=_BENCH_SECONDS, quantize=_QUANTIZE, times=TIMES.format(device=device),
-        near=NEAR.format(device=device),
+        seconds=_BENCH_SECONDS, quantize=_QUANTIZE, times=TIMES.format(where=where),
+        near=NEAR.format(where=where), threads=threads and f"\n    {threads}",
     )  # fmt: skip
 
 

@@ -98,11 +98,12 @@ def weights(run: Path) -> str:
     return manifest.files["model.safetensors"].sha256
 
 
-def test_two_texts_and_two_targets(place: Place) -> None:
+def test_two_texts_and_two_targets(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the recipe is written, and not run
     path = place.folder / "pairs.txt"
     words = [text for text, _ in corpus.reviews("train")[:TEXTS]]
     path.write_text("".join(f"{a}\t{b}\n" for a, b in zip(words, words[::-1], strict=True)))
-    more = ("--target", "size_mb=1", "--recipe-only")
+    more = ("--target", "size_mb=1", "--threads", "1", "--recipe-only")
     done = shrink(place, path, *more)
     assert done.exit_code == 0, done.output
     recipe = yaml.safe_load(done.stdout)
@@ -111,6 +112,8 @@ def test_two_texts_and_two_targets(place: Place) -> None:
     assert recipe["task"]["text"] == ["text_a", "text_b"]
     assert recipe["stages"]["plan"]["target"] == {"speedup": 1.3, "size_mb": 1.0}
     assert recipe["name"] == "dense_speedup1.3_size_mb1"
+    measured = [recipe["stages"][stage] for stage in ("times", "near", "bench")]
+    assert [stage["threads"] for stage in measured] == [1, 1, 1]
 
 
 def test_another_files_labels_are_not_taken_for_the_models(place: Place) -> None:
