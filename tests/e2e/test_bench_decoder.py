@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cli import app
 from export.decoder import convert
 from jpqd import tasks
 from jpqd.core import bench_result
+from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
@@ -138,6 +140,18 @@ def test_llama_cpp_writes_the_same(talker: Path, tmp_path: Path) -> None:
     assert [gguf_file.numbers(text) for text in llama.call(0)] == wanted
     assert llama.first_ns > 0
     assert llama.matmuls() == {"f32": 15}
+
+
+def test_llama_cpp_that_is_not_there_and_a_file_that_is_none_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "broken.gguf"
+    file.write_bytes(b"GGUF and nothing else")
+    with pytest.raises(UserError, match="cannot open it"):
+        session(LlamaCpp(path=str(file), threads=1), [1, 2], 1)
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(UserError, match=r"pip install 'jpqd\[rivals\]'"):
+        session(LlamaCpp(path=str(file), threads=1), [1, 2], 1)
 
 
 def test_files_of_llama_cpp_stand_beside_irs(run: Path, tmp_path: Path) -> None:

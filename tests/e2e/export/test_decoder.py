@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import openvino as ov
 import pytest
 import torch
 from optimum.intel import OVModelForCausalLM
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
@@ -215,6 +217,28 @@ def test_a_models_folder_is_exported_without_a_copy(folder: Path, tmp_path: Path
     assert "the same best token for 100.00%" in alone.stderr
 
 
+def test_weights_in_many_files_and_a_tokenizer_that_openvino_does_not_know(
+    folder: Path, tmp_path: Path
+) -> None:
+    base, model = folder / "runs" / "lm" / "base", tmp_path / "model"
+    network = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    network.save_pretrained(model, max_shard_size="40KB")
+    assert len(list(model.glob("model-*.safetensors"))) > 1
+    known = AutoTokenizer.from_pretrained(base)
+    known.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.UnicodeScripts(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    known.save_pretrained(model)
+    out = tmp_path / "ir"
+    done = CliRunner().invoke(app, ["export", "--ir", str(model), "--out", str(out)])
+    assert done.exit_code == 0, done.stderr
+    assert "its tokenizer cannot be converted to OpenVINO" in done.stderr
+    assert "the same best token for 100.00%" in done.stderr
+    assert not (out / "openvino_tokenizer.xml").exists()
+    done = CliRunner().invoke(app, ["predict", str(out), "The plot", "--new-tokens", "3"])
+    assert done.exit_code == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("model", "use", "told"),
     [
@@ -376,3 +400,16 @@ def test_the_harness_finds_the_same_perplexity(folder: Path, tmp_path: Path) -> 
     by_byte = np.exp(-ours["log_likelihood"] * ours["n"] / len(said.encode()))
     assert by_byte == pytest.approx(theirs["byte_perplexity"], rel=1e-4)
     assert theirs["n"] == 1
+
+
+def test_a_harness_that_is_not_installed_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    path = folder / "lm.yaml"
+    path.write_text(
+        HEAD + BASE + "  harness: {use: lm_eval, needs: [f32], tasks: [piqa], limit: 1}\n"
+    )
+    done = CliRunner().invoke(app, ["run", str(path), "--runs", str(folder / "runs")])
+    assert done.exit_code == 2
+    assert "Try: pip install 'jpqd[lm_eval]'" in done.stderr
