@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import torch
+from openvino import opset13
 from transformers import PreTrainedModel
 
 from export.names import MODEL
@@ -22,27 +23,68 @@ ACCURATE = {
 DEPLOYED: Mapping[str, str] = {}
 """The device's own settings."""
 
+SETTINGS = {"accurate": ACCURATE, "deployed": DEPLOYED}
+
 Ask = Callable[[Sequence[int]], torch.Tensor]
 """A function from the tokens of a window to logits: [tokens, words]."""
+AskLast = Callable[[Sequence[int], int], torch.Tensor]
+"""A function from tokens to the logits of the last ones, as many as are asked for."""
+_LAST = "last_tokens"
 
 
 def openvino(folder: Path, how: Mapping[str, str]) -> Ask:
     """Compile an IR; each question starts with an empty cache."""
+    infer = _compiled(ov.Core().read_model(folder / MODEL), folder, how)
+    return lambda ids: infer(inputs(ids))
+
+
+def openvino_last(folder: Path, how: Mapping[str, str]) -> AskLast:
+    """Compile an IR that computes logits of the last tokens only: as many as are asked for.
+
+    The product with the table of words is most of the work of a small model.
+    """
+    model = ov.Core().read_model(folder / MODEL)
+    _add_last(model)
+    infer = _compiled(model, folder, how)
+
+    def ask(ids: Sequence[int], last: int) -> torch.Tensor:
+        return infer({**inputs(ids), _LAST: np.array([-last], np.int64)})
+
+    return ask
+
+
+def _compiled(
+    model: ov.Model, folder: Path, how: Mapping[str, str]
+) -> Callable[[Mapping[str, np.ndarray]], torch.Tensor]:
     try:
-        model = ov.Core().compile_model(folder / MODEL, "CPU", dict(how))
+        compiled = ov.Core().compile_model(model, "CPU", dict(how))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise RunError(f"{folder / MODEL} does not run on the CPU: {reason}") from error
-    names = {port.get_any_name() for port in model.inputs}
-    request = model.create_infer_request()
+    names = {port.get_any_name() for port in compiled.inputs}
+    request = compiled.create_infer_request()
 
-    def ask(ids: Sequence[int]) -> torch.Tensor:
+    def infer(given: Mapping[str, np.ndarray]) -> torch.Tensor:
         request.reset_state()
-        given = inputs(ids)
         found = request.infer({name: given[name] for name in names})
         return torch.from_numpy(found["logits"][0].copy())
 
-    return ask
+    return infer
+
+
+def _add_last(model: ov.Model) -> None:
+    """Cut the input of the last product down to the tokens from a number that is an input."""
+    node = model.output("logits").get_node().input_value(0).get_node()
+    while node.get_type_name() != "MatMul":
+        node = node.input_value(0).get_node()
+    start = opset13.parameter([1], np.int64, name=_LAST)
+    start.output(0).set_names({_LAST})
+    end, one = opset13.constant([2**31 - 1]), opset13.constant([1])
+    node.input(0).replace_source_output(
+        opset13.slice(node.input_value(0), start, end, one, one).output(0)
+    )
+    model.add_parameters([start])
+    model.validate_nodes_and_infer_types()
 
 
 def inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:

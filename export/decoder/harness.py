@@ -23,8 +23,7 @@ def run(stage: HarnessOptions, ctx: Context) -> dict[str, Any]:
     """Let the harness measure each IR; return its figures by stage and task."""
     if importlib.util.find_spec("lm_eval") is None:
         raise UserError(f"{ctx.stage}: lm-eval is not installed. Try: pip install 'jpqd[lm_eval]'")
-    settings = dict(ask.ACCURATE if stage.settings == "accurate" else ask.DEPLOYED)
-    files.write_json(ctx.work / _SETTINGS, settings)
+    files.write_json(ctx.work / _SETTINGS, dict(ask.SETTINGS[stage.settings]))
     found: dict[str, Any] = {}
     for name in stage.needs:
         ctx.progress.say(f"    {name}: lm-eval asks {', '.join(stage.tasks)}")

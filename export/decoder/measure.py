@@ -11,8 +11,7 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from export.decoder import ask, questions
-from export.decoder.questions import Question
+from export.decoder import ask
 from export.decoder.tally import Tally
 from jpqd.core.names import PREDICTIONS
 from jpqd.core.progress import Progress
@@ -34,7 +33,6 @@ class Windows:
     labels: Sequence[np.ndarray]
     kind: Kind
     facts: dict[str, Any]
-    questions: Sequence[Question] = ()
 
     def some(self, count: int) -> Windows:
         """Return a few windows, spread evenly over all."""
@@ -50,11 +48,7 @@ def of_task(
     table: Dataset = data.split(task.report_on)
     labels = [np.array(row) for row in table["labels"][:]]
     name = sources.canonical(task.report_on)
-    asked = getattr(task, "questions", None)
-    return Windows(
-        name, table["input_ids"][:], labels, data.kind, {"data": data.facts()},
-        questions.read(asked, tokenizer, cache) if asked else (),
-    )  # fmt: skip
+    return Windows(name, table["input_ids"][:], labels, data.kind, {"data": data.facts()})
 
 
 def at_random(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Windows:
@@ -85,9 +79,4 @@ def figures(
             tallies[name].add(question(ids), labels, before)
     found = tallies[windows.split].predictions
     predictions.save(out / PREDICTIONS, found, windows.kind.facts())
-    made = {name: tally.figures() for name, tally in tallies.items()}
-    if windows.questions:
-        progress.say(f"    answers {len(windows.questions):,} questions")
-        answers = questions.figures(windows.questions, asks[windows.split], base, out)
-        made[questions.SPLIT] = answers
-    return made
+    return {name: tally.figures() for name, tally in tallies.items()}

@@ -133,6 +133,26 @@ class Options(Stage):
         return weights_bytes
 
 
+Settings = Literal["accurate", "deployed"]
+"""accurate: f32 beside the weights. deployed: what the device does by itself."""
+
+
+class QuestionsOptions(Stage):
+    """The answers of decoders' IRs to questions of multiple choice, each beside the first one's."""
+
+    makes: ClassVar[FolderKind] = "figures"
+    needs_kind: ClassVar[tuple[FolderKind, ...]] = ("ir",)
+
+    use: Literal["questions"]
+    needs: Annotated[tuple[StageId, ...], Field(min_length=1)]
+    table: Text
+    """A file with `question`, `choices` and `answer`: the number of the right one, from 0."""
+    settings: Settings = "accurate"
+
+    def sources(self) -> tuple[str, ...]:
+        return (self.table,)
+
+
 class HarnessOptions(Stage):
     """The figures that lm-eval's harness finds for decoders' IRs."""
 
@@ -145,8 +165,7 @@ class HarnessOptions(Stage):
     """Names that the harness knows, or `.yaml` files of tasks; these may run code of their own."""
     limit: Count | None = None
     """The documents of each task; by default all."""
-    settings: Literal["accurate", "deployed"] = "accurate"
-    """accurate: f32 beside the weights. deployed: what the device does by itself."""
+    settings: Settings = "accurate"
 
     def sources(self) -> tuple[str, ...]:
         return tuple(task for task in self.tasks if task.endswith(".yaml"))

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from export.decoder.ask import Ask
-from jpqd.core.errors import DataError
+from export.decoder.ask import SETTINGS, AskLast, openvino_last
+from export.decoder.options import QuestionsOptions
+from jpqd.core import artifact, files
+from jpqd.core.errors import DataError, UserError
 from jpqd.data import sources, tables
+from jpqd.recipe.contracts import Context
 from jpqd.scores import paired
 from jpqd.scores.metrics import wilson
 
-SPLIT = "questions"
 FILE = "questions.safetensors"
 _COLUMNS = ("question", "choices", "answer")
 
@@ -71,26 +73,48 @@ def _ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return ids
 
 
-def figures(
-    questions: Sequence[Question], ask: Ask, base: Path | None, out: Path
-) -> dict[str, Any]:
-    """Return the share that is right, by probability and by that of a byte; save all scores."""
-    scores = np.array([list(_padded(one, ask, questions)) for one in questions])
-    right = np.array([one.right for one in questions])
-    save_file({"scores": scores, "right": right}, out / FILE)
-    lengths = _lengths(questions)
-    found = _figures(scores, right, lengths)
-    if base is not None:
-        before = load_file(base / FILE)["scores"]
-        mine, theirs = (x.argmax(1) == right for x in (scores, before))
-        middle, low, high = paired.accuracy_difference(mine[None], theirs[None])
-        found.update(
-            difference=middle,
-            difference_95=[low, high],
-            p=paired.mcnemar(mine[None], theirs[None]),
-            same_answer=float((scores.argmax(1) == before.argmax(1)).mean()),
-        )
-    return found
+def run(stage: QuestionsOptions, ctx: Context) -> dict[str, Any]:
+    """Ask each IR; return its figures, and how it differs from the first one."""
+    asked: list[Question] = []
+    scores: dict[str, np.ndarray] = {}
+    for name in stage.needs:
+        folder = ctx.inputs[name]
+        if artifact.open_sealed(folder).manifest.metrics.get("task") != "causal_lm":
+            raise UserError(f"{ctx.stage}: {name} is no IR of a decoder, so it has no next token.")
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        asked = read(stage.table, tokenizer, ctx.cache)
+        ctx.progress.say(f"    {name}: {len(asked):,} questions")
+        scores[name] = _kept(asked, folder, stage.settings, ctx.work / f"{name}.safetensors")
+    right = np.array([one.right for one in asked])
+    save_file({**scores, "right": right}, ctx.out / FILE)
+    first, lengths = scores[stage.needs[0]], _lengths(asked)
+    return {
+        name: _figures(mine, right, lengths) | ({} if mine is first else _apart(mine, first, right))
+        for name, mine in scores.items()
+    }
+
+
+def _kept(asked: Sequence[Question], folder: Path, settings: str, place: Path) -> np.ndarray:
+    """Return the log-probability of each answer: found before a kill, or found now."""
+    if not place.is_file():
+        ask = openvino_last(folder, SETTINGS[settings])
+        found = np.array([list(_padded(one, ask, asked)) for one in asked])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"scores": found}, partial := place.with_suffix(files.PARTIAL))
+        partial.replace(place)
+    scores: np.ndarray = load_file(place)["scores"]
+    return scores
+
+
+def _apart(mine: np.ndarray, first: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    won, lost = (x.argmax(1) == right for x in (mine, first))
+    middle, low, high = paired.accuracy_difference(won[None], lost[None])
+    return {
+        "difference": middle,
+        "difference_95": [low, high],
+        "p": paired.mcnemar(won[None], lost[None]),
+        "same_answer": float((mine.argmax(1) == first.argmax(1)).mean()),
+    }
 
 
 def _figures(scores: np.ndarray, right: np.ndarray, lengths: np.ndarray) -> dict[str, Any]:
@@ -116,15 +140,11 @@ def _lengths(questions: Sequence[Question]) -> np.ndarray:
     return found
 
 
-def _padded(one: Question, ask: Ask, questions: Sequence[Question]) -> Iterator[float]:
+def _padded(one: Question, ask: AskLast, questions: Sequence[Question]) -> Iterator[float]:
     """Yield the log-probability of each answer, and none for those that it does not have."""
     for answer in one.answers:
-        yield _likelihood(one.prompt, answer, ask)
+        logits = ask([*one.prompt, *answer[:-1]], len(answer)).double()
+        chosen = logits.log_softmax(-1).gather(-1, torch.tensor(answer)[:, None])
+        yield float(chosen.sum())
     for _ in range(_most(questions) - len(one.answers)):
         yield -np.inf
-
-
-def _likelihood(prompt: list[int], answer: list[int], ask: Ask) -> float:
-    logits = ask([*prompt, *answer[:-1]])[-len(answer) :].double()
-    chosen = logits.log_softmax(-1).gather(-1, torch.tensor(answer)[:, None])
-    return float(chosen.sum())

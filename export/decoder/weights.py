@@ -16,7 +16,7 @@ import openvino as ov
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from export import convert
-from export.decoder import ask, measure, questions, room
+from export.decoder import ask, measure, room
 from export.decoder.measure import Windows
 from export.decoder.options import Options, WeightsTarget
 from export.decoder.tally import Tally
@@ -48,7 +48,7 @@ _LEAST = 1e-6
 """NNCF takes a ratio of 0 for 1."""
 _CHOSEN_ON = 16
 """Windows of train on which a divergence is measured."""
-_NOT_COPIED = (MANIFEST, PREDICTIONS, questions.FILE, MODEL, MODEL.replace(".xml", ".bin"))
+_NOT_COPIED = (MANIFEST, PREDICTIONS, MODEL, MODEL.replace(".xml", ".bin"))
 
 
 def write(stage: Options, ctx: Context) -> dict[str, Any]:

@@ -98,12 +98,6 @@ def model_folder(source: str) -> Path:
 
 
 def dataset_identity(task: Task) -> dict[str, Any]:
-    questions = getattr(task, "questions", None)
-    more = {} if questions is None else {"questions": _hash(local_file(questions))}
-    return {**_splits_identity(task), **more}
-
-
-def _splits_identity(task: Task) -> dict[str, Any]:
     if isinstance(task.dataset, dict):
         files = {split: local_file(path, endings(task)) for split, path in task.dataset.items()}
         return {split: _hash(path) for split, path in files.items()}

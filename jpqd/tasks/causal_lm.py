@@ -39,9 +39,6 @@ class RunningText(Task):
     context: with the token before it, and only the first window with the token for the start."""
     separator: str = "\n"
     """The text between two rows."""
-    questions: Text | None = None
-    """A table with `question`, `choices` and `answer`, the number of the right one counted from 0:
-    an IR is also measured by which answer it finds likeliest."""
 
     @model_validator(mode="before")
     @classmethod

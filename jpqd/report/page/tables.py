@@ -67,8 +67,8 @@ def _measured_as(stage: Manifest) -> str:
     quantized = precision == "INT8"
     if stage.kind == "ir":
         return "OpenVINO, f32" if precision == "FP32" else f"OpenVINO, {precision}"
-    if stage.use == "lm_eval":
-        return "OpenVINO, by lm-eval"
+    if stage.use in ("lm_eval", "questions"):
+        return "OpenVINO, by lm-eval" if stage.use == "lm_eval" else "OpenVINO"
     return "PyTorch, INT8 simulated" if quantized else "PyTorch, f32"
 
 

@@ -56,7 +56,7 @@ def answers(page: Page) -> Table | None:
     """Make the table of multiple choice."""
     rows = [
         [
-            stage.stage,
+            name,
             f"{figures['n']:,}",
             words.score("accuracy", figures["accuracy"], figures["accuracy_95"]),
             words.score("accuracy", figures["accuracy_by_byte"], figures["accuracy_by_byte_95"]),
@@ -64,14 +64,15 @@ def answers(page: Page) -> Table | None:
             words.number(figures.get("p")),
             words.score("accuracy", figures.get("same_answer")),
         ]
-        for stage in _irs(page)
-        if (figures := stage.splits.get("questions"))
+        for stage in page.stages
+        if stage.use == "questions"
+        for name, figures in stage.splits.items()
     ]
     head = ["IR", "n", f"accuracy, % {INTERVAL}", f"by byte, % {INTERVAL}",
             f"points {INTERVAL}", "McNemar p", "same answer, %"]  # fmt: skip
     note = (
         "The answer whose log-probability is the highest; by byte: divided by its length. Points, "
-        "p and the same answer: against the whole IR on the same questions."
+        "p and the same answer: against the first IR on the same questions."
     )
     return Table("Multiple choice", head, rows, note, {"IR"}) if rows else None
 

@@ -13,6 +13,7 @@ import openvino as ov
 import pytest
 import torch
 from optimum.intel import OVModelForCausalLM
+from safetensors.numpy import load_file
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
@@ -349,6 +350,17 @@ def test_a_talk_needs_a_template_and_knows_what_was_said(folder: Path, tmp_path:
     assert plain.stdout == talk.stdout
 
 
+def sum_of_logs(folder: Path, question: str, choice: str) -> float:
+    """The log-probability of a choice, by another library."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompt = f"Question: {question}\nAnswer:"
+    before = [1, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+    ids = [1, *tokenizer(f"{prompt} {choice}", add_special_tokens=False)["input_ids"]]
+    found = logits(folder, ids).double().log_softmax(-1)
+    places = range(len(before), len(ids))
+    return float(sum(found[place - 1, ids[place]] for place in places))
+
+
 def test_questions_are_answered_by_what_is_likeliest(folder: Path, tmp_path: Path) -> None:
     """The corpus says `the plot was`, and never these words in another order."""
     file = tmp_path / "questions.jsonl"
@@ -358,14 +370,20 @@ def test_questions_are_answered_by_what_is_likeliest(folder: Path, tmp_path: Pat
         for right, wrong in [("the plot was", "was plot the")[:: 1 if number % 2 == 0 else -1]]
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    head = (HEAD + BASE).replace("select_on: 0.02", f"select_on: 0.02, questions: {file}")
-    shutil.copytree(folder / "runs" / "lm" / "base", tmp_path / "runs" / "lm" / "base")
-    made = run(tmp_path, INT8, head)
-    found = figures(made, "int8", "questions")
+    for stage in ("base", "f32", "int8"):
+        shutil.copytree(folder / "runs" / "lm" / stage, tmp_path / "runs" / "lm" / stage)
+    stages = f"{INT8}  asked: {{use: questions, needs: [f32, int8], table: {file}}}\n"
+    made = run(tmp_path, stages)
+    assert figures(made, "asked", "f32")["accuracy"] == 1.0
+    found = figures(made, "asked", "int8")
     assert (found["n"], found["accuracy"]) == (12, 1.0)
     assert (found["difference"], found["p"], found["same_answer"]) == (0.0, 1.0, 1.0)
     assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
     assert "Multiple choice" in (made / "report.md").read_text()
+    scores = load_file(made / "asked" / "questions.safetensors")["f32"]
+    for row, given in zip(scores[:3], rows[:3], strict=True):
+        alone = [sum_of_logs(made / "f32", given["question"], one) for one in given["choices"]]
+        assert row.tolist() == pytest.approx(alone, abs=1e-4)
     file.write_text('{"question": "q", "choices": [3, 4], "answer": 0}\n')
     done = CliRunner().invoke(
         app, ["run", str(tmp_path / "lm.yaml"), "--runs", str(tmp_path / "runs")]
