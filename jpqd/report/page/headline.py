@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jpqd.core.bench_result import Estimate
 from jpqd.report import words
-from jpqd.report.page import deployed, tables
+from jpqd.report.page import deployed, tables, weights
 from jpqd.report.page.deployed import Deployed
 from jpqd.report.page.gather import Page
 
@@ -23,7 +23,8 @@ class Tile:
 def sentences(page: Page) -> list[str]:
     """Say what was gained, what it cost, how certain that is, and what it is owed to."""
     main, base = deployed.main(page), deployed.baseline(page)
-    said = [_smaller_and_faster(page, main, base), _quality(page, main), _owed(page, main, base)]
+    quality = weights.sentence(main.stage) or _quality(page, main)
+    said = [_smaller_and_faster(page, main, base), quality, _owed(page, main, base)]
     return [sentence for sentence in said if sentence]
 
 
@@ -109,7 +110,8 @@ def _added(page: Page, main: Deployed, quantized: Deployed) -> str:
 def tiles(page: Page) -> list[Tile]:
     """Return size, speed and accuracy of the main result, at a glance."""
     main, base = deployed.main(page), deployed.baseline(page)
-    found = [_size(main, base), _fast(page, main, base), _accurate(page, main)]
+    quality = _divergence(main) or _accurate(page, main)
+    found = [_size(main, base), _fast(page, main, base), quality]
     return [tile for tile in found if tile]
 
 
@@ -133,6 +135,14 @@ def _fast(page: Page, main: Deployed, base: Deployed) -> Tile | None:
             f"; {words.ratio(deployed.speed(page, main, quantized))} as fast as {quantized.name}"
         )
     return Tile("speed", value, note)
+
+
+def _divergence(main: Deployed) -> Tile | None:
+    figures = weights.deployed(main.stage)
+    if "kl" not in figures:
+        return None
+    note = f"perplexity {figures['ratio']:.3f} times the whole IR's, n {figures['n']:,} tokens"
+    return Tile("KL", f"{figures['kl']:#.3g}", note)
 
 
 def _accurate(page: Page, main: Deployed) -> Tile | None:

@@ -52,6 +52,24 @@ def _rows(stage: Manifest) -> Iterator[list[str]]:
         ]
 
 
+def sentence(stage: Manifest) -> str:
+    """Say how far an IR is from the whole one, as devices run it; nothing of other stages."""
+    figures = deployed(stage)
+    if "kl" not in figures:
+        return ""
+    return (
+        f"{stage.stage} has a perplexity of {_estimate(figures, 'perplexity', '#.4g')}, "
+        f"{_estimate(figures, 'ratio', '.3f')} times that of the whole IR, and a KL of "
+        f"{_estimate(figures, 'kl', '#.3g')} to it (95%, as deployed, n {figures['n']:,} tokens)."
+    )
+
+
+def deployed(stage: Manifest) -> dict[str, Any]:
+    """Return the figures of an IR with the device's own settings; none of other stages."""
+    windows = [figures for figures in stage.splits.values() if "perplexity" in figures]
+    return windows[-1] if windows else {}
+
+
 def answers(page: Page) -> Table | None:
     """Make the table of multiple choice."""
     rows = [
