@@ -83,9 +83,15 @@ def baseline(page: Page) -> Deployed:
 
 
 def main(page: Page) -> Deployed:
-    """Return the model that the run was for, as an IR where there is one."""
-    found = [one for one in every(page) if page.main.stage in one.stage.made_of
-             and one.stage.kind == "ir"]  # fmt: skip
+    """Return the model that the run was for, as an IR where there is one.
+
+    Of a language model whose weights were put into fewer bits, that is the recipe's last IR.
+    """
+    irs = [one for one in every(page) if one.stage.kind == "ir"]
+    fewer = [stage.stage for stage in page.run.in_order() if stage.metrics.get("weights")]
+    if fewer:
+        return next(one for one in irs if one.stage.stage == fewer[-1])
+    found = [one for one in irs if page.main.stage in one.stage.made_of]
     measured = [one for one in found if one.arm]
     return next(iter([*measured, *found]), _deployed(page, page.main))
 
