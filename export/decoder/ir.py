@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from export.decoder import ask, convert, measure, room, server
 from export.decoder.measure import Windows
-from export.decoder.tally import Tally
+from export.decoder.tally import Tally, in_logs
 from export.names import MODEL
 from export.options import Options
 from export.origin import Origin
@@ -81,7 +81,7 @@ def _checked(
     for ids, labels in zip(some.ids, some.labels, strict=True):
         expected = model(ids)
         base.add(expected, labels, None)
-        tally.add(ir(ids), labels, expected)
+        tally.add(ir(ids), labels, in_logs(expected))
     found, wanted = tally.figures(), base.figures()
     gap = abs(found["perplexity"] / wanted["perplexity"] - 1)
     told = (

@@ -12,7 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from export.decoder import ask
-from export.decoder.tally import Tally
+from export.decoder.tally import Tally, in_logs
 from jpqd.core.names import PREDICTIONS
 from jpqd.core.progress import Progress
 from jpqd.data import sources, splits
@@ -74,7 +74,7 @@ def figures(
     asks_base = ask.openvino(base, ask.ACCURATE) if base else None
     tallies = {name: Tally(windows.kind) for name in asks}
     for ids, labels in zip(windows.ids, windows.labels, strict=True):
-        before = asks_base(ids) if asks_base else None
+        before = in_logs(asks_base(ids)) if asks_base else None
         for name, question in asks.items():
             tallies[name].add(question(ids), labels, before)
     found = tallies[windows.split].predictions

@@ -27,17 +27,16 @@ class Tally:
         """The columns of `tokens.apart`, for each token."""
 
     def add(self, logits: torch.Tensor, labels: np.ndarray, base: torch.Tensor | None) -> None:
-        """Add a window; `base` are the logits that it is compared with."""
-        counts = torch.from_numpy(labels != SILENT)
-        targets = torch.from_numpy(labels)[counts]
-        mine = logits[: len(labels)][counts]
-        theirs = None if base is None else base[: len(labels)][counts]
+        """Add a window; `base` are the log-probabilities that it is compared with."""
+        places = np.flatnonzero(labels != SILENT)
+        targets = torch.from_numpy(labels[places])
         kept, apart = [], []
         for start in range(0, max(1, len(targets)), _ROWS):
             part = slice(start, start + _ROWS)
-            kept.append(self.kind.kept(mine[part], targets[part]))
-            if theirs is not None:
-                apart.append(_apart(mine[part], theirs[part], targets[part]))
+            mine = logits[places[part]].log_softmax(-1)
+            kept.append(self.kind.kept(mine, targets[part]))
+            if base is not None:
+                apart.append(_apart(mine, base[places[part]], targets[part]))
         self.kept.append(torch.cat(kept).numpy())
         self.labels.append(targets.numpy())
         if apart:
@@ -55,9 +54,16 @@ class Tally:
         return figures
 
 
+def in_logs(logits: torch.Tensor) -> torch.Tensor:
+    """Turn logits into log-probabilities, in their place and part by part."""
+    for start in range(0, len(logits), _ROWS):
+        part = logits[start : start + _ROWS]
+        part.copy_(part.log_softmax(-1))
+    return logits
+
+
 def _apart(mine: torch.Tensor, theirs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    mine, theirs = (x.double().log_softmax(-1) for x in (mine, theirs))
-    divergence = (theirs.exp() * (theirs - mine)).sum(-1)
-    right, before = (x.gather(-1, targets[:, None])[:, 0] for x in (mine, theirs))
+    divergence = (theirs.exp() * (theirs - mine)).sum(-1, dtype=torch.float64)
+    right, before = (x.gather(-1, targets[:, None])[:, 0].double() for x in (mine, theirs))
     same = (mine.argmax(-1) == theirs.argmax(-1)).double()
     return torch.stack([divergence, before - right, right.exp() - before.exp(), same], 1)

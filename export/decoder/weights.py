@@ -19,7 +19,7 @@ from export import convert
 from export.decoder import ask, measure, room
 from export.decoder.measure import Windows
 from export.decoder.options import Options, WeightsTarget
-from export.decoder.tally import Tally
+from export.decoder.tally import Tally, in_logs
 from export.names import MODEL
 from jpqd.core import artifact, files
 from jpqd.core.errors import RunError, UserError
@@ -185,7 +185,7 @@ class _Work:
             self.compress(share, place)
             tally, tried = Tally(windows.kind), ask.openvino(place, ask.ACCURATE)
             for ids, labels in zip(windows.ids, windows.labels, strict=True):
-                tally.add(tried(ids), labels, model(ids))
+                tally.add(tried(ids), labels, in_logs(model(ids)))
             kl = float(tally.figures()["kl"])
             self.ctx.progress.say(f"    KL {kl:.4f} on {len(windows.ids)} windows of train")
             return kl <= limit

@@ -14,6 +14,7 @@ from jpqd.report.page import (
     deployed,
     facts,
     headline,
+    robust,
     searches,
     speed,
     svg,
@@ -64,6 +65,7 @@ def _tables(page: Page) -> dict[str, object]:
         "searches": searches.table(page),
         "weights": weights.table(page),
         "answers": weights.answers(page),
+        "robust": list(robust.found(page)),
         "training": tables.training(page),
         "checks": tables.checks(page),
         "environment": facts.environment(page),
@@ -77,5 +79,6 @@ def _charts(page: Page) -> dict[str, list[Chart]]:
         "layers": list(charts.layers(page)),
         "searches": list(searches.drawn(page)),
         "weights": list(weights.drawn(page)),
+        "robust": list(robust.drawn(page)),
         "curves": list(charts.curves(page)),
     }

@@ -6,7 +6,17 @@ import html
 import re
 from collections.abc import Iterator
 
-from jpqd.report.page import banner, classes, deployed, headline, searches, speed, tables, weights
+from jpqd.report.page import (
+    banner,
+    classes,
+    deployed,
+    headline,
+    robust,
+    searches,
+    speed,
+    tables,
+    weights,
+)  # fmt: skip
 from jpqd.report.page.gather import Page
 from jpqd.report.page.tables import Table
 
@@ -28,6 +38,7 @@ def _parts(page: Page) -> Iterator[str]:
     more = [
         weights.table(page),
         weights.answers(page),
+        *robust.found(page),
         searches.table(page),
         tables.layers(page),
         tables.checks(page),

@@ -1,0 +1,1 @@
+"""The stage `use: robustness`: what compression broke that accuracy does not show."""

@@ -1,0 +1,36 @@
+"""The answers of every stage under every condition, kept so that a kill costs one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from export import answering, check
+from export.answering import Model
+from export.origin import Origin
+from export.robustness.conditions import Condition
+from jpqd.core import files
+from jpqd.recipe.contracts import Context
+from jpqd.scores import predictions
+from jpqd.scores.predictions import Predictions
+
+
+def of_stage(name: str, conditions: Sequence[Condition], ctx: Context) -> dict[str, Predictions]:
+    """Return a stage's answers by condition."""
+    model: Model | None = None
+    found = {}
+    for number, condition in enumerate(conditions):
+        place = ctx.work / f"{name}-{number}.safetensors"
+        if not place.is_file():
+            model = model or answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
+            partial = place.with_suffix(files.PARTIAL)
+            answers = _answered(model, condition, ctx)
+            predictions.save(partial, answers, condition.kind.facts())
+            partial.replace(place)
+        found[condition.name], _ = predictions.load(place)
+    return found
+
+
+def _answered(model: Model, condition: Condition, ctx: Context) -> Predictions:
+    task = ctx.task.model_copy(update={"max_length": min(ctx.task.max_length, model.longest)})
+    rows = answering.rows(task, condition.table, condition.kind, model.tokenizer, condition.place)
+    return check.answers(model.ask(rows), rows, model.shape)

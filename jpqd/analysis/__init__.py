@@ -1,0 +1,1 @@
+"""The questions beyond one figure: how a model answers noisy, other and negated texts."""

@@ -1,0 +1,149 @@
+"""`use: robustness`: stages and IRs on the same slips, other data and parts of the split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from jpqd.core import artifact
+from jpqd.core.progress import Progress
+from jpqd.data import corpus
+from jpqd.recipe import recipes
+from jpqd.run import runner
+
+HEAD = """\
+model: {new: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2,
+        intermediate_size: 64, vocab_size: 400}
+task: {name: reviews, dataset: "builtin:reviews", text: [text], label: label,
+       labels: [negative, positive], max_length: 32, train_rows: 640}
+seed: 1
+stages:
+"""
+STAGES = """\
+  teacher: {use: train, epochs: 6, batch_size: 16, learning_rate: 3.0e-3, precision: f32}
+  small:
+    use: train
+    needs: [teacher]
+    epochs: 0
+    methods: [{use: prune, keep: 0.3, schedule: one_shot, round_ffn_to: 4}]
+  teacher_ir: {use: ov_ir, needs: [teacher]}
+"""
+
+
+def run(folder: Path, stages: str, head: str = HEAD) -> Path:
+    (folder / "robust.yaml").write_text(head + stages)
+    recipe = recipes.load(folder / "robust.yaml")
+    runner.execute(recipe, folder / "runs", Progress(quiet=True))
+    return folder / "runs" / "robust"
+
+
+def figures(run: Path, stage: str = "check") -> dict[str, Any]:
+    found: dict[str, Any] = artifact.open_sealed(run / stage).manifest.metrics["robustness"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("robust")
+    rows = corpus.reviews("validation")[:300]
+    names = ("negative", "positive")
+    lines = [json.dumps({"text": text, "label": names[label]}) for text, label in rows]
+    (folder / "other.jsonl").write_text("\n".join(lines))
+    return run(folder, STAGES + f"""\
+  check:
+    use: robustness
+    needs: [teacher, small, teacher_ir]
+    noise: [0.1, 0.5]
+    shift: {{other: {folder}/other.jsonl}}
+""")  # fmt: skip
+
+
+def test_every_model_answers_the_same_rows_under_every_condition(done: Path) -> None:
+    found = figures(done)
+    wanted = {"clean", "noise 10%", "noise 50%", "other", "short", "long", "label positive"}
+    for each in found.values():
+        assert set(each) >= wanted
+    teacher, ir = found["teacher"], found["teacher_ir"]
+    sealed = artifact.open_sealed(done / "teacher").manifest.splits["validation"]
+    assert teacher["clean"]["accuracy"] == sealed["accuracy"]
+    assert teacher["other"]["n"] == 300
+    assert teacher["noise 50%"]["accuracy"] < teacher["noise 10%"]["accuracy"]
+    assert teacher["noise 10%"]["accuracy"] < teacher["clean"]["accuracy"]
+    for condition in wanted:  # the IR is the same model
+        assert abs(ir[condition]["difference"]) < 0.01
+        assert ir[condition]["agreement"] > 0.99
+    assert "difference" not in teacher["clean"]
+    assert found["small"]["clean"]["became_wrong"] > 0
+    assert found["small"]["clean"]["js_distance"] > ir["clean"]["js_distance"]
+
+
+def test_the_report_has_its_tables_and_charts(done: Path) -> None:
+    made = CliRunner().invoke(app, ["report", str(done)])
+    assert made.exit_code == 0, made.stderr
+    page = (done / "report.html").read_text()
+    for title in ("Robustness: check", "Calibration and loyalty: check", "Slips: check"):
+        assert title in page
+    assert "noise 50%" in (done / "report.md").read_text()
+    assert CliRunner().invoke(app, ["ls", str(done)]).exit_code == 0
+
+
+def test_a_kill_costs_one_condition_and_changes_nothing(
+    done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.robustness import answers
+
+    before, asked = figures(done), []
+    right = answers._answered
+
+    def dies(model: Any, condition: Any, ctx: Any) -> Any:
+        asked.append(condition.name)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return right(model, condition, ctx)
+
+    stages = (done.parent.parent / "robust.yaml").read_text().removeprefix(HEAD)
+    monkeypatch.setattr(answers, "_answered", dies)
+    artifact.read(done / "check")
+    import shutil
+
+    shutil.rmtree(done / "check")
+    with pytest.raises(KeyboardInterrupt):
+        run(done.parent.parent, stages)
+    run(done.parent.parent, stages)
+    assert asked.count("clean") == 3
+    assert figures(done) == before
+
+
+def test_two_texts_and_a_number(tmp_path: Path) -> None:
+    texts = [text for text, _ in corpus.reviews("train")[:240]]
+    rows = [{"a": text, "b": "this is not so", "label": len(text) / 10 + 0.5} for text in texts]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    head = HEAD.replace(HEAD[HEAD.index("task:") : HEAD.index("seed:")],
+        f"task: {{name: pairs, dataset: {{train: {tmp_path}/pairs.jsonl}}, text: [a, b], "
+        "label: label, use: regression, max_length: 32}\n")  # fmt: skip
+    stages = """\
+  teacher: {use: train, epochs: 1, batch_size: 16, precision: f32}
+  same: {use: train, needs: [teacher], epochs: 0}
+  check: {use: robustness, needs: [teacher, same], noise: [0.2]}
+"""
+    found = figures(run(tmp_path, stages, head))
+    assert set(found["same"]) == {"clean", "noise 20%"}
+    assert found["same"]["noise 20%"]["difference"] == pytest.approx(0.0, abs=1e-6)
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "runs" / "robust")]).exit_code == 0
+
+
+def test_a_table_with_other_labels_is_named(tmp_path: Path, done: Path) -> None:
+    (tmp_path / "stars.csv").write_text("text,label\na film,five\n")
+    recipe = (done.parent.parent / "robust.yaml").read_text()
+    (done.parent.parent / "robust.yaml").write_text(
+        recipe.replace(str(done.parent.parent / "other.jsonl"), str(tmp_path / "stars.csv"))
+    )
+    given = ["run", str(done.parent.parent / "robust.yaml"), "--runs", str(done.parent)]
+    refused = CliRunner().invoke(app, given)
+    assert refused.exit_code == 2
+    assert "stars.csv" in refused.stderr
