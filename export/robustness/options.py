@@ -10,7 +10,7 @@ from jpqd.recipe.schema import Name, Share, StageId, Text
 
 
 class Options(Stage):
-    """How stages and IRs answer noisy, other and negated texts, each beside the first one."""
+    """Answers of stages and IRs to noisy, other and negated texts, each beside the first one."""
 
     makes: ClassVar[FolderKind] = "figures"
     needs_kind: ClassVar[tuple[FolderKind, ...]] = ("model", "ir")
