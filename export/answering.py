@@ -22,7 +22,7 @@ from jpqd.core.errors import DataError, UserError
 from jpqd.model import families, loading
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
-from jpqd.tasks import Kind
+from jpqd.tasks import Columns, Kind
 
 _ROWS = 32
 """The rows of a request, where the model takes any number."""
@@ -52,6 +52,10 @@ class Model:
     shape: Shape
     longest: int
     """The most tokens that it takes."""
+
+    def fitted(self, task: Task) -> Task:
+        """Cut the task's texts to what the model takes."""
+        return task.model_copy(update={"max_length": min(task.max_length, self.longest)})
 
     def ask(self, rows: Rows) -> Ask:
         if self.runtime == "PyTorch":
@@ -117,7 +121,12 @@ def rows(
     usable = table.select([row for row, label in enumerate(labels) if label is not None])
     if not len(usable):
         raise DataError(f"{place}: no row has both a text and a label.")
-    columns = kind.encode(task, {name: usable[name][:] for name in names}, tokenizer)
+    return encoded(task, {name: usable[name][:] for name in names}, kind, tokenizer)
+
+
+def encoded(task: Task, given: Columns, kind: Kind, tokenizer: PreTrainedTokenizerBase) -> Rows:
+    """Turn columns of texts and labels into rows of tokens."""
+    columns = kind.encode(task, given, tokenizer)
     labels, _, _ = (columns.pop(name) for name in ("labels", "lost", "parts"))
     tokens = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return _Sorted([], tokens, tokenizer, kind, labels, labelled=True)

@@ -31,6 +31,6 @@ def of_stage(name: str, conditions: Sequence[Condition], ctx: Context) -> dict[s
 
 
 def _answered(model: Model, condition: Condition, ctx: Context) -> Predictions:
-    task = ctx.task.model_copy(update={"max_length": min(ctx.task.max_length, model.longest)})
-    rows = answering.rows(task, condition.table, condition.kind, model.tokenizer, condition.place)
+    task, kind = model.fitted(ctx.task), condition.kind
+    rows = answering.rows(task, condition.table, kind, model.tokenizer, condition.place)
     return check.answers(model.ask(rows), rows, model.shape)

@@ -40,22 +40,23 @@ def of_stage(
             continue
         name, kind = condition.name, condition.kind
         found = _compared(kind, sides.mine[name], sides.base[name], sides.is_baseline)
-        if condition.noise is not None and _has_classes(kind):
+        if condition.noise is not None and has_classes(kind):
             found |= _beyond_clean(sides, name)
-        if name == CLEAN and _has_classes(kind):
+        if name == CLEAN and has_classes(kind):
             found |= _clean(sides)
         yield name, found
-        if name == CLEAN and _has_classes(kind):
+        if name == CLEAN and has_classes(kind):
             yield from _parts(sides, condition, task)
 
 
 def diagrams(answers: Answers, kind: Kind) -> list[dict[str, float]]:
     """Return the points of a reliability diagram, where answers are classes of texts."""
     clean = answers[CLEAN]
-    return calibration.diagram(clean.logits, clean.labels) if _has_classes(kind) else []
+    return calibration.diagram(clean.logits, clean.labels) if has_classes(kind) else []
 
 
-def _has_classes(kind: Kind) -> bool:
+def has_classes(kind: Kind) -> bool:
+    """Return whether each row has one answer, and that is a class."""
     return kind.one_answer and not kind.is_number
 
 

@@ -1,13 +1,23 @@
-"""The whole stage: conditions, answers, figures."""
+"""The whole stage: conditions, answers, attacks, figures."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from export.robustness import answers, conditions, figures
+import numpy as np
+
+from export import answering
+from export.origin import Origin
+from export.robustness import answers, attacks, conditions, figures
+from export.robustness.attacks import Target
+from export.robustness.conditions import Condition
 from export.robustness.figures import Sides
 from export.robustness.options import Options
+from jpqd.analysis.attack import Attacked
 from jpqd.core import files
+from jpqd.core.errors import UserError
 from jpqd.recipe.contracts import Context
 
 FILE = "robustness.json"
@@ -27,6 +37,45 @@ def run(stage: Options, ctx: Context) -> dict[str, Any]:
         base = base or mine
         found[name] = dict(figures.of_stage(Sides(mine, base), given, ctx.task))
         diagrams[name] = figures.diagrams(mine, given[0].kind)
+    for name, condition, each in _attacks(stage, ctx, given):
+        found[name][condition] = each
     made = {"robustness": found, "diagrams": diagrams}
     files.write_json(ctx.out / FILE, made)
     return made
+
+
+def _attacks(
+    stage: Options, ctx: Context, given: Sequence[Condition]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield how each stage stands an attack on itself, and the texts that fooled the first one."""
+    if not stage.attack:
+        return
+    if not figures.has_classes(given[0].kind):
+        raise UserError(
+            f"{ctx.stage}: attack is for tasks whose answer is one class. Leave it out."
+        )
+    target = attacks.target(given[0], ctx, stage.attack)
+    first = stage.needs[0]
+    theirs = _attacked(first, first, target, ctx)
+    stood = np.array([not one.fooled for one in theirs])
+    for name in stage.needs:
+        mine = _attacked(name, first, target, ctx)
+        survived = np.array([not one.fooled for one in mine])
+        alone = name == first
+        yield name, "attack", attacks.figures(survived, None if alone else stood, mine)
+        if not alone:
+            model = answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
+            right = attacks.carried(model, target, theirs)
+            yield name, f"attack on {first}", attacks.figures(right, stood, theirs)
+
+
+def _attacked(name: str, first: str, target: Target, ctx: Context) -> list[Attacked]:
+    """Attack a stage, or take what was found before a kill."""
+    place = ctx.work / f"{name}-attack.json"
+    if not place.is_file():
+        ctx.progress.say(f"    attacks {name}: {len(target.rows):,} rows")
+        model = answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
+        made = attacks.on_stage(model, target, attacks.known(first, ctx))
+        files.write_json(place, {"texts": [vars(one) for one in made]})
+    found = json.loads(place.read_text(encoding="utf-8"))
+    return [Attacked(**one) for one in found["texts"]]

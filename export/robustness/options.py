@@ -6,7 +6,7 @@ from pydantic import Field
 
 from jpqd.core.manifest import FolderKind
 from jpqd.recipe.contracts import Stage
-from jpqd.recipe.schema import Name, Share, StageId, Text
+from jpqd.recipe.schema import Count, Name, Share, StageId, Text
 
 
 class Options(Stage):
@@ -22,6 +22,8 @@ class Options(Stage):
     """The shares of words with a slip."""
     shift: dict[Name, Text] = {}
     """Other tables with the same labels, by name."""
+    attack: Count | None = None
+    """Attack so many rows by replacing words; by default none."""
 
     def sources(self) -> tuple[str, ...]:
         return tuple(self.shift.values())

@@ -60,6 +60,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs: [teacher, small, teacher_ir]
     noise: [0.1, 0.5]
     shift: {{other: {folder}/other.jsonl}}
+    attack: 30
 """)  # fmt: skip
 
 
@@ -82,13 +83,29 @@ def test_every_model_answers_the_same_rows_under_every_condition(done: Path) -> 
     assert found["small"]["clean"]["js_distance"] > ir["clean"]["js_distance"]
 
 
+def test_attacks_fool_models_and_some_are_carried_over(done: Path) -> None:
+    found = figures(done)
+    own = {name: each["attack"] for name, each in found.items()}
+    assert all(one["n"] == 30 for one in own.values())
+    assert own["teacher"]["accuracy"] < found["teacher"]["clean"]["accuracy"]
+    assert own["teacher"]["queries"] > 5
+    assert 0 < own["teacher"]["changed"] <= 0.34
+    carried = found["small"]["attack on teacher"]
+    assert carried["accuracy"] >= own["teacher"]["accuracy"]
+    same = found["teacher_ir"]["attack on teacher"]
+    assert same["accuracy"] == pytest.approx(own["teacher"]["accuracy"], abs=0.04)
+    assert "attack on teacher" not in found["teacher"]
+
+
 def test_the_report_has_its_tables_and_charts(done: Path) -> None:
     made = CliRunner().invoke(app, ["report", str(done)])
     assert made.exit_code == 0, made.stderr
     page = (done / "report.html").read_text()
     for title in ("Robustness: check", "Calibration and loyalty: check", "Slips: check"):
         assert title in page
-    assert "noise 50%" in (done / "report.md").read_text()
+    written = (done / "report.md").read_text()
+    assert "noise 50%" in written
+    assert "attack on teacher" in written
     assert CliRunner().invoke(app, ["ls", str(done)]).exit_code == 0
 
 

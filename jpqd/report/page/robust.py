@@ -44,15 +44,24 @@ def _conditions(stage: Manifest) -> Table:
     base, *others = models
     head = ["texts", "n", f"{base} {INTERVAL}", *(f"{name}, points {INTERVAL}" for name in others)]
     rows = []
-    for condition, figures in models[base].items():
-        own = words.score(metric, figures[metric], figures.get(f"{metric}_95"))
-        more = [_points(metric, models[name][condition]) for name in others]
-        rows.append([condition, f"{figures['n']:,}", own, *more])
+    for condition in dict.fromkeys(name for each in models.values() for name in each):
+        each = [models[name].get(condition) for name in models]
+        known = next(figures for figures in each if figures)
+        own, *more = (_cell(metric, figures) for figures in each)
+        rows.append([condition, f"{known['n']:,}", own, *more])
     note = (
         f"{words.titled(metric)} of {base}, and how far each other model is from it on the same "
         "rows, paired. Noise: the share of words with a slip, the same slips for every model."
     )
     return Table(f"Robustness: {stage.stage}", head, rows, note, {"texts"})
+
+
+def _cell(metric: str, figures: dict[str, Any] | None) -> str:
+    if figures is None:
+        return NONE
+    if "difference" in figures:
+        return _points(metric, figures)
+    return words.score(metric, figures[metric], figures.get(f"{metric}_95"))
 
 
 def _points(metric: str, figures: dict[str, Any]) -> str:
