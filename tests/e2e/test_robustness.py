@@ -154,6 +154,16 @@ def test_two_texts_and_a_number(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["report", str(tmp_path / "runs" / "robust")]).exit_code == 0
 
 
+def test_an_attack_that_cannot_be_is_refused_first(done: Path) -> None:
+    recipe = done.parent.parent / "robust.yaml"
+    before = recipe.read_text()
+    recipe.write_text(f"{before}  ir: {{use: robustness, needs: [teacher_ir], attack: 5}}\n")
+    refused = CliRunner().invoke(app, ["run", str(recipe), "--runs", str(done.parent)])
+    recipe.write_text(before)
+    assert refused.exit_code == 2
+    assert "Put a trained stage first" in refused.stderr
+
+
 def test_a_table_with_other_labels_is_named(tmp_path: Path, done: Path) -> None:
     (tmp_path / "stars.csv").write_text("text,label\na film,five\n")
     recipe = (done.parent.parent / "robust.yaml").read_text()
