@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 from datasets import Dataset
+from transformers import AutoTokenizer
 
 from export import answering
 from export.robustness.options import Options
 from jpqd.analysis import noise
 from jpqd.core.errors import UserError
 from jpqd.data import sources, splits, tables
-from jpqd.model import loading
 from jpqd.recipe.contracts import Context
 from jpqd.tasks import Kind
 
@@ -33,7 +33,8 @@ class Condition:
 
 def of_stage(stage: Options, ctx: Context) -> list[Condition]:
     """Return the rows as they are, those that choose a temperature, then all others."""
-    tokenizer = loading.tokenizer_from(ctx.inputs[stage.needs[0]])
+    first = ctx.inputs[stage.needs[0]]
+    tokenizer = AutoTokenizer.from_pretrained(first, trust_remote_code=False)
     data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
     if data.kind.rows_are_text:
         raise UserError(f"{ctx.stage}: a language model has no answers to rows. Use questions.")
