@@ -26,7 +26,8 @@ DEPLOYED: Mapping[str, str] = {}
 SETTINGS = {"accurate": ACCURATE, "deployed": DEPLOYED}
 
 Ask = Callable[[Sequence[int]], torch.Tensor]
-"""A function from the tokens of a window to logits: [tokens, words]."""
+"""A function from the tokens of a window to logits: [tokens, words]. The next question's answer
+may take their place: half a gigabyte for a large vocabulary."""
 AskLast = Callable[[Sequence[int], int], torch.Tensor]
 """A function from tokens to the logits of the last ones, as many as are asked for."""
 _LAST = "last_tokens"
@@ -66,8 +67,9 @@ def _compiled(
 
     def infer(given: Mapping[str, np.ndarray]) -> torch.Tensor:
         request.reset_state()
-        found = request.infer({name: given[name] for name in names})
-        return torch.from_numpy(found["logits"][0].copy())
+        wanted = {name: given[name] for name in names}
+        found = request.infer(wanted, share_outputs=True)
+        return torch.from_numpy(found["logits"][0])
 
     return infer
 
