@@ -23,16 +23,17 @@ Scores = list[np.ndarray]
 _BATCH = 32
 
 
-def scores(network: PreTrainedModel, training: Training, samples: int) -> list[list[float]]:
+def scores(
+    network: PreTrainedModel, training: Training, samples: int, score: str = "fisher"
+) -> list[list[float]]:
     """Score heads and neurons as `prune` does where nothing trains."""
     gated = copy.deepcopy(network)
-    structure = HeadsFfn(gated, Prune(use="prune", plan=training.stage), training.ctx.seed)
+    options = Prune.model_validate({"use": "prune", "plan": training.stage, "score": score})
+    structure = HeadsFfn(gated, options, training.ctx.seed)
     rows = calibration.batches(training, samples, network.device, _BATCH)
     learning.learn(gated, rows, training.kind)
     return [
-        structure.gates[index, path].score.flatten().double().tolist()
-        if (index, path) in structure.gates
-        else []
+        structure.worth(index, path).tolist() if (index, path) in structure.gates else []
         for index in range(len(structure.layers))
         for path in (structure.arch.attention_out, structure.arch.ffn_out)
     ]

@@ -50,11 +50,11 @@ class Block(HeadsFfn):
         rows = [(self.blocks[index, name], 0) for name in (arch.query, arch.key, arch.value)]
         return [*rows, (self.blocks[index, arch.attention_out], 1)]
 
-    def _scores(self, index: int, path: str, gate: Gate) -> np.ndarray:
+    def worth(self, index: int, path: str) -> np.ndarray:
         """Score a unit by its best block: one block is enough to keep it."""
         if self.options.score not in LEARNT:
-            return super()._scores(index, path, gate)
-        units = gate.mask.shape[1]
+            return super().worth(index, path)
+        units = self.gates[index, path].mask.shape[1]
         blocks = [by_unit(part.score, dim, units) for part, dim in self.parts(index, path)]
         best = torch.stack([each.amax(1) for each in blocks]).amax(0)
         return best.double().cpu().numpy()

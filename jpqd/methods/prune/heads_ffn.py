@@ -107,7 +107,7 @@ class HeadsFfn:
     def _comparable(self, index: int, path: str, gate: Gate) -> np.ndarray:
         """Fisher and Taylor estimate a loss, so per weight they compare everywhere. The others
         have no common scale: a unit is worth what it is among its own kind in its layer."""
-        values = self._scores(index, path, gate)
+        values = self.worth(index, path)
         if self.options.score == "fisher":
             return values / self._cost(path)
         if self.options.score == "taylor":  # grows with the root of a unit's size: signs differ
@@ -115,7 +115,9 @@ class HeadsFfn:
         order = values.argsort().argsort()
         return (order + 1) / len(order)
 
-    def _scores(self, index: int, path: str, gate: Gate) -> np.ndarray:
+    def worth(self, index: int, path: str) -> np.ndarray:
+        """Return the score of each unit."""
+        gate = self.gates[index, path]
         if self.options.score in LEARNT:
             return gate.score.flatten().double().cpu().numpy()
         if self.options.score == "magnitude":

@@ -31,7 +31,7 @@ class Planned(HeadsFfn):
             before, after = gate.mask.numel(), neurons if path == self.arch.ffn_out else heads
             count = after + round((before - after) * (1 - done))
             gate.mask.zero_()
-            gate.mask[0, list(budget.best(self._scores(index, path, gate), count))] = 1
+            gate.mask[0, list(budget.best(self.worth(index, path), count))] = 1
 
 
 class PlannedPruning(Pruning):

@@ -21,6 +21,7 @@ from jpqd.report.page import (
     tables,
     tradeoff,
     weights,
+    worth,
 )
 from jpqd.report.page.charts import Chart
 from jpqd.report.page.gather import Page
@@ -66,6 +67,8 @@ def _tables(page: Page) -> dict[str, object]:
         "weights": weights.table(page),
         "answers": weights.answers(page),
         "robust": list(robust.found(page)),
+        "worth": list(worth.found(page)),
+        "trials": list(worth.trials(page)),
         "training": tables.training(page),
         "checks": tables.checks(page),
         "environment": facts.environment(page),
@@ -80,5 +83,6 @@ def _charts(page: Page) -> dict[str, list[Chart]]:
         "searches": list(searches.drawn(page)),
         "weights": list(weights.drawn(page)),
         "robust": list(robust.drawn(page)),
+        "worth": list(worth.drawn(page)),
         "curves": list(charts.curves(page)),
     }

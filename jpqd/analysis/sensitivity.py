@@ -1,0 +1,136 @@
+"""What each part of a model is worth: every part alone is pruned, or gets fewer bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from scipy import stats
+from transformers import PreTrainedModel
+
+from jpqd.analysis import parts
+from jpqd.analysis.options import SensitivityOptions
+from jpqd.analysis.parts import Units
+from jpqd.core import files
+from jpqd.data import splits
+from jpqd.model import families, loading
+from jpqd.recipe.contracts import Context
+from jpqd.scores.predictions import Predictions
+from jpqd.search import candidates
+from jpqd.search.store import Store
+from jpqd.training import evaluation
+from jpqd.training.method import Training
+
+FILE = "sensitivity.json"
+KEPT, BITS = (0.75, 0.5, 0.25, 0.0), (8, 4, 2)
+SCORES = ("fisher", "taylor", "magnitude")
+_WORTH_SPARING = 1e-3
+"""The divergence by eight bits of one part from which the part is better left alone."""
+_STEEP = 5.0
+
+
+def run(stage: SensitivityOptions, ctx: Context) -> dict[str, Any]:
+    """Try every cell, rank scores by what was measured, and say what follows."""
+    loading.quiet()
+    folder = ctx.inputs[stage.needs[0]]
+    network = loading.load(folder)
+    families.of(network)  # refuses a family whose parts are not known
+    tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
+    data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    training = Training(ctx, tokenizer, data, bf16=False)
+    ranks = {name: candidates.scores(network, training, stage.samples, name) for name in SCORES}
+    trial = _Trial(network, training, stage.samples, Store(ctx.work / "cells.jsonl", {}))
+    cells = list(trial.cells(parts.units(network, ranks["fisher"])))
+    made = {
+        "rows": len(trial.rows),
+        "whole": trial.figures(trial.said),
+        "cells": cells,
+        "correlations": {
+            name: _correlation(cells, parts.units(network, own)) for name, own in ranks.items()
+        },
+        "advice": advice(cells),
+    }
+    files.write_json(ctx.out / FILE, made)
+    return {"sensitivity": made, "data": data.facts()}
+
+
+class _Trial:
+    """A model, and the held-out rows on which it answers with one part changed."""
+
+    def __init__(
+        self, network: PreTrainedModel, training: Training, samples: int, store: Store
+    ) -> None:
+        self.network, self.training, self.store = network, training, store
+        select = training.data.split("select")
+        drawn = np.random.default_rng(training.ctx.seed).permutation(len(select))[:samples]
+        self.rows: Dataset = select.select(np.sort(drawn).tolist())
+        self.said = self._answers()
+
+    def cells(self, units: list[Units]) -> Iterator[dict[str, Any]]:
+        progress, every = self.training.ctx.progress, parts.of(self.network)
+        count = len(units) * len(KEPT) + len(every) * len(BITS)
+        progress.say(f"    {count} trials on {len(self.rows)} held-out rows")
+        for own in units:
+            for keep in KEPT:
+                cell = {"layer": own.layer, "part": own.name, "keep": keep}
+                found = self._found(cell, parts.without(own, keep))
+                yield {**cell, "gone": own.gone(keep), **found}
+        for part in every:
+            for bits in BITS:
+                cell = {"layer": part.layer, "part": part.name, "bits": bits}
+                found = self._found(cell, parts.rounded(part, bits))
+                yield {**cell, "modules": list(part.modules), **found}
+
+    def _found(self, cell: dict[str, Any], change: AbstractContextManager[Any]) -> dict[str, Any]:
+        def tried() -> dict[str, Any]:
+            with change:
+                return self.figures(self._answers())
+
+        found: dict[str, Any] = self.store.once(cell, tried)
+        return found
+
+    def _answers(self) -> Predictions:
+        training = self.training
+        return evaluation.predict(
+            self.network, self.rows, training.kind, training.collator(), evaluation.BATCH
+        )
+
+    def figures(self, found: Predictions) -> dict[str, Any]:
+        """Return the divergence from the whole model, the loss and the main figure."""
+        kind = self.training.kind
+        mine, whole = torch.from_numpy(found.logits), torch.from_numpy(self.said.logits)
+        labels = torch.from_numpy(found.labels)
+        return {
+            "kl": float(kind.distance(mine, whole, 1.0)),
+            "loss": float(kind.loss(mine, labels)),
+            "score": kind.value(found),
+        }
+
+
+def _correlation(cells: list[dict[str, Any]], units: list[Units]) -> float | None:
+    """Return the rank correlation of what the units that are gone are worth with the divergence."""
+    worth = {(one.layer, one.name): one.ranks for one in units}
+    tried = [cell for cell in cells if cell.get("gone")]
+    said = [sum(worth[cell["layer"], cell["part"]][unit] for unit in cell["gone"])
+            for cell in tried]  # fmt: skip
+    found = stats.spearmanr(said, [cell["kl"] for cell in tried]).statistic
+    return float(found) if np.isfinite(found) else None
+
+
+def advice(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the keys of a recipe that follow: modules to leave alone, and a floor."""
+    eight = [cell for cell in cells if cell.get("bits") == 8]
+    sparing = [name for cell in eight if cell["kl"] > _WORTH_SPARING for name in cell["modules"]]
+    by_place: dict[tuple[int, str], dict[float, float]] = {}
+    for cell in cells:
+        if "keep" in cell:
+            by_place.setdefault((cell["layer"], cell["part"]), {})[cell["keep"]] = cell["kl"]
+    typical = float(np.median([found[0.0] for found in by_place.values()])) if by_place else 0.0
+    steep = any(
+        found[0.0] > typical and found[0.0] > _STEEP * found[0.25] for found in by_place.values()
+    )
+    return {"quantize": {"ignore": sparing}, "prune": {"floor": 0.25 if steep else 0.0}}
