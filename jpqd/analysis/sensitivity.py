@@ -1,4 +1,4 @@
-"""What each part of a model is worth: every part alone is pruned, or gets fewer bits."""
+"""The worth of each part of a model: every part alone is pruned, or gets fewer bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each part of a model is worth: tables and heat maps of every trial."""
+"""The worth of each part of a model: tables and heat maps of every trial."""
 
 from __future__ import annotations
 
