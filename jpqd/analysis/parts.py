@@ -26,7 +26,7 @@ class Part:
     name: str
     layer: int | None
     modules: dict[str, nn.Module]
-    """By the names that they have in the model."""
+    """Modules by their names in the model."""
 
     @property
     def weights(self) -> list[Tensor]:
