@@ -21,7 +21,7 @@ from jpqd.recipe.contracts import Context
 from jpqd.scores import paired
 from jpqd.scores.metrics import wilson
 
-FILE = "questions.safetensors"
+FILE, SPLIT = "questions.safetensors", "questions"
 _COLUMNS = ("question", "choices", "answer")
 
 
@@ -89,7 +89,8 @@ def run(stage: QuestionsOptions, ctx: Context) -> dict[str, Any]:
     save_file({**scores, "right": right}, ctx.out / FILE)
     first, lengths = scores[stage.needs[0]], _lengths(asked)
     return {
-        name: _figures(mine, right, lengths) | ({} if mine is first else _apart(mine, first, right))
+        f"{name}, {SPLIT}": _figures(mine, right, lengths)
+        | ({} if mine is first else _apart(mine, first, right))
         for name, mine in scores.items()
     }
 
@@ -98,9 +99,11 @@ def _kept(asked: Sequence[Question], folder: Path, settings: str, place: Path) -
     """Return the log-probability of each answer: found before a kill, or found now."""
     if not place.is_file():
         ask = openvino_last(folder, SETTINGS[settings])
-        found = np.array([list(_padded(one, ask, asked)) for one in asked])
+        most = _most(asked)
+        found = np.array([list(_padded(one, ask, most)) for one in asked])
         place.parent.mkdir(parents=True, exist_ok=True)
         save_file({"scores": found}, partial := place.with_suffix(files.PARTIAL))
+        files.sync(partial)
         partial.replace(place)
     scores: np.ndarray = load_file(place)["scores"]
     return scores
@@ -140,11 +143,11 @@ def _lengths(questions: Sequence[Question]) -> np.ndarray:
     return found
 
 
-def _padded(one: Question, ask: AskLast, questions: Sequence[Question]) -> Iterator[float]:
+def _padded(one: Question, ask: AskLast, most: int) -> Iterator[float]:
     """Yield the log-probability of each answer, and none for those that it does not have."""
     for answer in one.answers:
         logits = ask([*one.prompt, *answer[:-1]], len(answer)).double()
         chosen = logits.log_softmax(-1).gather(-1, torch.tensor(answer)[:, None])
         yield float(chosen.sum())
-    for _ in range(_most(questions) - len(one.answers)):
+    for _ in range(most - len(one.answers)):
         yield -np.inf

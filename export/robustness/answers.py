@@ -25,6 +25,7 @@ def of_stage(name: str, conditions: Sequence[Condition], ctx: Context) -> dict[s
             partial = place.with_suffix(files.PARTIAL)
             answers = _answered(model, condition, ctx)
             predictions.save(partial, answers, condition.kind.facts())
+            files.sync(partial)
             partial.replace(place)
         found[condition.name], _ = predictions.load(place)
     return found

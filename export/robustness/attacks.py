@@ -57,8 +57,8 @@ def known(name: str, ctx: Context) -> Substitutes:
     embeddings: Any = network.get_input_embeddings()
     table = embeddings.weight.detach().float().numpy()
     pieces = tokenizer.convert_ids_to_tokens(list(range(min(len(tokenizer), len(table)))))
-    begins = [piece[1:] if piece[:1] in ("▁", "Ġ") else piece for piece in pieces]
-    return attack.substitutes(begins, table[: len(begins)])
+    begins = attack.whole_words(pieces)
+    return attack.substitutes(list(begins), table[list(begins.values())])
 
 
 def on_stage(model: Model, target: Target, known: Substitutes) -> list[Attacked]:
@@ -96,13 +96,15 @@ def carried(model: Model, target: Target, texts: Sequence[Attacked]) -> np.ndarr
     return found
 
 
-def figures(mine: np.ndarray, base: np.ndarray | None, texts: Sequence[Attacked]) -> dict[str, Any]:
+def figures(
+    target: Target, mine: np.ndarray, base: np.ndarray | None, texts: Sequence[Attacked]
+) -> dict[str, Any]:
     """Return the share that is right after an attack, beside the baseline's."""
-    count = len(mine)
+    count, name = len(mine), target.condition.kind.metrics[0]
     found: dict[str, Any] = {
         "n": count,
-        "accuracy": float(mine.mean()),
-        "accuracy_95": list(wilson(float(mine.sum()), count)),
+        name: float(mine.mean()),
+        f"{name}_95": list(wilson(float(mine.sum()), count)),
         "queries": float(np.mean([one.queries for one in texts])),
         "changed": float(np.mean([one.changed for one in texts])),
     }

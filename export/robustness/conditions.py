@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from export import answering
 from export.robustness.options import Options
 from jpqd.analysis import noise
-from jpqd.core.errors import UserError
+from jpqd.core.errors import DataError, UserError
 from jpqd.data import sources, splits, tables
 from jpqd.recipe.contracts import Context
 from jpqd.tasks import Kind
@@ -46,8 +46,10 @@ def of_stage(stage: Options, ctx: Context) -> list[Condition]:
         Condition(CHOOSING, choosing, data.kind, _SELECT),
     ]
     for share in stage.noise:
-        table = clean.map(partial(_with_slips, ctx.task.text, share, ctx.seed))
-        found.append(Condition(f"noise {share:.0%}", table, data.kind, report, share))
+        slip = partial(_with_slips, ctx.task.text, share, ctx.seed)
+        # The library's cache does not see that slips were changed.
+        table = clean.map(slip, load_from_cache_file=False, keep_in_memory=True)
+        found.append(Condition(f"noise {100 * share:g}%", table, data.kind, report, share))
     return found + [_shifted(name, file, ctx, data.kind) for name, file in stage.shift.items()]
 
 
@@ -74,5 +76,12 @@ def _with_slips(
 def _shifted(name: str, file: str, ctx: Context, kind: Kind) -> Condition:
     place = sources.local_file(file)
     table = tables.read(place, ctx.cache / "tables", ctx.progress)
-    found = answering.kind_of(ctx.task, table, kind, place)
+    task = ctx.task.model_copy(update={"labels": kind.names})
+    try:
+        found = answering.kind_of(task, table, kind, place)
+    except DataError as error:
+        raise DataError(f"shift.{name} ({place}): {error}") from error
+    lost = sum(found.label(task, row) is None for row in table)
+    if lost:
+        ctx.progress.warn(f"{place}: {lost} of {len(table)} rows have no text or no label")
     return Condition(name, table, found, str(place))

@@ -64,13 +64,22 @@ def _compared(kind: Kind, mine: Predictions, base: Predictions, alone: bool) -> 
     found = kind.score(mine)
     if alone:
         return found
-    compared = kind.compare([mine], [base])
+    compared = kind.compare([_shared(mine, base)], [_shared(base, mine)])
     middle, low, high = compared["difference"]
     found |= {"difference": middle, "difference_95": [low, high]}
-    for name in ("agreement", "agreement_95", "mcnemar_p"):
-        if compared.get(name) is not None:
-            found[name] = compared[name]
-    return found
+    names = {"agreement": "same_answer", "agreement_95": "same_answer_95", "mcnemar_p": "mcnemar_p"}
+    known = {mine: compared.get(name) for name, mine in names.items()}
+    return found | {name: value for name, value in known.items() if value is not None}
+
+
+def _shared(one: Predictions, other: Predictions) -> Predictions:
+    """Leave out the answers that the other model has no room for: the last words of long texts."""
+    if len(one.rows) == len(other.rows):
+        return one
+    counts = np.minimum(*(np.bincount(each.rows, minlength=one.count) for each in (one, other)))
+    starts = np.searchsorted(one.rows, np.arange(one.count))
+    kept = np.arange(len(one.rows)) - starts[one.rows] < counts[one.rows]
+    return Predictions(one.logits[kept], one.labels[kept], one.rows[kept])
 
 
 def _clean(sides: Sides) -> dict[str, Any]:

@@ -25,6 +25,7 @@ FILE = "robustness.json"
 
 def run(stage: Options, ctx: Context) -> dict[str, Any]:
     """Let every stage answer under every condition; return its figures beside the first one's."""
+    _refuse_layouts(stage, ctx)
     given = conditions.of_stage(stage, ctx)
     words = _substitutes(stage, ctx, given)
     ctx.work.mkdir(parents=True, exist_ok=True)
@@ -43,6 +44,14 @@ def run(stage: Options, ctx: Context) -> dict[str, Any]:
     made = {"robustness": found, "diagrams": diagrams}
     files.write_json(ctx.out / FILE, made)
     return made
+
+
+def _refuse_layouts(stage: Options, ctx: Context) -> None:
+    """Refuse IRs that lie in a model server's repository, before anything is measured."""
+    for name in stage.needs:
+        folder = ctx.inputs[name]
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{ctx.stage}: {name} is no model folder. Export it as layout: folder.")
 
 
 def _substitutes(stage: Options, ctx: Context, given: Sequence[Condition]) -> Substitutes | None:
@@ -66,11 +75,11 @@ def _attacks(
         mine = _attacked(name, target, words, ctx)
         survived = np.array([not one.fooled for one in mine])
         alone = name == first
-        yield name, "attack", attacks.figures(survived, None if alone else stood, mine)
+        yield name, "attack", attacks.figures(target, survived, None if alone else stood, mine)
         if not alone:
             model = answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
             right = attacks.carried(model, target, theirs)
-            yield name, f"attack on {first}", attacks.figures(right, stood, theirs)
+            yield name, f"attack on {first}", attacks.figures(target, right, stood, theirs)
 
 
 def _attacked(name: str, target: Target, words: Substitutes, ctx: Context) -> list[Attacked]:

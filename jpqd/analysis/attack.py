@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 _MOST_CHANGED = 0.3
 """The largest share of words that is replaced."""
 _WORD = re.compile(r"[^\W\d_]+")
+_BEGINS = ("▁", "Ġ")
 _ENDS = ("ing", "ed", "ly", "est", "er", "s")
 Ask = Callable[[Sequence[str]], np.ndarray]
 """A function from texts to the probability of the right answer, less that of the best other."""
@@ -57,6 +58,19 @@ class Substitutes:
             if _form(one) == _form(word.lower()) and one not in ENGLISH_STOP_WORDS
         ]
         return [_cased(one, word) for one in kept[: self.count]]
+
+
+def whole_words(pieces: Sequence[str]) -> dict[str, int]:
+    """Return the pieces that begin a word, without their mark, and their places.
+
+    Where no piece has a mark for a beginning, those that go on have one: ##ing.
+    """
+    marked = any(piece[:1] in _BEGINS for piece in pieces)
+    found: dict[str, int] = {}
+    for place, piece in enumerate(pieces):
+        if not marked or piece[:1] in _BEGINS:
+            found.setdefault(piece[1:] if marked else piece, place)
+    return found
 
 
 def substitutes(words: Sequence[str], vectors: np.ndarray) -> Substitutes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -48,7 +49,8 @@ class Units:
     def gone(self, keep: float) -> list[int]:
         """Return the least valuable units, of which this share stays."""
         count = len(self.ranks)
-        kept = budget.best(np.array(self.ranks), round(keep * count))
+        stays = max(1, round(keep * count)) if keep else 0
+        kept = budget.best(np.array(self.ranks), stays)
         return sorted(set(range(count)) - set(kept))
 
 
@@ -131,7 +133,14 @@ def rounding(weight: Tensor, bits: int) -> Tensor:
         steps: int = 2 ** (bits - 1) - 1
         scale = weight.abs().amax(-1, keepdim=True).clamp(min=1e-12) / steps
         return (weight / scale).round() * scale
-    size = _GROUP if weight.shape[-1] % _GROUP == 0 else weight.shape[-1]
+    if rest := weight.shape[-1] % _GROUP:  # the last group is a smaller one
+        whole, last = weight[..., :-rest], weight[..., -rest:]
+        ends = [_in_groups(whole, bits, _GROUP)] if whole.numel() else []
+        return torch.cat([*ends, _in_groups(last, bits, rest)], -1)
+    return _in_groups(weight, bits, _GROUP)
+
+
+def _in_groups(weight: Tensor, bits: int, size: int) -> Tensor:
     groups = weight.reshape(*weight.shape[:-1], -1, size)
     low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     steps = 2**bits - 1

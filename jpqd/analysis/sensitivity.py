@@ -28,6 +28,7 @@ from jpqd.training.method import Training
 FILE = "sensitivity.json"
 KEPT, BITS = (0.75, 0.5, 0.25, 0.0), (8, 4, 2)
 SCORES = ("fisher", "taylor", "magnitude")
+MEASURES = ("KL", "squared change over variance")
 _WORTH_SPARING = 1e-3
 """The divergence by eight bits of one part from which the part is better left alone."""
 _STEEP = 5.0
@@ -47,6 +48,7 @@ def run(stage: SensitivityOptions, ctx: Context) -> dict[str, Any]:
     cells = list(trial.cells(parts.units(network, ranks["fisher"])))
     made = {
         "rows": len(trial.rows),
+        "measure": MEASURES[data.kind.is_number],
         "whole": trial.figures(trial.said),
         "cells": cells,
         "correlations": {
@@ -72,10 +74,10 @@ class _Trial:
 
     def cells(self, units: list[Units]) -> Iterator[dict[str, Any]]:
         progress, every = self.training.ctx.progress, parts.of(self.network)
-        count = len(units) * len(KEPT) + len(every) * len(BITS)
+        count = sum(len(_different(own)) for own in units) + len(every) * len(BITS)
         progress.say(f"    {count} trials on {len(self.rows)} held-out rows")
         for own in units:
-            for keep in KEPT:
+            for keep in _different(own):
                 cell = {"layer": own.layer, "part": own.name, "keep": keep}
                 found = self._found(cell, parts.without(own, keep))
                 yield {**cell, "gone": own.gone(keep), **found}
@@ -103,12 +105,21 @@ class _Trial:
         """Return the divergence from the whole model, the loss and the main figure."""
         kind = self.training.kind
         mine, whole = torch.from_numpy(found.logits), torch.from_numpy(self.said.logits)
-        labels = torch.from_numpy(found.labels)
+        labels, scale = torch.from_numpy(found.labels), 1.0
+        if kind.is_number:
+            scale = max(float(self.said.logits.var()), 1e-12)
         return {
-            "kl": float(kind.distance(mine, whole, 1.0)),
+            "divergence": float(kind.distance(mine, whole, 1.0)) / scale,
             "loss": float(kind.loss(mine, labels)),
             "score": kind.value(found),
         }
+
+
+def _different(units: Units) -> list[float]:
+    """Leave out shares that mean as many units as a larger one: a part may have few."""
+    counts = {keep: len(units.gone(keep)) for keep in KEPT}
+    return [keep for keep, count in counts.items()
+            if count and count not in [counts[more] for more in KEPT if more > keep]]  # fmt: skip
 
 
 def _correlation(cells: list[dict[str, Any]], units: list[Units]) -> float | None:
@@ -117,20 +128,26 @@ def _correlation(cells: list[dict[str, Any]], units: list[Units]) -> float | Non
     tried = [cell for cell in cells if cell.get("gone")]
     said = [sum(worth[cell["layer"], cell["part"]][unit] for unit in cell["gone"])
             for cell in tried]  # fmt: skip
-    found = stats.spearmanr(said, [cell["kl"] for cell in tried]).statistic
+    found = stats.spearmanr(said, [cell["divergence"] for cell in tried]).statistic
     return float(found) if np.isfinite(found) else None
 
 
 def advice(cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the keys of a recipe that follow: modules to leave alone, and a floor."""
     eight = [cell for cell in cells if cell.get("bits") == 8]
-    sparing = [name for cell in eight if cell["kl"] > _WORTH_SPARING for name in cell["modules"]]
+    sparing = [
+        name for cell in eight if cell["divergence"] > _WORTH_SPARING for name in cell["modules"]
+    ]
     by_place: dict[tuple[int, str], dict[float, float]] = {}
     for cell in cells:
         if "keep" in cell:
-            by_place.setdefault((cell["layer"], cell["part"]), {})[cell["keep"]] = cell["kl"]
+            by_place.setdefault((cell["layer"], cell["part"]), {})[cell["keep"]] = cell[
+                "divergence"
+            ]
     typical = float(np.median([found[0.0] for found in by_place.values()])) if by_place else 0.0
     steep = any(
-        found[0.0] > typical and found[0.0] > _STEEP * found[0.25] for found in by_place.values()
+        found[0.0] > max(typical, _STEEP * found[min(keep for keep in found if keep)])
+        for found in by_place.values()
+        if len(found) > 1
     )
     return {"quantize": {"ignore": sparing}, "prune": {"floor": 0.25 if steep else 0.0}}

@@ -50,6 +50,8 @@ class LlamaCppSession(WritingSession):
             self.prompts_at_once,
             self.prompts_at_once * self.tokens,
         )
+        settings.n_batch = max(settings.n_batch, self.prompts_at_once * self.tokens)
+        settings.n_gpu_layers = 0
         settings.cpuparams.n_threads = self.backend.threads
         settings.cpuparams_batch.n_threads = self.backend.threads
         settings.cache_ram_mib, settings.verbosity = 0, _SILENT
@@ -57,6 +59,7 @@ class LlamaCppSession(WritingSession):
             self.server: Any = self.library.Server(settings)
         except RuntimeError as error:
             raise UserError(f"{self.backend.path}: llama.cpp cannot open it: {error}") from error
+        self._ask([[0]], 1)  # a server that is closed before its first answer may wait for ever
 
     def prepare(self, requests: Sequence[Request]) -> None:
         """Open the model anew where it has no room for these prompts."""
@@ -72,10 +75,15 @@ class LlamaCppSession(WritingSession):
     def call(self, index: int) -> list[str]:
         """Return the new text of each prompt: llama.cpp gives no tokens."""
         ids, self.count = self.prompts[index]
-        found = self.server.handle_completions(
+        found = self._ask(ids.tolist(), self.count)
+        self.first_ns = int(found["timings"]["prompt_ms"] * 1e6)
+        return [choice["text"] for choice in found["choices"]]
+
+    def _ask(self, prompts: list[list[int]], count: int) -> dict[str, Any]:
+        found: dict[str, Any] = self.server.handle_completions(
             {
-                "prompt": ids.tolist(),
-                "n_predict": self.count,
+                "prompt": prompts,
+                "n_predict": count,
                 "temperature": 0,
                 "ignore_eos": True,
                 "cache_prompt": False,
@@ -83,8 +91,7 @@ class LlamaCppSession(WritingSession):
         )
         if "choices" not in found:
             raise UserError(f"{self.backend.path}: llama.cpp says {found}.")
-        self.first_ns = int(found["timings"]["prompt_ms"] * 1e6)
-        return [choice["text"] for choice in found["choices"]]
+        return found
 
     def matmuls(self) -> dict[str, int]:
         """Count the file's matrices by the type of their weights."""

@@ -12,7 +12,7 @@ from runtime_bench.backends.openvino_writer import OpenvinoWriterSession
 if TYPE_CHECKING:
     import numpy as np
 
-_CACHE_GB = 1
+_ALL = 2**31 - 1
 
 
 def is_installed() -> bool:
@@ -36,7 +36,7 @@ class GenaiSession(OpenvinoWriterSession):
 
         scheduler = genai.SchedulerConfig()
         scheduler.enable_prefix_caching = False
-        scheduler.cache_size = _CACHE_GB
+        scheduler.max_num_batched_tokens = _ALL  # as by default: prompts are read in one piece
         properties = self.backend.properties("LATENCY")
         del properties["PERFORMANCE_HINT"]
         self.genai, self.model = genai, None

@@ -34,6 +34,11 @@ def find(names: Sequence[str], runs: Path, baseline: str | None) -> Source:
                 "stages, IRs or models, or the .gguf files of language models."
             )
         folders[_short(folder, folders)] = folder
+    if next(iter(folders.values())).suffix == SUFFIX:
+        raise UserError(
+            f"{names[0]}: it has no tokenizer that others can use. Give the folder of the same "
+            "model first: jpqd bench FOLDER MODEL.gguf"
+        )
     around = (finder.around(folder) for folder in folders.values())
     run = next((found for found in around if found), None)
     return Source(folders, baseline or next(iter(folders)), run)

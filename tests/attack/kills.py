@@ -23,8 +23,8 @@ from jpqd.recipe import recipes
 from jpqd.run import runner
 
 EXACT = {
-    "every": ("teacher", "ptq", "jpqd", "check"),
-    "decoder": ("base", "f32", "int8", "gptq", "awq", "near"),
+    "every": ("teacher", "ptq", "jpqd", "check", "worth", "robust"),
+    "decoder": ("base", "f32", "int8", "gptq", "awq", "near", "asked"),
 }
 """By recipe, the stages whose content is the same bit for bit in every run."""
 
@@ -59,7 +59,7 @@ def result(recipe: Path, runs: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for stage in EXACT[recipe.stem]:
         manifest = artifact.open_sealed(runs / recipe.stem / stage).manifest
-        found[stage] = manifest.splits
+        found[stage] = manifest.metrics if manifest.kind == "figures" else manifest.splits
         for name in ("model.safetensors", "predictions.safetensors"):
             if name in manifest.files:
                 found[f"{stage}/{name}"] = manifest.files[name].sha256

@@ -171,6 +171,13 @@ def test_files_of_llama_cpp_stand_beside_irs(run: Path, tmp_path: Path) -> None:
             assert figures.latency_ms and figures.latency_ms.p50.value
 
 
+def test_a_file_of_llama_cpp_needs_a_folder_before_it(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    done = CliRunner().invoke(app, ["bench", str(tmp_path / "m.gguf"), str(run / "int8")])
+    assert done.exit_code == 2
+    assert "Give the folder of the same model first" in " ".join(done.stderr.split())
+
+
 def test_real_prompts_keep_their_lengths(run: Path, tmp_path: Path) -> None:
     texts = tmp_path / "prompts.txt"
     texts.write_text("a good film\nwhat a long and tedious story it was\nbad\n")

@@ -78,7 +78,7 @@ def test_every_model_answers_the_same_rows_under_every_condition(done: Path) -> 
     assert teacher["noise 10%"]["accuracy"] < teacher["clean"]["accuracy"]
     for condition in wanted:  # the IR is the same model
         assert abs(ir[condition]["difference"]) < 0.01
-        assert ir[condition]["agreement"] > 0.99
+        assert ir[condition]["same_answer"] > 0.99
     assert "difference" not in teacher["clean"]
     assert figures(done, "irs")["teacher_ir"]["noise 10%"] == {
         name: value for name, value in ir["noise 10%"].items() if name in teacher["noise 10%"]
@@ -168,6 +168,37 @@ def test_an_attack_that_cannot_be_is_refused_first(done: Path) -> None:
     assert "Put a trained stage first" in " ".join(refused.stderr.split())
 
 
+def test_labels_of_another_table_are_the_models(done: Path) -> None:
+    """One class of the two: its number is the model's, not the first of the file."""
+    folder = done.parent.parent
+    texts = [text for text, label in corpus.reviews("validation")[:400] if label == 1]
+    rows = [json.dumps({"text": text, "label": "positive"}) for text in texts]
+    rows.append(json.dumps({"text": "unknown", "label": None}))
+    (folder / "good.jsonl").write_text("\n".join(rows))
+    stage = f"  good: {{use: robustness, needs: [teacher], shift: {{g: {folder}/good.jsonl}}}}\n"
+    given = (folder / "robust.yaml").read_text()
+    (folder / "robust.yaml").write_text(given + stage)
+    made = CliRunner().invoke(app, ["run", str(folder / "robust.yaml"), "--runs", str(done.parent)])
+    (folder / "robust.yaml").write_text(given)
+    assert made.exit_code == 0, made.stderr
+    assert "1 of" in made.stderr
+    assert "no text or no label" in made.stderr
+    each = figures(done, "good")["teacher"]
+    assert each["g"]["n"] == len(texts)
+    assert each["g"]["accuracy"] == pytest.approx(each["label positive"]["accuracy"], abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["negation", "clean", "choosing", "label_x"])
+def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.csv").write_text("text,label\na film,positive\n")
+    path = tmp_path / "taken.yaml"
+    check = f"  c: {{use: robustness, needs: [teacher], shift: {{{name}: {tmp_path}/x.csv}}}}\n"
+    path.write_text(HEAD + STAGES + check)
+    refused = CliRunner().invoke(app, ["validate", str(path)])
+    assert refused.exit_code == (0 if name == "label_x" else 2)
+    assert name == "label_x" or "is the name of other figures" in refused.stderr
+
+
 def test_a_table_with_other_labels_is_named(tmp_path: Path, done: Path) -> None:
     (tmp_path / "stars.csv").write_text("text,label\na film,five\n")
     recipe = (done.parent.parent / "robust.yaml").read_text()
@@ -177,4 +208,5 @@ def test_a_table_with_other_labels_is_named(tmp_path: Path, done: Path) -> None:
     given = ["run", str(done.parent.parent / "robust.yaml"), "--runs", str(done.parent)]
     refused = CliRunner().invoke(app, given)
     assert refused.exit_code == 2
+    assert "shift.other (" in refused.stderr
     assert "stars.csv" in refused.stderr

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -16,6 +18,9 @@ from jpqd.core import artifact
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
+from jpqd.scores import predictions
+from jpqd.scores.predictions import Predictions
+from jpqd.tasks.regression import Regression
 from tests.helpers import small
 
 RECIPE = """\
@@ -50,17 +55,19 @@ def test_every_part_is_tried_alone(done: Path) -> None:
     made = found(done)
     cells = made["cells"]
     pruned = [cell for cell in cells if "keep" in cell]
-    assert len(pruned) == 2 * 2 * 4
+    assert len(pruned) == 2 * (4 + 2)  # two heads: one stays, or none
     assert len([cell for cell in cells if "bits" in cell]) == (2 * 4 + 2) * 3
     by_place = {(c["layer"], c["part"], c["keep"]): c for c in pruned}
     for layer in (0, 1):
         for part in ("heads", "neurons"):
             assert len(by_place[layer, part, 0.0]["gone"]) == (2 if part == "heads" else 64)
-            assert by_place[layer, part, 0.75]["kl"] <= by_place[layer, part, 0.0]["kl"] + 1e-6
-    by_bits = {(c["layer"], c["part"], c["bits"]): c["kl"] for c in cells if "bits" in c}
+        assert by_place[layer, "heads", 0.5]["gone"] != []
+        few, all_ = (by_place[layer, "neurons", keep]["divergence"] for keep in (0.75, 0.0))
+        assert few <= all_ + 1e-6
+    by_bits = {(c["layer"], c["part"], c["bits"]): c["divergence"] for c in cells if "bits" in c}
     for layer, part in {(c["layer"], c["part"]) for c in cells if "bits" in c}:
         assert by_bits[layer, part, 8] < by_bits[layer, part, 2]
-    assert made["whole"]["kl"] == pytest.approx(0.0, abs=1e-9)
+    assert made["whole"]["divergence"] == pytest.approx(0.0, abs=1e-9)
     assert made["rows"] == 100
     assert set(made["correlations"]) == {"fisher", "taylor", "magnitude"}
     assert made["correlations"]["fisher"] > 0.5
@@ -96,18 +103,39 @@ def test_rounding_has_as_many_steps_as_bits() -> None:
         groups = made.reshape(4, -1, 128 if bits == 8 else 64)
         assert all(len(group.unique()) <= most for row in groups for group in row)
     assert (parts.rounding(weight, 8) - weight).abs().max() < 0.03
+    odd = parts.rounding(torch.cat([weight, 100 + weight[:, :10]], 1), 4)
+    assert torch.equal(odd[:, :128], parts.rounding(weight, 4))  # the last ten are a group
+    assert odd.shape == (4, 138)
+
+
+def test_a_regressions_divergence_has_no_unit() -> None:
+    class Trial(sensitivity._Trial):
+        def __init__(self, scale: float) -> None:
+            self.training = SimpleNamespace(kind=Regression())  # type: ignore[assignment]
+            self.said = self.answers(scale, 0.0)
+
+        def answers(self, scale: float, more: float) -> Predictions:
+            values = np.linspace(0, 1, 50, dtype=np.float32)[:, None]
+            return predictions.of_rows(scale * (values + more), scale * values[:, 0])
+
+    one, other = (
+        trial.figures(trial.answers(scale, 0.1))["divergence"]
+        for scale in (1.0, 100.0)
+        for trial in [Trial(scale)]
+    )
+    assert one == pytest.approx(other, rel=1e-4)
 
 
 def test_advice_names_what_eight_bits_break_and_a_floor() -> None:
     def cell(layer: int, kl: dict[float, float]) -> list[dict[str, Any]]:
-        return [{"layer": layer, "part": "heads", "keep": keep, "kl": own}
+        return [{"layer": layer, "part": "heads", "keep": keep, "divergence": own}
                 for keep, own in kl.items()]  # fmt: skip
 
     cells = [*cell(0, {0.25: 0.01, 0.0: 0.02}), *cell(1, {0.25: 0.01, 0.0: 0.9})]
     eight = {"part": "FFN out", "bits": 8}
     cells += [
-        {**eight, "layer": 1, "kl": 0.4, "modules": ["ffn.1"]},
-        {**eight, "layer": 0, "kl": 1e-5, "modules": ["ffn.0"]},
+        {**eight, "layer": 1, "divergence": 0.4, "modules": ["ffn.1"]},
+        {**eight, "layer": 0, "divergence": 1e-5, "modules": ["ffn.0"]},
     ]
     assert sensitivity.advice(cells) == {
         "quantize": {"ignore": ["ffn.1"]},

@@ -51,6 +51,12 @@ def test_substitutes_are_neighbours_of_the_same_form_and_case() -> None:
     assert KNOWN.of("the") == KNOWN.of("unheard") == []
 
 
+def test_pieces_that_go_on_are_no_words() -> None:
+    assert attack.whole_words(["good", "##ness", "bad"]) == {"good": 0, "##ness": 1, "bad": 2}
+    assert attack.whole_words(["Ġgood", "ness", "good", "Ġbad"]) == {"good": 0, "bad": 3}
+    assert attack.whole_words(["▁good", "tion"]) == {"good": 0}
+
+
 def test_the_word_that_matters_is_replaced_and_nothing_else() -> None:
     found = attack.attack("A splendid table, and a chair.", ask, KNOWN)
     assert found.fooled

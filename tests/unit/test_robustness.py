@@ -16,7 +16,9 @@ from jpqd.analysis import calibration, loyalty
 from jpqd.recipe.task import Task
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
+from jpqd.tasks.agreement import Agreement
 from jpqd.tasks.classification import Classification
+from jpqd.tasks.token_classification import TokenClassification
 
 KIND = Classification(("bad", "good"), ("bad", "good"))
 ROWS = 600
@@ -70,7 +72,7 @@ def test_a_model_that_is_too_sure_shows_and_its_temperature_mends_it() -> None:
     assert made["ece_95"][0] > alone["ece_95"][1]
     assert made["temperature"] == pytest.approx(4 * alone["temperature"], rel=0.01)
     assert made["ece_mended"] == pytest.approx(found(base, base)["clean"]["ece_mended"], abs=1e-4)
-    assert (made["difference"], made["agreement"]) == (0.0, 1.0)
+    assert (made["difference"], made["same_answer"]) == (0.0, 1.0)
     diagram = calibration.diagram(logits, labels)
     assert sum(one["n"] for one in diagram) == ROWS
     assert all(abs(one["confidence"] - one["accuracy"]) < 0.2 for one in diagram)
@@ -84,6 +86,37 @@ def test_a_model_that_only_noise_breaks_is_behind_its_baseline_beyond_what_it_wa
     assert made["clean"]["difference"] == 0.0
     low, high = made["noise 10%"]["beyond_clean_95"]
     assert low < made["noise 10%"]["beyond_clean"] < high < 0
+
+
+def test_an_interval_of_calibration_holds_its_figure() -> None:
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        sure = random.uniform(-3, 3, 200)
+        labels = (random.random(200) < 1 / (1 + np.exp(-sure))).astype(int)
+        made = calibration.figures(np.stack([np.zeros(200), sure], 1), labels)
+        low, high = made["ece_95"]
+        assert low <= made["ece"] <= high
+
+
+def test_the_main_figure_of_an_agreement_is_with_the_labels() -> None:
+    _, _, logits = planted()
+    kind = Agreement(("bad", "good"), ("bad", "good"))
+    base = answers(logits)["clean"]
+    made = figures._compared(kind, answers(-logits)["clean"], base, alone=False)
+    alone = figures._compared(kind, base, base, alone=True)
+    assert made["agreement"] == pytest.approx(1 - alone["agreement"])
+    assert made["same_answer"] == 0.0
+
+
+def test_words_that_one_model_has_no_room_for_do_not_count() -> None:
+    tags = ("O", "B-X")
+    kind = TokenClassification(tags, tags)
+    rows = [np.eye(2)[[0, 1, 0]], np.eye(2)[[1, 0, 0, 1]]]
+    labels = [np.array([0, 1, 0]), np.array([1, 0, 0, 1])]
+    long = predictions.joined(rows, labels)
+    short = predictions.joined([one[:2] for one in rows], [one[:2] for one in labels])
+    made = figures._compared(kind, short, long, alone=False)
+    assert (made["difference"], made["same_answer"]) == (0.0, 1.0)
 
 
 def test_distance_of_probabilities() -> None:

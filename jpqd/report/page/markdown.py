@@ -16,6 +16,7 @@ from jpqd.report.page import (
     speed,
     tables,
     weights,
+    worth,
 )  # fmt: skip
 from jpqd.report.page.gather import Page
 from jpqd.report.page.tables import Table
@@ -39,6 +40,8 @@ def _parts(page: Page) -> Iterator[str]:
         weights.table(page),
         weights.answers(page),
         *robust.found(page),
+        *worth.found(page),
+        *worth.trials(page),
         searches.table(page),
         tables.layers(page),
         tables.checks(page),

@@ -14,7 +14,7 @@ from jpqd.report.page.gather import Page
 from jpqd.report.page.tables import Table
 from jpqd.report.words import INTERVAL, NONE
 
-_NOISE = re.compile(r"noise (\d+)%")
+_NOISE = re.compile(r"noise ([\d.]+)%")
 
 
 def _stages(page: Page) -> list[Manifest]:
@@ -42,7 +42,12 @@ def _conditions(stage: Manifest) -> Table:
     """Make a table of conditions: the baseline's figure, and the points of each other model."""
     models, metric = _found(stage), _metric(stage)
     base, *others = models
-    head = ["texts", "n", f"{base} {INTERVAL}", *(f"{name}, points {INTERVAL}" for name in others)]
+    head = [
+        "texts",
+        "n",
+        f"{base} {INTERVAL}",
+        *(f"{name}, {words.points(metric)} {INTERVAL}" for name in others),
+    ]
     rows = []
     for condition in dict.fromkeys(name for each in models.values() for name in each):
         each = [models[name].get(condition) for name in models]
@@ -85,7 +90,7 @@ def _sureness(stage: Manifest) -> Table:
             words.score("accuracy", clean["ece"], clean["ece_95"]),
             f"{clean['temperature']:.2f}",
             words.score("accuracy", clean["ece_mended"], clean["ece_mended_95"]),
-            words.score("accuracy", clean.get("agreement"), clean.get("agreement_95")),
+            words.score("accuracy", clean.get("same_answer"), clean.get("same_answer_95")),
             words.number(clean.get("js_distance")),
             NONE if wrong is None else f"{wrong} and {right}",
             words.number(clean.get("mcnemar_p")),

@@ -74,7 +74,7 @@ def answers(page: Page) -> Table | None:
     """Make the table of multiple choice."""
     rows = [
         [
-            name,
+            name.removesuffix(", questions"),
             f"{figures['n']:,}",
             words.score("accuracy", figures["accuracy"], figures["accuracy_95"]),
             words.score("accuracy", figures["accuracy_by_byte"], figures["accuracy_by_byte_95"]),

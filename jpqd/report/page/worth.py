@@ -20,6 +20,8 @@ from jpqd.report.words import NONE
 Cell = dict[str, Any]
 _LEAST = 1e-6
 """Divergences below this are drawn like it."""
+_DARK = 0.6
+"""The part of the colours on which white letters are read best."""
 
 
 def _stages(page: Page) -> list[Manifest]:
@@ -55,7 +57,8 @@ def trials(page: Page) -> Iterator[Table]:
         made = stage.metrics["sensitivity"]
         for name, rows, columns, cells in _grids(stage):
             body = [[row, *(_said(cells.get((row, column))) for column in columns)] for row in rows]
-            note = f"KL to the whole model on {made['rows']:,} held-out rows, one part at a time."
+            what = f"{made['measure']} to the whole model on {made['rows']:,} held-out rows"
+            note = f"{what}, one part at a time."
             title = f"What each part is worth, {name}: {stage.stage}"
             yield Table(title, ["part", *columns], body, note, {"part"})
 
@@ -65,7 +68,7 @@ def found(page: Page) -> Iterator[Table]:
 
 
 def _said(cell: Cell | None) -> str:
-    return NONE if cell is None else f"{cell['kl']:#.2g}"
+    return NONE if cell is None else f"{cell['divergence']:#.2g}"
 
 
 def _advice(stage: Manifest) -> Table:
@@ -94,7 +97,8 @@ def drawn(page: Page) -> Iterator[Chart]:
     for number, stage in enumerate(_stages(page), 1):
         for name, rows, columns, cells in _grids(stage):
             if rows:
-                values = [[cells[row, column]["kl"] for column in columns] for row in rows]
+                known = {place: cell["divergence"] for place, cell in cells.items()}
+                values = [[known.get((row, column), np.nan) for column in columns] for row in rows]
                 yield _map(f"{name}-{number}", f"What each part is worth, {name}: {stage.stage}",
                            rows, columns, values)  # fmt: skip
 
@@ -102,21 +106,23 @@ def drawn(page: Page) -> Iterator[Chart]:
 def _map(
     name: str, title: str, rows: Sequence[str], columns: Sequence[str], values: list[list[float]]
 ) -> Chart:
-    table = np.maximum(np.array(values), _LEAST)
+    table = np.maximum(np.array(values), _LEAST)  # and nothing where a part has too few units
     figure = svg.figure(0.9 + 0.2 * len(rows))
     axes = figure.add_subplot()
-    norm = LogNorm(table.min(), max(table.max(), 2 * table.min()))
-    mesh = axes.pcolormesh(table, cmap="viridis", norm=norm)
+    low, high = np.nanmin(table), np.nanmax(table)
+    norm = LogNorm(low, max(high, 2 * low))
+    mesh = axes.pcolormesh(np.ma.masked_invalid(table), cmap="viridis", norm=norm)
     for (row, column), value in np.ndenumerate(np.array(values)):
-        dark = norm(max(value, _LEAST)) < 0.6
-        axes.text(column + 0.5, row + 0.5, f"{value:.2g}", ha="center", va="center", fontsize=7,
-                  color="white" if dark else "black")  # fmt: skip
+        if np.isfinite(value):
+            dark = norm(max(value, _LEAST)) < _DARK
+            axes.text(column + 0.5, row + 0.5, f"{value:.2g}", ha="center", va="center",
+                      fontsize=7, color="white" if dark else "black")  # fmt: skip
     axes.set_xticks(np.arange(len(columns)) + 0.5, labels=columns)
     axes.set_yticks(np.arange(len(rows)) + 0.5, labels=rows)
     axes.invert_yaxis()
     axes.grid(False)
     plain = FuncFormatter(lambda value, _: f"{value:g}")
-    figure.colorbar(mesh, label="KL (logarithmic)", format=plain)
+    figure.colorbar(mesh, label="divergence (logarithmic)", format=plain)
     note = (
         "Yellow costs most. Each part was changed alone, and nothing was solved again or trained."
     )

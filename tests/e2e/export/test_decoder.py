@@ -376,8 +376,8 @@ def test_questions_are_answered_by_what_is_likeliest(folder: Path, tmp_path: Pat
         shutil.copytree(folder / "runs" / "lm" / stage, tmp_path / "runs" / "lm" / stage)
     stages = f"{INT8}  asked: {{use: questions, needs: [f32, int8], table: {file}}}\n"
     made = run(tmp_path, stages)
-    assert figures(made, "asked", "f32")["accuracy"] == 1.0
-    found = figures(made, "asked", "int8")
+    assert figures(made, "asked", "f32, questions")["accuracy"] == 1.0
+    found = figures(made, "asked", "int8, questions")
     assert (found["n"], found["accuracy"]) == (12, 1.0)
     assert (found["difference"], found["p"], found["same_answer"]) == (0.0, 1.0, 1.0)
     assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
