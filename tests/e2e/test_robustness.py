@@ -18,14 +18,16 @@ from jpqd.run import runner
 
 HEAD = """\
 model: {new: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2,
-        intermediate_size: 64, vocab_size: 400}
+        intermediate_size: 64, vocab_size: 2000}
 task: {name: reviews, dataset: "builtin:reviews", text: [text], label: label,
-       labels: [negative, positive], max_length: 32, train_rows: 640}
+       labels: [negative, positive], max_length: 32, train_rows: 3000, report_on: part,
+       holdout: 0.05, select_on: 0.02}
 seed: 1
 stages:
 """
 STAGES = """\
-  teacher: {use: train, epochs: 6, batch_size: 16, learning_rate: 3.0e-3, precision: f32}
+  teacher: {use: train, epochs: 2, batch_size: 16, learning_rate: 3.0e-3, precision: f32,
+            dropout: 0.0}
   small:
     use: train
     needs: [teacher]
@@ -50,7 +52,7 @@ def figures(run: Path, stage: str = "check") -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("robust")
-    rows = corpus.reviews("validation")[:300]
+    rows = corpus.reviews("validation")[:200]
     names = ("negative", "positive")
     lines = [json.dumps({"text": text, "label": names[label]}) for text, label in rows]
     (folder / "other.jsonl").write_text("\n".join(lines))
@@ -61,7 +63,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs: [teacher, small, teacher_ir]
     noise: [0.1, 0.5]
     shift: {{other: {folder}/other.jsonl}}
-    attack: 30
+    attack: 15
 """)  # fmt: skip
 
 
@@ -71,11 +73,10 @@ def test_every_model_answers_the_same_rows_under_every_condition(done: Path) -> 
     for each in found.values():
         assert set(each) >= wanted
     teacher, ir = found["teacher"], found["teacher_ir"]
-    sealed = artifact.open_sealed(done / "teacher").manifest.splits["validation"]
+    sealed = artifact.open_sealed(done / "teacher").manifest.splits["part"]
     assert teacher["clean"]["accuracy"] == sealed["accuracy"]
-    assert teacher["other"]["n"] == 300
-    assert teacher["noise 50%"]["accuracy"] < teacher["noise 10%"]["accuracy"]
-    assert teacher["noise 10%"]["accuracy"] < teacher["clean"]["accuracy"]
+    assert teacher["other"]["n"] == 200
+    assert teacher["noise 50%"]["accuracy"] < teacher["clean"]["accuracy"] - 0.05
     for condition in wanted:  # the IR is the same model
         assert abs(ir[condition]["difference"]) < 0.01
         assert ir[condition]["same_answer"] > 0.99
@@ -90,14 +91,13 @@ def test_every_model_answers_the_same_rows_under_every_condition(done: Path) -> 
 def test_attacks_fool_models_and_some_are_carried_over(done: Path) -> None:
     found = figures(done)
     own = {name: each["attack"] for name, each in found.items()}
-    assert all(one["n"] == 30 for one in own.values())
+    assert all(one["n"] == 15 for one in own.values())
     assert own["teacher"]["accuracy"] < found["teacher"]["clean"]["accuracy"]
     assert own["teacher"]["queries"] > 5
     assert 0 < own["teacher"]["changed"] <= 0.34
-    carried = found["small"]["attack on teacher"]
-    assert carried["accuracy"] >= own["teacher"]["accuracy"]
+    assert found["small"]["attack on teacher"]["difference_95"][0] < 1
     same = found["teacher_ir"]["attack on teacher"]
-    assert same["accuracy"] == pytest.approx(own["teacher"]["accuracy"], abs=0.04)
+    assert same["accuracy"] == pytest.approx(own["teacher"]["accuracy"], abs=0.07)
     assert "attack on teacher" not in found["teacher"]
 
 
