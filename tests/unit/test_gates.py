@@ -103,7 +103,7 @@ def test_the_magnitude_of_a_unit_is_the_norm_of_all_its_weights(norm: str, power
     )
     neuron = torch.cat([layer.intermediate.dense.weight[7], layer.output.dense.weight[:, 7]])
     for path, number, weights in ((OUT[0], 2, head), (OUT[1], 7, neuron)):
-        scores = found._scores(1, path, found.gates[1, path])
+        scores = found.worth(1, path)
         assert scores[number] == pytest.approx(weights.norm(power).item(), rel=1e-5)
 
 
@@ -125,11 +125,11 @@ def test_a_unit_of_blocks_is_worth_its_best_block() -> None:
     }
     columns = found.blocks[0, OUT[0]].score
     assert columns.shape == (small.HEADS, small.HEADS)  # blocks as wide as a head
-    scores = found._scores(0, OUT[0], found.gates[0, OUT[0]])
+    scores = found.worth(0, OUT[0])
     for head in range(small.HEADS):
         best = max(score[head].max() for score in [*rows.values(), columns.T])
         assert scores[head] == pytest.approx(best.item())
-    neurons = found._scores(0, OUT[1], found.gates[0, OUT[1]])
+    neurons = found.worth(0, OUT[1])
     into, out = found.blocks[0, "intermediate.dense"].score, found.blocks[0, OUT[1]].score
     assert neurons.tolist() == pytest.approx(torch.maximum(into[:, 0], out[0]).tolist())
 
