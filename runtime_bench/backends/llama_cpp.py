@@ -40,11 +40,11 @@ class LlamaCppSession(WritingSession):
             raise UserError(
                 f"{backend.path}: llama.cpp is not installed. pip install 'jpqd[rivals]'"
             ) from error
-        self.library, self.backend = xllamacpp, backend
+        self.llama, self.backend = xllamacpp, backend
         self.prompts_at_once, self.tokens = 1, _TOKENS
 
     def load(self) -> None:
-        settings = self.library.CommonParams()
+        settings = self.llama.CommonParams()
         settings.model.path = self.backend.path
         settings.n_parallel, settings.n_ctx = (
             self.prompts_at_once,
@@ -56,7 +56,7 @@ class LlamaCppSession(WritingSession):
         settings.cpuparams_batch.n_threads = self.backend.threads
         settings.cache_ram_mib, settings.verbosity = 0, _SILENT
         try:
-            self.server: Any = self.library.Server(settings)
+            self.server: Any = self.llama.Server(settings)
         except RuntimeError as error:
             raise UserError(f"{self.backend.path}: llama.cpp cannot open it: {error}") from error
         self._ask([[0]], 1)  # a server that is closed before its first answer may wait for ever
