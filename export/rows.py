@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from export.origin import Origin
@@ -98,11 +100,15 @@ def of_task(
 
 
 def _texts(origin: Origin, task: Task, kind: Kind, numbers: tuple[int, ...]) -> list[list[str]]:
-    raw = tables.load(task, origin.cache)
-    split = sources.canonical(task.report_on)
-    rows = raw[split if split in raw else "train"]  # a split that was cut is part of train
-    part = rows.select(numbers)
+    part = raw(task, origin.cache, task.report_on, numbers)
     return [list(column) for column in zip(*(kind.texts(task, row) for row in part), strict=True)]
+
+
+def raw(task: Task, cache: Path, split: str, numbers: Sequence[int]) -> Dataset:
+    """Return rows of a split as they stand in the data."""
+    found, name = tables.load(task, cache), sources.canonical(split)
+    table = found[name if name in found else "train"]  # a split that was cut is part of train
+    return table.select(numbers)
 
 
 def at_random(tokenizer: PreTrainedTokenizerBase, kind: Kind, longest: int, shape: Shape) -> Rows:

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import AutoTokenizer
 
-from export import answering
+from export import answering, rows
 from export.robustness.options import Options
 from jpqd.analysis import noise
 from jpqd.core.errors import DataError, UserError
@@ -56,10 +56,7 @@ def of_stage(stage: Options, ctx: Context) -> list[Condition]:
 def _rows(ctx: Context, data: splits.Data, split: str, given: str) -> Dataset:
     """Return the usable rows of a split as they stand in the table of its name in the data."""
     numbers = splits.column(data.split(split), "row").tolist()
-    raw = tables.load(ctx.task, ctx.cache)
-    name = sources.canonical(given)
-    table = raw[name if name in raw else "train"]  # a split that was cut is part of train
-    return table.select(numbers)
+    return rows.raw(ctx.task, ctx.cache, given, numbers)
 
 
 def _with_slips(

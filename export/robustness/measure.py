@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from export import answering
+from export.names import MODEL
 from export.origin import Origin
 from export.robustness import answers, attacks, conditions, figures
 from export.robustness.attacks import Target
@@ -18,6 +19,7 @@ from export.robustness.options import Options
 from jpqd.analysis.attack import Attacked, Substitutes
 from jpqd.core import files
 from jpqd.core.errors import UserError
+from jpqd.core.names import WEIGHTS
 from jpqd.recipe.contracts import Context
 
 FILE = "robustness.json"
@@ -49,8 +51,7 @@ def run(stage: Options, ctx: Context) -> dict[str, Any]:
 def _refuse_layouts(stage: Options, ctx: Context) -> None:
     """Refuse IRs that lie in a model server's repository, before anything is measured."""
     for name in stage.needs:
-        folder = ctx.inputs[name]
-        if not (folder / "config.json").is_file():
+        if not any((ctx.inputs[name] / file).is_file() for file in (WEIGHTS, MODEL)):
             raise UserError(f"{ctx.stage}: {name} is no model folder. Export it as layout: folder.")
 
 

@@ -168,6 +168,22 @@ def test_an_attack_that_cannot_be_is_refused_first(done: Path) -> None:
     assert "Put a trained stage first" in " ".join(refused.stderr.split())
 
 
+def test_an_ir_in_a_servers_repository_is_refused_first(done: Path) -> None:
+    recipe = done.parent.parent / "robust.yaml"
+    before = recipe.read_text()
+    recipe.write_text(
+        before
+        + """\
+  served: {use: ov_ir, needs: [teacher], layout: ovms}
+  of_it: {use: robustness, needs: [teacher, served]}
+"""
+    )
+    refused = CliRunner().invoke(app, ["run", str(recipe), "--runs", str(done.parent)])
+    recipe.write_text(before)
+    assert refused.exit_code == 2
+    assert "served is no model folder" in refused.stderr
+
+
 def test_labels_of_another_table_are_the_models(done: Path) -> None:
     """One class of the two: its number is the model's, not the first of the file."""
     folder = done.parent.parent
