@@ -10,7 +10,7 @@ import typer
 
 from export import cli as export_cli
 from jpqd import __version__
-from jpqd.commands import init, recipes, runs, search, shrink
+from jpqd.commands import analyze, init, recipes, runs, search, shrink
 from runtime_bench import cli as bench_cli
 
 app = typer.Typer(
@@ -33,6 +33,9 @@ app.add_typer(search.app, name="search")
 app.command(epilog="Example: `jpqd validate recipes/*.yaml`")(recipes.validate)
 app.command(epilog="Example: `jpqd ls` or `jpqd ls demo --json`")(runs.ls)
 app.command(epilog="Example: `jpqd verify demo`")(runs.verify)
+app.command(epilog="Example: `jpqd analyze demo --gate 'robustness.noise_10.drop<=1'`")(
+    analyze.analyze
+)
 app.command(epilog="Example: `jpqd compare sst2_seed1 sst2_seed2 --baseline teacher`")(runs.compare)
 app.command(epilog="Example: `jpqd report` or `jpqd report demo --out pages`")(runs.report)
 app.command(epilog="Example: `jpqd rm demo` or `jpqd rm demo --stage ptq`")(runs.rm)

@@ -101,10 +101,7 @@ def _kept(asked: Sequence[Question], folder: Path, settings: str, place: Path) -
         ask = openvino_last(folder, SETTINGS[settings])
         most = _most(asked)
         found = np.array([list(_padded(one, ask, most)) for one in asked])
-        place.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"scores": found}, partial := place.with_suffix(files.PARTIAL))
-        files.sync(partial)
-        partial.replace(place)
+        files.put(place, lambda partial: save_file({"scores": found}, partial))
     scores: np.ndarray = load_file(place)["scores"]
     return scores
 

@@ -8,7 +8,6 @@ from export import answering, check
 from export.answering import Model
 from export.origin import Origin
 from export.robustness.conditions import Condition
-from jpqd.core import files
 from jpqd.recipe.contracts import Context
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
@@ -22,11 +21,7 @@ def of_stage(name: str, conditions: Sequence[Condition], ctx: Context) -> dict[s
         place = ctx.work / f"{name}-{number}.safetensors"
         if not place.is_file():
             model = model or answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
-            partial = place.with_suffix(files.PARTIAL)
-            answers = _answered(model, condition, ctx)
-            predictions.save(partial, answers, condition.kind.facts())
-            files.sync(partial)
-            partial.replace(place)
+            predictions.keep(place, _answered(model, condition, ctx), condition.kind.facts())
         found[condition.name], _ = predictions.load(place)
     return found
 

@@ -12,10 +12,11 @@ from datasets import Dataset
 from scipy import stats
 from transformers import PreTrainedModel
 
-from jpqd.analysis import parts
+from jpqd.analysis import distance, parts
 from jpqd.analysis.options import SensitivityOptions
 from jpqd.analysis.parts import Units
-from jpqd.core import files
+from jpqd.core import advice, files
+from jpqd.core.advice import Advice
 from jpqd.data import splits
 from jpqd.model import families, loading
 from jpqd.recipe.contracts import Context
@@ -28,7 +29,6 @@ from jpqd.training.method import Training
 FILE = "sensitivity.json"
 KEPT, BITS = (0.75, 0.5, 0.25, 0.0), (8, 4, 2)
 SCORES = ("fisher", "taylor", "magnitude")
-MEASURES = ("KL", "squared change over variance")
 _WORTH_SPARING = 1e-3
 """The divergence by eight bits of one part from which the part is better left alone."""
 _STEEP = 5.0
@@ -46,17 +46,19 @@ def run(stage: SensitivityOptions, ctx: Context) -> dict[str, Any]:
     ranks = {name: candidates.scores(network, training, stage.samples, name) for name in SCORES}
     trial = _Trial(network, training, stage.samples, Store(ctx.work / "cells.jsonl", {}))
     cells = list(trial.cells(parts.units(network, ranks["fisher"])))
+    follows = advised(cells)
     made = {
         "rows": len(trial.rows),
-        "measure": MEASURES[data.kind.is_number],
+        "measure": distance.name(data.kind),
         "whole": trial.figures(trial.said),
         "cells": cells,
         "correlations": {
             name: _correlation(cells, parts.units(network, own)) for name, own in ranks.items()
         },
-        "advice": advice(cells),
+        "advice": follows.model_dump(),
     }
     files.write_json(ctx.out / FILE, made)
+    advice.save(follows, ctx.out)
     return {"sensitivity": made, "data": data.facts()}
 
 
@@ -104,13 +106,10 @@ class _Trial:
     def figures(self, found: Predictions) -> dict[str, Any]:
         """Return the divergence from the whole model, the loss and the main figure."""
         kind = self.training.kind
-        mine, whole = torch.from_numpy(found.logits), torch.from_numpy(self.said.logits)
-        labels, scale = torch.from_numpy(found.labels), 1.0
-        if kind.is_number:
-            scale = max(float(self.said.logits.var()), 1e-12)
+        logits, labels = torch.from_numpy(found.logits), torch.from_numpy(found.labels)
         return {
-            "divergence": float(kind.distance(mine, whole, 1.0)) / scale,
-            "loss": float(kind.loss(mine, labels)),
+            "divergence": distance.of(kind, found, self.said),
+            "loss": float(kind.loss(logits, labels)),
             "score": kind.value(found),
         }
 
@@ -132,8 +131,8 @@ def _correlation(cells: list[dict[str, Any]], units: list[Units]) -> float | Non
     return float(found) if np.isfinite(found) else None
 
 
-def advice(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the keys of a recipe that follow: modules to leave alone, and a floor."""
+def advised(cells: list[dict[str, Any]]) -> Advice:
+    """Return what follows for a recipe: modules to leave alone, and a floor."""
     eight = [cell for cell in cells if cell.get("bits") == 8]
     sparing = [
         name for cell in eight if cell["divergence"] > _WORTH_SPARING for name in cell["modules"]
@@ -150,4 +149,4 @@ def advice(cells: list[dict[str, Any]]) -> dict[str, Any]:
         for found in by_place.values()
         if len(found) > 1
     )
-    return {"quantize": {"ignore": sparing}, "prune": {"floor": 0.25 if steep else 0.0}}
+    return Advice(ignore=sparing, floor=0.25 if steep else 0.0)

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ def write_text(path: Path, text: str) -> Path:
 
 def write_json(path: Path, value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def put(path: Path, write: Callable[[Path], object]) -> None:
+    """Let a file be written beside its place, then rename it: a kill leaves it whole, or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(PARTIAL)
+    write(partial)
+    sync(partial)
+    partial.replace(path)
 
 
 def sync(path: Path) -> None:

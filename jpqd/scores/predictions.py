@@ -12,6 +12,8 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from jpqd.core import files
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -48,6 +50,11 @@ def save(path: Path, predictions: Predictions, kind: dict[str, Any]) -> None:
     if not np.array_equal(predictions.rows, np.arange(len(predictions.rows))):
         tensors["rows"] = predictions.rows
     save_file(tensors, path, metadata={"kind": json.dumps(kind)})
+
+
+def keep(path: Path, predictions: Predictions, kind: dict[str, Any]) -> None:
+    """Save predictions so that a kill leaves all of them, or none."""
+    files.put(path, lambda partial: save(partial, predictions, kind))
 
 
 def load(path: Path) -> tuple[Predictions, dict[str, Any]]:

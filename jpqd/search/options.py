@@ -74,6 +74,8 @@ class SearchOptions(Stage):
     """The agent's own weights of what it learns for."""
     policy: StageId | None = None
     """The earlier search whose agent is where this one's starts."""
+    advice: StageId | None = None
+    """A stage of `use: sensitivity`, which says how much of each layer stays at least."""
     precision: Name = "int8"
     """The precision in which the model will run, by its name in the latency table."""
     evaluations: Count = 16
@@ -101,7 +103,7 @@ class SearchOptions(Stage):
         return given
 
     def inputs(self) -> tuple[str, ...]:
-        return (*self.needs, *((self.policy,) if self.policy else ()))
+        return (*self.needs, *(name for name in (self.policy, self.advice) if name))
 
     def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
         model, table = self.needs
@@ -109,4 +111,6 @@ class SearchOptions(Stage):
             (model, ("model",)),
             (table, ("table",)),
         )
-        return (*needed, (self.policy, ("plan",))) if self.policy else needed
+        if self.policy:
+            needed = (*needed, (self.policy, ("plan",)))
+        return (*needed, (self.advice, ("figures",))) if self.advice else needed

@@ -11,7 +11,15 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from jpqd.core import artifact, compression_plan, environment, latency_table, processes, seals
+from jpqd.core import (
+    advice,
+    artifact,
+    compression_plan,
+    environment,
+    latency_table,
+    processes,
+    seals,
+)
 from jpqd.core.errors import UserError
 from jpqd.core.latency_table import LatencyTable
 from jpqd.core.progress import Progress
@@ -42,7 +50,7 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
     loading.quiet()
     folder, table = (ctx.inputs[name] for name in stage.needs)
     network = loading.load(folder)
-    space = _space(stage, ctx.stage, network, latency_table.load(table))
+    space = _space(stage, ctx, network, latency_table.load(table))
     training, content = prepared(stage, ctx)
     store = Store(ctx.cache / _STORE.format(seals.digest(content)[:16]), content)
     tried = candidates_of(stage, training, network, store)
@@ -90,9 +98,10 @@ def _refuse_processes(name: str) -> None:
 
 
 def _space(
-    stage: SearchOptions, where: str, network: PreTrainedModel, table: LatencyTable
+    stage: SearchOptions, ctx: Context, network: PreTrainedModel, table: LatencyTable
 ) -> Space:
     """Make the space, and refuse a table of another shape or a target out of reach."""
+    where = ctx.stage
     sizes = tuple(shrink.sizes(network))
     ours, theirs = (len(sizes), *families.whole_layer(network)), _shape(table)
     if ours != theirs:
@@ -100,7 +109,8 @@ def _space(
             f"{where}: the latency table of {stage.needs[1]} is of {_words(theirs)}, and the model "
             f"of {stage.needs[0]} has {_words(ours)}. Measure a table for this model."
         )
-    space = Space(sizes, table, stage.precision)
+    floor = advice.load(ctx.inputs[stage.advice]).floor if stage.advice else 0.0
+    space = Space(sizes, table, stage.precision, floor)
     targets.refuse_unreachable(space, stage.target, where)
     return space
 

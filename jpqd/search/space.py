@@ -26,11 +26,13 @@ class Limits:
 class Space:
     """The heads and the neurons of each layer are the parts; the table's steps are the options."""
 
-    def __init__(self, sizes: Structure, table: LatencyTable, precision: str) -> None:
+    def __init__(
+        self, sizes: Structure, table: LatencyTable, precision: str, floor: float = 0.0
+    ) -> None:
         self.sizes, self.table, self.precision = sizes, table, precision
         times = table.of(precision)
         self.options = [
-            _steps([step.units for step in steps], have)
+            _steps([step.units for step in steps], have, floor)
             for heads, neurons in sizes
             for steps, have in ((times.heads, heads), (times.neurons, neurons))
         ]
@@ -94,6 +96,6 @@ def nearest(options: tuple[int, ...], share: float) -> int:
     return min(range(len(options)), key=lambda index: abs(options[index] - share * options[-1]))
 
 
-def _steps(measured: Sequence[int], have: int) -> tuple[int, ...]:
+def _steps(measured: Sequence[int], have: int, floor: float) -> tuple[int, ...]:
     """Return the steps that a part can go down to, and all that it has."""
-    return (*(units for units in measured if units < have), have)
+    return (*(units for units in measured if floor * have <= units < have), have)

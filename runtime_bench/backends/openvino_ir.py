@@ -31,13 +31,16 @@ _PROPERTIES = (
 _BUCKETS = "jpqd_buckets"
 """The operation of an IR that sends one row to a static body, and all others to the second one."""
 _PRODUCTS = ("FullyConnected", "MatMul")
+Precision = Literal["default", "f32", "bf16", "f16"]
 
 
 class OpenvinoIr(Backend):
     """An IR. `default` leaves the precision to the device; `f32` computes like PyTorch."""
 
     device: Text = "CPU"
-    precision: Literal["default", "f32"] = "default"
+    precision: Precision = "default"
+    weights_only: bool = False
+    """Do not round activations where weights have few bits, as a CPU does by itself."""
 
     @property
     def title(self) -> str:
@@ -51,11 +54,11 @@ class OpenvinoIr(Backend):
         properties: dict[str, Any] = {"PERFORMANCE_HINT": hint}
         if self.device == "CPU":
             properties["INFERENCE_NUM_THREADS"] = self.threads
-        if self.precision == "f32":
-            properties["INFERENCE_PRECISION_HINT"] = "f32"
-            if self.device == "CPU":
-                # f32 alone leaves weights of 8 bits multiplied with activations of 8 bits
-                properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
+        if self.precision != "default":
+            properties["INFERENCE_PRECISION_HINT"] = self.precision
+        if self.device == "CPU" and (self.weights_only or self.precision == "f32"):
+            # f32 alone leaves weights of 8 bits multiplied with activations of 8 bits
+            properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
         return properties
 
 

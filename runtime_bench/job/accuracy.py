@@ -8,6 +8,7 @@ import numpy as np
 from jpqd.core.bench_result import Accuracy
 from jpqd.core.manifest import main_figure
 from jpqd.scores import predictions
+from jpqd.scores.predictions import Predictions
 from runtime_bench.backends.eager import Eager
 from runtime_bench.job.arms import Arm
 from runtime_bench.job.workload import Truth
@@ -42,16 +43,20 @@ def of_writer(arm: Arm, precision: str) -> Accuracy | None:
 
 def of_logits(truth: Truth, logits: list[np.ndarray], split: str) -> Accuracy:
     """Score an arm's answers, row by row."""
+    return _accuracy(truth.kind.score(answers(truth, logits)), split, "measured")
+
+
+def answers(truth: Truth, logits: list[np.ndarray]) -> Predictions:
+    """Put the answers to single rows together."""
     kind = truth.kind
     labels = [
         kind.pad([label], answer.shape[1] if answer.ndim > 1 else 1)
         for label, answer in zip(truth.labels, logits, strict=True)
     ]
-    answers = predictions.joined(
+    return predictions.joined(
         [kind.answers(a, one) for a, one in zip(logits, labels, strict=True)],
         [kind.targets(one) for one in labels],
     )
-    return _accuracy(kind.score(answers), split, "measured")
 
 
 def _accuracy(

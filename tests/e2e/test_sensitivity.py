@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from cli import app
 from jpqd.analysis import parts, sensitivity
 from jpqd.core import artifact
+from jpqd.core.advice import Advice
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
@@ -137,11 +138,8 @@ def test_advice_names_what_eight_bits_break_and_a_floor() -> None:
         {**eight, "layer": 1, "divergence": 0.4, "modules": ["ffn.1"]},
         {**eight, "layer": 0, "divergence": 1e-5, "modules": ["ffn.0"]},
     ]
-    assert sensitivity.advice(cells) == {
-        "quantize": {"ignore": ["ffn.1"]},
-        "prune": {"floor": 0.25},
-    }
-    assert sensitivity.advice(cells[:2])["prune"] == {"floor": 0.0}
+    assert sensitivity.advised(cells) == Advice(ignore=["ffn.1"], floor=0.25)
+    assert sensitivity.advised(cells[:2]).floor == 0.0
 
 
 def test_a_kill_costs_one_cell(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from jpqd.core import processes
+from jpqd.core import advice, processes
 from jpqd.core.errors import UserError
 from jpqd.methods.prune import planned
 from jpqd.methods.prune.block import Block
@@ -20,6 +20,13 @@ from jpqd.methods.prune.unstructured import Unstructured
 from jpqd.model import size
 from jpqd.training.method import Training
 
+
+def _advised(options: Options, stage: str, training: Training) -> Options:
+    floor = advice.load(training.ctx.inputs[stage]).floor
+    training.ctx.progress.say(f"    prune: floor {floor:g}, as {stage} advises")
+    return options.model_copy(update={"floor": floor})
+
+
 STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {
     "heads_ffn": HeadsFfn,
     "layers": Layers,
@@ -29,6 +36,8 @@ STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {
 
 
 def attach(model: PreTrainedModel, options: Options, training: Training) -> Pruning:
+    if options.advice is not None:
+        options = _advised(options, options.advice, training)
     if options.plan is not None:
         return planned.attach(model, options, options.plan, training)
     if options.keep is None:

@@ -49,6 +49,8 @@ class Options(Method):
     """The share of the stage whose weights come back, for `after: rewind`; 0 is its start."""
     floor: Fraction = 0.0
     """The least share of each layer's heads, and of its neurons, that stays."""
+    advice: StageId | None = None
+    """Instead of `floor`: a stage of `use: sensitivity`, which says whether one is needed."""
     ceiling: Fraction = 1.0
     """The largest share of each layer's heads, and of its neurons, that stays."""
     round_ffn_to: Count | None = None
@@ -89,7 +91,7 @@ class Options(Method):
             raise mistake("does not go with plan", "Leave it out: a plan counts heads and neurons.")
         return structure
 
-    @field_validator("scope", "floor", "ceiling", "round_ffn_to")
+    @field_validator("scope", "floor", "advice", "ceiling", "round_ffn_to")
     @classmethod
     def _not_beside_a_plan(cls, given: Any, others: ValidationInfo) -> Any:
         if others.data.get("plan") is not None and given is not None:
@@ -128,8 +130,19 @@ class Options(Method):
             raise mistake(f"is below floor {others.data['floor']}", "Give floor or more.")
         return ceiling
 
+    @field_validator("advice")
+    @classmethod
+    def _instead_of_a_floor(cls, advice: str | None, others: ValidationInfo) -> str | None:
+        if advice is not None and others.data.get("floor"):
+            raise mistake("does not go with floor, which it says", "Remove one of them.")
+        return advice
+
     def inputs(self) -> tuple[str, ...]:
-        return () if self.plan is None else (self.plan,)
+        return tuple(name for name, _ in self.kinds())
 
     def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
-        return tuple((name, ("plan",)) for name in self.inputs())
+        given: tuple[tuple[str | None, tuple[FolderKind, ...]], ...] = (
+            (self.plan, ("plan",)),
+            (self.advice, ("figures",)),
+        )
+        return tuple((name, kinds) for name, kinds in given if name is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jpqd.core import advice
 from jpqd.methods.quantize.options import Options
 from jpqd.training.method import Hooks, Training
 
@@ -27,5 +28,13 @@ class Quantize(Options):
         else:
             given = calibration.batches(training, self.samples, model.device)
         batches = list(given)
-        place.place(model, [features for features, _ in batches], self)
+        place.place(model, [features for features, _ in batches], self._advised(training))
         return model, Hooks()
+
+    def _advised(self, training: Training) -> Options:
+        if self.advice is None:
+            return self
+        more = advice.load(training.ctx.inputs[self.advice]).ignore
+        named = ", ".join(more) or "nothing"
+        training.ctx.progress.say(f"    quantize: leaves out {named}, as {self.advice} advises")
+        return self.model_copy(update={"ignore": (*self.ignore, *more)})

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jpqd.recipe.schema import Count, Fraction, Text
+from jpqd.core.manifest import FolderKind
+from jpqd.recipe.schema import Count, Fraction, StageId, Text
 from jpqd.training.method import Method
 
 
@@ -26,5 +27,13 @@ class Options(Method):
     """The exponent that moves difficulty from activations to weights; 0 is off."""
     ignore: tuple[Text, ...] = ()
     """Parts that stay in floating point, by module name, such as `pooler` or `encoder.layer.0`."""
+    advice: StageId | None = None
+    """A stage of `use: sensitivity`, which names more parts that stay in floating point."""
     overflow_fix: bool = False
     """Use 7-bit weights, for CPUs without VNNI, whose 16-bit sums overflow."""
+
+    def inputs(self) -> tuple[str, ...]:
+        return () if self.advice is None else (self.advice,)
+
+    def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
+        return tuple((name, ("figures",)) for name in self.inputs())

@@ -21,6 +21,7 @@ from jpqd.report.page import (
     tables,
     tradeoff,
     weights,
+    widths,
     worth,
 )
 from jpqd.report.page.charts import Chart
@@ -69,6 +70,8 @@ def _tables(page: Page) -> dict[str, object]:
         "robust": list(robust.found(page)),
         "worth": list(worth.found(page)),
         "trials": list(worth.trials(page)),
+        "widths": list(widths.found(page)),
+        "parts": list(widths.trials(page)),
         "training": tables.training(page),
         "checks": tables.checks(page),
         "environment": facts.environment(page),
@@ -84,5 +87,6 @@ def _charts(page: Page) -> dict[str, list[Chart]]:
         "weights": list(weights.drawn(page)),
         "robust": list(robust.drawn(page)),
         "worth": list(worth.drawn(page)),
+        "widths": list(widths.drawn(page)),
         "curves": list(charts.curves(page)),
     }

@@ -16,6 +16,7 @@ from jpqd.report.page import (
     speed,
     tables,
     weights,
+    widths,
     worth,
 )  # fmt: skip
 from jpqd.report.page.gather import Page
@@ -42,6 +43,8 @@ def _parts(page: Page) -> Iterator[str]:
         *robust.found(page),
         *worth.found(page),
         *worth.trials(page),
+        *widths.found(page),
+        *widths.trials(page),
         searches.table(page),
         tables.layers(page),
         tables.checks(page),

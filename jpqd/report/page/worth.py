@@ -73,11 +73,11 @@ def _said(cell: Cell | None) -> str:
 
 def _advice(stage: Manifest) -> Table:
     made = stage.metrics["sensitivity"]
-    quantize, prune = made["advice"]["quantize"], made["advice"]["prune"]
-    ignore = f"ignore: [{', '.join(quantize['ignore'])}]" if quantize["ignore"] else "nothing"
+    sparing, floor = made["advice"]["ignore"], made["advice"]["floor"]
+    ignore = f"ignore: [{', '.join(sparing)}]" if sparing else "nothing"
     rows = [
         ["quantize", ignore],
-        ["prune", f"floor: {prune['floor']:g}" if prune["floor"] else "nothing"],
+        ["prune", f"floor: {floor:g}" if floor else "nothing"],
     ]
     rows += [
         [f"rank correlation of {name} with what was measured", words.number(value)]

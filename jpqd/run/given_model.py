@@ -1,0 +1,146 @@
+"""A trained model and a file of texts: the task of a recipe for them, for people without one."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jpqd import tasks
+from jpqd.core import artifact
+from jpqd.core.errors import UserError
+from jpqd.core.names import MANIFEST
+from jpqd.core.progress import Progress
+from jpqd.recipe.schema import NAME_PATTERN
+from jpqd.recipe.task import BUILTIN, Task, looks_local
+from jpqd.tasks import Kind
+
+if TYPE_CHECKING:
+    from jpqd.data.given import Given
+
+OWN = "own_answer"
+"""The column of the model's own answers."""
+_HEAD = "ForSequenceClassification"
+_REPORTED, _CHOSEN, _TRAIN = 1000, 1000, 8000
+"""The rows of each split of a large file. A small one gives a tenth to each of the first two."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model, a file with texts and its columns, and the run's name."""
+
+    command: str
+    model: str
+    data: Path
+    text: tuple[str, ...]
+    runs: Path
+    name: str
+
+    def __post_init__(self) -> None:
+        if not re.match(NAME_PATTERN, self.name):
+            raise UserError(
+                f"--name {self.name}: a run's name is made of letters, digits, dots, bars and "
+                "underscores."
+            )
+
+    @property
+    def run(self) -> Path:
+        return self.runs / self.name
+
+    @property
+    def cache(self) -> Path:
+        return self.runs / ".cache"
+
+
+@dataclass(frozen=True)
+class Described:
+    task: dict[str, Any]
+    """The keys of the recipe's task."""
+    rows: int
+    said: str
+    """A sentence about the data."""
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether the labels are the model's own answers."""
+        return str(self.task["label"]) == OWN
+
+
+def stem(model: str) -> str:
+    """Name a run by its model."""
+    name = Path(model).absolute().name if looks_local(model) else model.split("@")[0].split("/")[-1]
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in name)
+    return plain.strip("_.-")[:60] or "model"
+
+
+def describe(wanted: Wanted, progress: Progress) -> Described:
+    """Read the file; write the model's own answers into the run's folder where labels lack."""
+    folder = _folder(wanted.model)
+    kind = _kind(wanted, folder)
+    from jpqd.data import draft, given  # seconds, which a mistake need not wait for
+    from jpqd.training import answers
+
+    found = given.read(wanted.data, wanted.text, kind, wanted.cache, progress)
+    model = answers.load(wanted.model, folder, kind)
+    texts = found.drawn()
+    length, _ = draft.longest(str(folder), texts.to_list(), found.text)
+    wanted.run.mkdir(parents=True, exist_ok=True)
+    table, rows = wanted.data, len(found.table)
+    if found.label is None:
+        table, rows = wanted.run / answers.FILE, len(texts)
+        answers.write(model, texts, length, wanted.cache, table, progress)
+    task = _task(found, kind, table, rows) | {"max_length": length}
+    return Described(task, rows, _said(found, kind, rows))
+
+
+def _folder(model: str) -> Path:
+    """Return the model's folder, downloaded if need be; check it where it was sealed."""
+    from jpqd.data import sources
+
+    if not looks_local(model):
+        sources.check_hub(model, Task(name="texts", dataset=BUILTIN))
+    folder = sources.model_folder(model)
+    if (folder / MANIFEST).is_file():
+        artifact.open_sealed(folder)
+    sources.require_tokenizer(folder)
+    return folder
+
+
+def _kind(wanted: Wanted, folder: Path) -> Kind:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    architecture = next(iter(config.get("architectures") or ()), "no architecture")
+    if not architecture.endswith(_HEAD):
+        raise UserError(
+            f"model {wanted.model!r}: it is a {architecture}, and {wanted.command} takes a trained "
+            f"text classifier or regression (...{_HEAD}). jpqd init drafts a recipe that trains "
+            "one."
+        )
+    return tasks.of_config(config)
+
+
+def _task(found: Given, kind: Kind, table: Path, rows: int) -> dict[str, Any]:
+    """Return the keys of the recipe's task that depend on the data."""
+    own, is_class = found.label is None, not kind.is_number
+    return {
+        "dataset": {"train": str(table)},
+        "use": "agreement" if own and is_class else kind.use,
+        "text": found.text,
+        "label": found.label or OWN,
+        **({"labels": kind.names} if is_class else {}),
+        "holdout": min(0.1, _REPORTED / rows),
+        "select_on": min(0.1, _CHOSEN / rows),
+        **({"train_rows": _TRAIN} if rows > _TRAIN else {}),
+    }
+
+
+def _said(found: Given, kind: Kind, rows: int) -> str:
+    columns = " and ".join(found.text)
+    if found.label is not None:
+        return f"{rows:,} rows: {columns}, with labels in {found.label}"
+    given = "" if kind.is_number else f" ({len(kind.names)} classes)"
+    return (
+        f"{rows:,} rows: {columns}, without labels that the model knows{given}. Its own answers "
+        "stand for them, and what is reported is agreement with the model itself"
+    )

@@ -1,0 +1,1 @@
+"""One model at every number of bits: built, asked and measured."""

@@ -1,0 +1,110 @@
+"""`jpqd analyze`: stages that are added to a run, a forecast, and gates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from jpqd.core import artifact
+from jpqd.core.progress import Progress
+from jpqd.data import corpus
+from jpqd.recipe import recipes
+from jpqd.run import runner
+
+RECIPE = """\
+model: {new: bert, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2,
+        intermediate_size: 64, vocab_size: 400}
+task: {name: reviews, dataset: "builtin:reviews", text: [text], label: label,
+       labels: [negative, positive], max_length: 24, train_rows: 480}
+stages:
+  teacher: {use: train, epochs: 1, batch_size: 16, learning_rate: 3.0e-3, precision: f32}
+  ptq: {use: train, needs: [teacher], epochs: 0, methods: [{use: quantize}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("analyze")
+    (folder / "some.yaml").write_text(RECIPE)
+    runner.execute(recipes.load(folder / "some.yaml"), folder / "runs", Progress(quiet=True))
+    return folder / "runs"
+
+
+def analyze(runs: Path, *arguments: object) -> Any:
+    return CliRunner().invoke(app, ["analyze", *map(str, arguments), "--runs", str(runs)])
+
+
+def test_a_forecast_does_nothing(runs: Path) -> None:
+    done = analyze(runs, "--forecast")
+    assert done.exit_code == 0, done.output
+    for use in ("robustness", "bit_widths", "sensitivity"):
+        assert f"{use}: about " in done.stderr
+    assert {path.name for path in (runs / "some").iterdir() if path.is_dir()} <= {
+        "teacher", "ptq", ".work"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--only", "robust"], "did you mean 'robustness'"),
+        (["--gate", "robustness.clean<1"], "is not a comparison"),
+        (["--only", "sensitivity", "--gate", "robustness.clean.drop<=1"], "STAGE.TEXTS.FIGURE"),
+        (["--minutes", "0.1", "--only", "bit_widths"], "nothing fits into 0.1 minutes"),
+        (["nowhere"], "there is no run 'nowhere'"),
+        (["--data", "rows.csv"], "Name it, too"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_done(
+    runs: Path, arguments: list[str], says: str
+) -> None:
+    done = analyze(runs, *arguments)
+    assert done.exit_code == 2, done.output
+    assert says in done.stderr
+    assert not (runs / "some" / "robustness").exists()
+
+
+def test_stages_are_added_and_gates_decide(runs: Path) -> None:
+    kept = analyze(runs, "some", "--only", "robustness,sensitivity", "--json",
+                   "--gate", "robustness.clean.drop<=100")  # fmt: skip
+    assert kept.exit_code == 0, kept.output
+    said = json.loads(kept.stdout)
+    assert [stage["use"] for stage in said["stages"]] == ["robustness", "sensitivity"]
+    assert [gate["passed"] for gate in said["gates"]] == [True]
+    assert "Robustness: robustness" in (runs / "some" / "report.html").read_text()
+    again = analyze(runs, "some", "--only", "robustness", "--gate", "robustness.clean.drop<=-50")
+    assert again.exit_code == 1
+    assert "NOT kept" in again.stdout
+    assert "is there already" in again.stderr
+    assert (
+        artifact.open_sealed(runs / "some" / "robustness").manifest.metrics
+        == (said["stages"][0]["metrics"])
+    )
+
+
+def test_a_run_that_is_not_finished_is_not_trained_by_an_analysis(runs: Path) -> None:
+    path = runs.parent / "late.yaml"
+    path.write_text(RECIPE + "  more: {use: train, needs: [teacher], epochs: 1}\n")
+    runner.execute(recipes.load(path), runs, Progress(quiet=True), until="teacher")
+    done = analyze(runs, "late", "--forecast")
+    assert done.exit_code == 2
+    assert "stage ptq would run first" in done.stderr
+
+
+def test_a_models_folder_and_a_table_are_enough(runs: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    lines = [f'"{text}",{label}' for text, label in corpus.reviews("train")[:240]]
+    rows.write_text("\n".join(["text,label", *lines]))
+    teacher = runs / "some" / "teacher"
+    refused = analyze(tmp_path, teacher)
+    assert refused.exit_code == 2
+    assert "--data FILE" in refused.stderr
+    done = analyze(tmp_path, teacher, "--data", rows, "--only", "robustness")
+    assert done.exit_code == 0, done.output
+    found = artifact.open_sealed(tmp_path / "teacher_analysis" / "robustness").manifest.metrics
+    assert list(found["robustness"]) == ["model", "ptq"]
