@@ -11,6 +11,7 @@ import torch
 from openvino import opset13
 from transformers import PreTrainedModel
 
+from export.graph import last
 from export.names import MODEL
 from jpqd.core.errors import RunError
 
@@ -40,16 +41,16 @@ def openvino(folder: Path, how: Mapping[str, str]) -> Ask:
 
 
 def openvino_last(folder: Path, how: Mapping[str, str]) -> AskLast:
-    """Compile an IR that computes logits of the last tokens only: as many as are asked for.
-
-    The product with the table of words is most of the work of a small model.
-    """
+    """Compile an IR that computes logits of the last tokens only: as many as are asked for."""
     model = ov.Core().read_model(folder / MODEL)
-    _add_last(model)
+    start = opset13.parameter([1], np.int64, name=_LAST)
+    start.output(0).set_names({_LAST})
+    model.add_parameters([start])
+    last.cut(model, start.output(0))
     infer = _compiled(model, folder, how)
 
-    def ask(ids: Sequence[int], last: int) -> torch.Tensor:
-        return infer({**inputs(ids), _LAST: np.array([-last], np.int64)})
+    def ask(ids: Sequence[int], count: int) -> torch.Tensor:
+        return infer({**inputs(ids), _LAST: np.array([-count], np.int64)})
 
     return ask
 
@@ -72,21 +73,6 @@ def _compiled(
         return torch.from_numpy(found["logits"][0])
 
     return infer
-
-
-def _add_last(model: ov.Model) -> None:
-    """Cut the input of the last product down to the tokens from a number that is an input."""
-    node = model.output("logits").get_node().input_value(0).get_node()
-    while node.get_type_name() != "MatMul":
-        node = node.input_value(0).get_node()
-    start = opset13.parameter([1], np.int64, name=_LAST)
-    start.output(0).set_names({_LAST})
-    end, one = opset13.constant([2**31 - 1]), opset13.constant([1])
-    node.input(0).replace_source_output(
-        opset13.slice(node.input_value(0), start, end, one, one).output(0)
-    )
-    model.add_parameters([start])
-    model.validate_nodes_and_infer_types()
 
 
 def inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:

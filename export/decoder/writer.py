@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+from openvino import opset13
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
+from export.graph import last
 from export.names import MODEL
 from jpqd.core import artifact
 from jpqd.core.errors import UserError
@@ -28,7 +30,9 @@ class Writer:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_truncation()
         try:
-            model = ov.Core().compile_model(folder / MODEL, "CPU")
+            graph = ov.Core().read_model(folder / MODEL)
+            last.cut(graph, opset13.constant([-1]).output(0))
+            model = ov.Core().compile_model(graph, "CPU")
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"{folder / MODEL} cannot be used: {reason}") from error

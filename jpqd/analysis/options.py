@@ -12,7 +12,7 @@ from jpqd.recipe.schema import Count, StageId
 class SensitivityOptions(Stage):
     """The worth of each part of a model."""
 
-    makes: ClassVar[FolderKind] = "figures"
+    makes: ClassVar[FolderKind] = "worth"
 
     use: Literal["sensitivity"]
     needs: Annotated[tuple[StageId], Field(min_length=1)]

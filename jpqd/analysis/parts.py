@@ -55,23 +55,29 @@ class Units:
 
 
 def of(network: PreTrainedModel) -> list[Part]:
-    """List the parts whose weights are multiplied or looked up."""
-    family, names = families.of(network), _names(network)
+    """List the parts whose weights are multiplied or looked up; a head is all that is no layer."""
+    names = _names(network)
+    found = [_part(EMBEDDING, None, [network.get_input_embeddings()], names)]
+    if families.knows(network):
+        found += _of_layers(network, names)
+    inside = {id(module) for part in found for module in part.modules.values()}
+    rest = [m for m in network.modules() if isinstance(m, nn.Linear) and id(m) not in inside]
+    found.append(_part(HEAD, None, rest, names))
+    return [part for part in found if part.modules]
+
+
+def _of_layers(network: PreTrainedModel, names: dict[int, str]) -> Iterator[Part]:
+    family = families.of(network)
     groups = {
         "query, key, value": (family.query, family.key, family.value),
         "attention output": (family.attention_out,),
         "FFN in": (family.ffn_in,),
         "FFN out": (family.ffn_out,),
     }
-    found = [_part(EMBEDDING, None, [network.get_input_embeddings()], names)]
     for number, layer in enumerate(families.layers(network)):
         for name, paths in groups.items():
             modules = [families.part(layer, path) for path in paths]
-            found.append(_part(name, number, modules, names))
-    inside = {id(module) for part in found for module in part.modules.values()}
-    rest = [m for m in network.modules() if isinstance(m, nn.Linear) and id(m) not in inside]
-    found.append(_part(HEAD, None, rest, names))
-    return [part for part in found if part.modules]
+            yield _part(name, number, modules, names)
 
 
 def _names(network: nn.Module) -> dict[int, str]:

@@ -10,3 +10,5 @@ FUSED_FILES = ("openvino_fused.xml", "openvino_fused.bin")
 """An IR that takes texts."""
 BENCH = "bench"
 """The folder of a run's benchmark."""
+OWN_ANSWER = "own_answer"
+"""The column of a model's own answers, where a table has no labels."""

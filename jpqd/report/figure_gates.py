@@ -12,7 +12,9 @@ from jpqd.core.manifest import Manifest, main_figure
 from jpqd.recipe import plugins
 from jpqd.report import words
 
-_GATE = re.compile(r"(?P<path>\w+(?:\.\w+){2,3})\s*(?P<sign><=|>=)\s*(?P<limit>-?\d+(?:\.\d+)?)")
+_GATE = re.compile(
+    r"(?P<path>[\w-]+(?:\.[\w-]+){2,3})\s*(?P<sign><=|>=)\s*(?P<limit>-?\d+(?:\.\d+)?)"
+)
 _EXAMPLE = (
     "Write STAGE.TEXTS.FIGURE, such as 'robustness.noise_10.drop<=1' for all models, or "
     "'robustness.ptq_ir.clean.ece<=0.05' for one."
@@ -53,16 +55,31 @@ def parse(text: str) -> Gate:
     return Gate(text, stage, named, texts, figure, match["sign"] == ">=", float(match["limit"]))
 
 
-def check_names(gates: Sequence[Gate], stages: Sequence[Manifest], coming: Sequence[str]) -> None:
-    """Refuse a stage that is not there and will not be, before hours of work."""
-    known = [stage.stage for stage in stages if stage.use == _USE]
-    if known or _USE in coming:
-        known.append(_USE)
+def check(gates: Sequence[Gate], found: Sequence[Manifest], models: Sequence[str] | None) -> None:
+    """Refuse names that will not be there, before hours of work.
+
+    `models` are those of a stage `robustness` that is to come.
+    """
+    known = {stage.stage: list(stage.metrics[_USE]) for stage in found if stage.use == _USE}
+    if models is not None:
+        known[_USE] = list(models)
+    elif known:
+        known.setdefault(_USE, next(iter(known.values())))
     for gate in gates:
+        if not known:
+            raise UserError(f"--gate {gate.text!r}: no stage of robustness is there or to come.")
         if gate.stage not in known:
-            raise UserError(
-                f"--gate {gate.text!r}: {plugins.unknown(gate.stage, known)}. {_EXAMPLE}"
-            )
+            what = plugins.unknown(gate.stage, known)
+            raise UserError(f"--gate {gate.text!r}: {what}. {_EXAMPLE}")
+        if gate.model is not None and gate.model not in known[gate.stage]:
+            what = plugins.unknown(gate.model, known[gate.stage])
+            raise UserError(f"--gate {gate.text!r}: {what}.")
+
+
+def noises(gates: Sequence[Gate]) -> list[float]:
+    """Return the shares of words with a slip that gates ask for."""
+    found = [re.fullmatch(r"noise_(\d+)", gate.texts) for gate in gates]
+    return sorted({int(match[1]) / 100 for match in found if match})
 
 
 def outcomes(gates: Sequence[Gate], stages: Sequence[Manifest]) -> list[Outcome]:
@@ -84,7 +101,7 @@ def _outcome(gate: Gate, stages: Sequence[Manifest]) -> Outcome:
 
 def _models(gate: Gate, stages: Sequence[Manifest]) -> dict[str, dict[str, Any]]:
     known = {stage.stage: stage for stage in stages if stage.use == _USE}
-    known |= {stage.use: stage for stage in known.values()}
+    known = {stage.use: stage for stage in known.values()} | known
     if gate.stage not in known:
         raise UserError(f"--gate {gate.text!r}: {plugins.unknown(gate.stage, known)}. {_EXAMPLE}")
     models: dict[str, dict[str, Any]] = known[gate.stage].metrics[_USE]

@@ -1,15 +1,19 @@
 """Tables for the terminal: the stages of a run, and the steps of a plan."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.table import Table
+from rich.text import Text
 
 from jpqd.core import terminal
 from jpqd.core.manifest import Manifest
 from jpqd.recipe.task import kinds
 from jpqd.run.estimate import Estimate
 from jpqd.run.plan import Step
+
+if TYPE_CHECKING:
+    from jpqd.report.page.tables import Table as PageTable
 
 
 def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = ()) -> Table:
@@ -31,6 +35,18 @@ def stage_table(title: str, stages: list[Manifest], unsealed: tuple[str, ...] = 
     for stage in unsealed:
         table.add_row(stage, "", "", "", "not sealed", "", "")
     table.caption, table.caption_justify = _note(stages), "left"
+    return table
+
+
+def of_page(page: "PageTable") -> Table:
+    """Make the terminal's form of a table of the report."""
+    table = terminal.new_table(page.title)
+    for column, name in enumerate(page.head):
+        justify: Literal["left", "right"] = "right" if page.is_number(column) else "left"
+        table.add_column(terminal.plain(name), justify=justify, overflow="fold")
+    for row in page.rows:
+        table.add_row(*(Text(terminal.plain(cell)) for cell in row))
+    table.caption, table.caption_justify = Text(terminal.plain(page.note)), "left"
     return table
 
 

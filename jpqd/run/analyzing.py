@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from jpqd import tasks
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
+from jpqd.core.names import IR_XML
 from jpqd.core.progress import Progress
+from jpqd.methods.quantize.options import AFTER_TRAINING
 from jpqd.recipe import plugins
 from jpqd.recipe.recipes import Recipe
 from jpqd.run import finder, given_model, plan
@@ -20,8 +22,9 @@ from jpqd.run.given_model import Wanted
 if TYPE_CHECKING:
     from jpqd.analysis.forecast import Pace
 
-USES = ("robustness", "bit_widths", "sensitivity")
-_MODEL = "model"
+ROBUSTNESS, WIDTHS, SENSITIVITY = "robustness", "bit_widths", "sensitivity"
+USES = (ROBUSTNESS, WIDTHS, SENSITIVITY)
+_MODEL, LAST = "model", "ptq"
 _SAMPLES = (512, 256, 128, 64)
 _NOISES = ((0.05, 0.1, 0.2), (0.1,))
 _WIDTHS = ((1000, 60.0), (200, 20.0))
@@ -41,19 +44,98 @@ class Part:
         return f"{self.use}: about {self.seconds / 60:.1f} minutes ({given})"
 
 
+@dataclass(frozen=True)
+class Subject:
+    """The models of a run that are looked into."""
+
+    run: Run
+    base: str
+    """The baseline, ..."""
+    models: tuple[str, ...]
+    """... and it with every other model, by its IR where there is one."""
+
+    @classmethod
+    def of(cls, run: Run) -> Subject:
+        base = run.baseline()
+        if run.open(base).manifest.kind != "model":
+            raise UserError(
+                f"{run.folder}: {base} is no trained stage. Analyze the run of its model."
+            )
+        stages = [one for one in run.stages if one.stage in run.recipe.get("stages", ())]
+        irs = [one for one in stages if (run.folder / one.stage / IR_XML).is_file()]
+        exported = {base, *(name for ir in irs for name in ir.made_of)}
+        others = [one for one in stages if one.kind == "model" and one.stage not in exported]
+        order = [one.stage for one in stages if one in irs or one in others]
+        return cls(run, base, (base, *order))
+
+    def lacks(self, wanted: Sequence[str]) -> list[str]:
+        """Return the analyses that no sealed stage is of, as the models are now."""
+        there = {stage.use for stage in self.run.stages if self._holds(stage)}
+        return [use for use in wanted if use not in there]
+
+    def _holds(self, stage: Manifest) -> bool:
+        """Return whether a stage was made of the models that are here, and of all of them."""
+        here = {one.stage: one.fingerprint for one in self.run.stages}
+        parents = stage.inputs.get("parents", {})
+        same = all(here.get(name) == seal for name, seal in parents.items())
+        ours = stage.stage == stage.use == ROBUSTNESS
+        return same and (not ours or stage.made_of == self.models)
+
+    def why_not(self, use: str, pace: Pace) -> str:
+        """Return the reason why this model is not analyzed so; none where it can be."""
+        model = self.run.open(self.base).manifest.model
+        if use == WIDTHS and model is not None and model.precision != "FP32":
+            return f"{self.base} is quantized already"
+        if use == SENSITIVITY and not pace.layers:
+            return "the parts of this family of models are not known"
+        return ""
+
+    def recipe(self) -> Recipe:
+        """Return the run's recipe; all of it must be sealed, so that nothing is trained."""
+        given = finder.read_recipe(self.run.folder)
+        if given is None:
+            raise UserError(f"{self.run.folder}: its recipe cannot be read. Run it again.")
+        stages = {name: each for name, each in given["stages"].items() if self._stays(name, each)}
+        folder = self.run.folder
+        recipe = Recipe.model_validate({**given, "stages": stages, "name": folder.name})
+        if recipe.task.use is not None and tasks.load(recipe.task.use).rows_are_text:
+            raise UserError(
+                f"{folder}: a language model is measured by `use: compress_weights` and `use: "
+                "questions`; analyze is for models that classify."
+            )
+        for step in plan.plan(recipe, folder):
+            if step.status != "sealed":
+                why = "; ".join(step.why) or step.status
+                raise UserError(
+                    f"{folder}: stage {step.id} would run first ({why}). Run its recipe to the end."
+                )
+        return recipe
+
+    def _stays(self, name: str, stage: dict[str, Any]) -> bool:
+        """Leave out an analysis of ours that is not sealed, or no longer holds: it is made anew."""
+        if name != stage.get("use") or name not in USES:
+            return True
+        return name in self.run.names and self._holds(self.run.open(name).manifest)
+
+
 def recipe_of_folder(wanted: Wanted, progress: Progress) -> Recipe:
     """Return a recipe that makes a run of a trained model: as it is, and in INT8."""
     found = given_model.describe(wanted, progress)
     progress.say(found.said)
-    quantize = {"use": "quantize", "smooth_quant": 0.8, "range": "min_max"}
-    ptq = {"use": "train", "needs": [_MODEL], "epochs": 0, "methods": [quantize]}
-    name = wanted.name
+    ptq = {"use": "train", "needs": [_MODEL], "epochs": 0, "methods": [AFTER_TRAINING]}
+    earlier = (finder.read_recipe(wanted.run) or {}).get("stages", {})
+    analyses = {name: each for name, each in earlier.items() if name in USES}
     return Recipe.model_validate({
-        "name": name,
+        "name": wanted.name,
         "model": wanted.model,
-        "task": {"name": name, **found.task},
-        "stages": {_MODEL: {"use": "train", "epochs": 0}, "ptq": ptq},
+        "task": {"name": wanted.name, **found.task},
+        "stages": {_MODEL: {"use": "train", "epochs": 0}, LAST: ptq, **analyses},
     })  # fmt: skip
+
+
+def default_name(model: str) -> str:
+    """Name the run that is made of a model."""
+    return f"{given_model.stem(model)}_analysis"
 
 
 def chosen(only: str | None) -> list[str]:
@@ -62,40 +144,7 @@ def chosen(only: str | None) -> list[str]:
     for name in names:
         if name not in USES:
             raise UserError(f"--only {only}: {plugins.unknown(name, USES)}.")
-    return names
-
-
-def missing(run: Run, wanted: Sequence[str]) -> list[str]:
-    """Return the analyses that no sealed stage of the run is of."""
-    there = {stage.use for stage in run.stages}
-    return [use for use in wanted if use not in there]
-
-
-def recipe_of(run: Run) -> Recipe:
-    """Return the recipe of a run whose stages are all sealed, so that nothing is trained."""
-    given = finder.read_recipe(run.folder)
-    if given is None:
-        raise UserError(f"{run.folder}: its recipe cannot be read. Run it again.")
-    stages = given["stages"]
-    known = {name: each for name, each in stages.items() if _is_work(run, name, each)}
-    recipe = Recipe.model_validate({**given, "stages": known})
-    if recipe.task.use is not None and tasks.load(recipe.task.use).rows_are_text:
-        raise UserError(
-            f"{run.folder}: a language model is measured by `use: compress_weights` and `use: "
-            "questions`; analyze is for models that classify."
-        )
-    for step in plan.plan(recipe, run.folder):
-        if step.status != "sealed":
-            why = "; ".join(step.why) or step.status
-            raise UserError(
-                f"{run.folder}: stage {step.id} would run first ({why}). Run its recipe to the end."
-            )
-    return recipe
-
-
-def _is_work(run: Run, name: str, stage: dict[str, Any]) -> bool:
-    """Leave out an analysis that was planned before and not made: it is planned anew."""
-    return stage.get("use") not in USES or name in run.names
+    return list(dict.fromkeys(names))
 
 
 def with_parts(recipe: Recipe, parts: Sequence[Part]) -> Recipe:
@@ -104,41 +153,28 @@ def with_parts(recipe: Recipe, parts: Sequence[Part]) -> Recipe:
     for part in parts:
         if part.use in plain["stages"]:
             raise UserError(
-                f"the run has a stage {part.use!r} of another use. Leave it out: --only"
+                f"the run has a stage of another use that is called {part.use}. Name the other "
+                "analyses with --only."
             )
         plain["stages"][part.use] = part.options
     return Recipe.model_validate(plain)
 
 
-def subject(run: Run) -> str:
-    """Name the model that is looked into: the baseline."""
-    name = run.baseline()
-    manifest = run.open(name).manifest
-    if manifest.kind != "model":
-        raise UserError(f"{run.folder}: {name} is no trained stage. Run the recipe of its model.")
-    return name
-
-
-def compared(run: Run, base: str) -> list[str]:
-    """Return the baseline and every other model, by its IR where it has one."""
-    exported = {name for one in run.stages if one.kind == "ir" for name in one.made_of}
-    others = [one.stage for one in run.stages if _answers(one, exported) and one.stage != base]
-    return [base, *others]
-
-
-def _answers(stage: Manifest, exported: set[str]) -> bool:
-    return stage.kind == "ir" or (stage.kind == "model" and stage.stage not in exported)
-
-
 def fitted(
-    pace: Pace, wanted: Sequence[str], needs: Sequence[str], report: str, seconds: float
+    pace: Pace,
+    wanted: Sequence[str],
+    needs: Sequence[str],
+    report: str,
+    seconds: float,
+    noises: Sequence[float] = (),
 ) -> tuple[list[Part], list[Part]]:
     """Return the stages that fit into the time, and those that do not fit even at their shortest.
 
     The most thorough ones that fit together are taken; where none do, the longest one is left out.
+    `noises` are measured in any case.
     """
-    names = [use for use in wanted if use != "sensitivity" or pace.layers]
-    ways = {use: _ways(use, pace, needs, report) for use in names}
+    names = list(wanted)
+    ways = {use: _ways(use, pace, needs, report, noises) for use in names}
     left: list[Part] = []
     while names:
         for parts in product(*(ways[use] for use in names)):
@@ -151,16 +187,19 @@ def fitted(
     return [], left
 
 
-def _ways(use: str, pace: Pace, needs: Sequence[str], report: str) -> list[Part]:
+def _ways(
+    use: str, pace: Pace, needs: Sequence[str], report: str, noises: Sequence[float]
+) -> list[Part]:
     """Return the ways to make a stage, the most thorough one first."""
     base = list(needs[:1])
-    if use == "robustness":
+    if use == ROBUSTNESS:
+        every = [sorted({*shares, *noises}) for shares in _NOISES]
         return [
-            Part(use, {"use": use, "needs": list(needs), "noise": list(noise)},
+            Part(use, {"use": use, "needs": list(needs), "noise": noise},
                  pace.robustness(len(needs), len(noise), report))
-            for noise in _NOISES
+            for noise in every
         ]  # fmt: skip
-    if use == "bit_widths":
+    if use == WIDTHS:
         return [
             Part(use, {"use": use, "needs": base, "samples": rows, "seconds": seconds},
                  pace.bit_widths(rows, 1, seconds))
@@ -172,18 +211,9 @@ def _ways(use: str, pace: Pace, needs: Sequence[str], report: str) -> list[Part]
     ]
 
 
-def default_name(model: str) -> str:
-    """Name the run that is made of a model."""
-    return f"{given_model.stem(model)}_analysis"
-
-
-def stage_of(run: Run, use: str) -> str:
-    """Name the sealed stage of an analysis."""
-    return next(stage.stage for stage in run.stages if stage.use == use)
-
-
-def pace(run: Run, base: str, recipe: Recipe, progress: Progress) -> Pace:
+def pace(subject: Subject, recipe: Recipe, progress: Progress) -> Pace:
     """Try the model that is looked into."""
     from jpqd.analysis import forecast
 
-    return forecast.pace(run.folder / base, recipe.task, run.folder.parent / ".cache", progress)
+    folder = subject.run.folder
+    return forecast.pace(folder / subject.base, recipe.task, folder.parent / ".cache", progress)

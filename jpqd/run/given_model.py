@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jpqd import tasks
 from jpqd.core import artifact
 from jpqd.core.errors import UserError
-from jpqd.core.names import MANIFEST
+from jpqd.core.names import MANIFEST, OWN_ANSWER
 from jpqd.core.progress import Progress
 from jpqd.recipe.schema import NAME_PATTERN
 from jpqd.recipe.task import BUILTIN, Task, looks_local
@@ -20,8 +20,6 @@ from jpqd.tasks import Kind
 if TYPE_CHECKING:
     from jpqd.data.given import Given
 
-OWN = "own_answer"
-"""The column of the model's own answers."""
 _HEAD = "ForSequenceClassification"
 _REPORTED, _CHOSEN, _TRAIN = 1000, 1000, 8000
 """The rows of each split of a large file. A small one gives a tenth to each of the first two."""
@@ -37,6 +35,8 @@ class Wanted:
     text: tuple[str, ...]
     runs: Path
     name: str
+    cuts: bool = False
+    """True where the model will be pruned."""
 
     def __post_init__(self) -> None:
         if not re.match(NAME_PATTERN, self.name):
@@ -65,7 +65,7 @@ class Described:
     @property
     def is_own(self) -> bool:
         """Return whether the labels are the model's own answers."""
-        return str(self.task["label"]) == OWN
+        return str(self.task["label"]) == OWN_ANSWER
 
 
 def stem(model: str) -> str:
@@ -83,7 +83,7 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
     from jpqd.training import answers
 
     found = given.read(wanted.data, wanted.text, kind, wanted.cache, progress)
-    model = answers.load(wanted.model, folder, kind)
+    model = answers.load(wanted.model, folder, kind, cuts=wanted.cuts)
     texts = found.drawn()
     length, _ = draft.longest(str(folder), texts.to_list(), found.text)
     wanted.run.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def _task(found: Given, kind: Kind, table: Path, rows: int) -> dict[str, Any]:
         "dataset": {"train": str(table)},
         "use": "agreement" if own and is_class else kind.use,
         "text": found.text,
-        "label": found.label or OWN,
+        "label": found.label or OWN_ANSWER,
         **({"labels": kind.names} if is_class else {}),
         "holdout": min(0.1, _REPORTED / rows),
         "select_on": min(0.1, _CHOSEN / rows),

@@ -126,7 +126,7 @@ def draft(wanted: Wanted, progress: Progress) -> tuple[Path, str]:
     Return the recipe's path, and what is worth saying of it.
     """
     given = given_model.Wanted(
-        "shrink", wanted.model, wanted.data, wanted.text, wanted.runs, wanted.name
+        "shrink", wanted.model, wanted.data, wanted.text, wanted.runs, wanted.name, cuts=True
     )
     found = given_model.describe(given, progress)
     return files.write_text(wanted.run / RECIPE, _written(wanted, found)), found.said

@@ -113,4 +113,4 @@ class SearchOptions(Stage):
         )
         if self.policy:
             needed = (*needed, (self.policy, ("plan",)))
-        return (*needed, (self.advice, ("figures",))) if self.advice else needed
+        return (*needed, (self.advice, ("worth",))) if self.advice else needed

@@ -13,19 +13,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from jpqd.core import cached, cells, files, seals
 from jpqd.core.errors import SourceError, UserError
+from jpqd.core.names import OWN_ANSWER
 from jpqd.core.progress import Progress
 from jpqd.data import batching, sources
 from jpqd.model import families, loading, size
 from jpqd.tasks import Kind
 from jpqd.training import evaluation
 
-COLUMN, FILE = "own_answer", "answers.jsonl"
+FILE = "answers.jsonl"
 _VERSION = 1
 
 
 @dataclass(frozen=True)
 class Answering:
-    """A model whose head is trained, of a family that can be cut."""
+    """A model whose head is trained."""
 
     source: str
     kind: Kind
@@ -33,7 +34,7 @@ class Answering:
     tokenizer: PreTrainedTokenizerBase
 
 
-def load(source: str, folder: Path, kind: Kind) -> Answering:
+def load(source: str, folder: Path, kind: Kind, *, cuts: bool) -> Answering:
     """Load a model from its folder, and refuse one that has nothing to say or cannot be cut."""
     loading.quiet()
     tokenizer = loading.tokenizer_from(folder)
@@ -43,7 +44,8 @@ def load(source: str, folder: Path, kind: Kind) -> Answering:
             f"model {source!r}: its head is not trained (no weights for {cells.some(fresh)}), so "
             "it has nothing to keep. Fine-tune it first: jpqd init drafts a recipe for that."
         )
-    families.of(network)
+    if cuts:
+        families.of(network)
     if size.facts(network).precision == "INT8":
         raise UserError(f"model {source!r}: it is in INT8 already. Give what it was made of.")
     network.train(False)
@@ -90,5 +92,5 @@ def _answers(model: Answering, texts: Dataset, max_length: int) -> list[Any]:
 
 
 def _lines(texts: Dataset, answers: list[Any]) -> str:
-    rows = ({**row, COLUMN: answer} for row, answer in zip(texts, answers, strict=True))
+    rows = ({**row, OWN_ANSWER: answer} for row, answer in zip(texts, answers, strict=True))
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -7,10 +7,11 @@ from typing import Any
 
 from jpqd.analysis import distance
 from jpqd.core import cpus, environment, files
-from jpqd.core.bench_result import Figures
-from jpqd.core.manifest import main_figure
+from jpqd.core.bench_result import Estimate, Figures
+from jpqd.core.errors import RunError
 from jpqd.recipe.contracts import Context
 from jpqd.scores.predictions import Predictions
+from runtime_bench.measure import statistics
 from runtime_bench.widths import measure, storage, variants
 from runtime_bench.widths.measure import Asked, Timed
 from runtime_bench.widths.options import Options
@@ -23,32 +24,32 @@ EFFICIENCY = "(speedup x times smaller) ^ 1/2 x share of the score that is kept"
 
 def run(stage: Options, ctx: Context) -> dict[str, Any]:
     factory = Factory(ctx.inputs[stage.needs[0]], ctx)
+    kind = factory.data.kind
     padding = int(factory.tokenizer.pad_token_id or 0)
     asked = measure.rows(factory.data, stage.samples, padding, ctx.seed)
     every = variants.every(stage.group_sizes)
+    parts = storage.table(factory.network, every)
     threads = stage.threads or cpus.usable()
-    said: dict[str, Predictions | str] = {}
-    for one in every:
-        factory.write(one, ctx.work)
-        said[one.name] = measure.runs(one.name, one.backend(ctx.work, threads), asked, ctx)
+    said = {one.name: measure.said(one, factory, asked, threads) for one in every}
+    if isinstance(said[WHOLE], str):
+        raise RunError(f"{ctx.stage}: the model does not run in f32: {said[WHOLE]}")
     usable = [one for one in every if isinstance(said[one.name], Predictions)]
     backends = {one.name: one.backend(ctx.work, threads) for one in usable}
     timed = measure.times(backends, asked, stage.seconds, ctx)
     made = {
         "rows": len(asked.requests),
-        "metric": factory.kind.metrics[0],
-        "measure": distance.name(factory.kind),
+        "timed": len(asked.timed),
+        "metric": kind.metrics[0],
+        "measure": distance.name(kind),
         "formula": EFFICIENCY,
         "threads": threads,
         "processor": environment.environment()["processor"],
         "blocks": timed.blocks,
         "disturbed": timed.disturbed,
         "variants": [_row(one, said, asked, timed) for one in every],
-        "parts": storage.table(factory.network, every),
+        "parts": parts,
     }
     files.write_json(ctx.out / FILE, made)
-    for folder in {ctx.work / one.ir for one in every}:
-        files.remove(folder)
     return {"bit_widths": made, "data": factory.data.facts()}
 
 
@@ -63,41 +64,52 @@ def _row(
     kind, facts = asked.truth.kind, timed.facts[one.name]
     own, base = timed.figures[one.name], timed.facts[WHOLE]
     scores = measure.compared(kind, mine, whole)
-    kept = scores[main_figure(scores)] / max(kind.value(whole), 1e-9)
     faster = (own.speedup.value if own.speedup else None) or 1.0
+    smaller = base["bytes"] / facts["bytes"]
     return {
         **about,
         "bytes": facts["bytes"],
-        "smaller": base["bytes"] / facts["bytes"],
+        "smaller": smaller,
         "peak_mb": facts["peak_rss_mb"],
         "serving_mb": facts["rss_serving_mb"],
-        "runs_as": _runs_as(one, facts["precision"]),
+        "runs_as": _runs_as(one, facts),
         "p50_ms": own.latency_ms.p50.model_dump() if own.latency_ms else None,
         "speedup": own.speedup.model_dump() if own.speedup else None,
         "gain": _gain(one, own),
         **scores,
         "divergence": distance.of(kind, mine, whole),
-        "efficiency": math.sqrt(faster * base["bytes"] / facts["bytes"]) * kept,
+        "efficiency": _efficiency(faster * smaller, kind.value(mine), kind.value(whole)),
     }
 
 
-def _runs_as(one: Variant, products: str) -> str:
+def _efficiency(gains: float, score: float, whole: float) -> float | None:
+    """Return none where the whole model is no better than chance: nothing can be kept of that."""
+    return math.sqrt(gains) * max(score, 0.0) / whole if whole > 0 else None
+
+
+_EIGHT = "int8 weights"
+
+
+def _runs_as(one: Variant, facts: dict[str, Any]) -> str:
     """Say in what it multiplies: the runtime names products by their weights' bits alone."""
-    if one.weights_only:
-        return f"{products} weights, whole activations"
-    return f"{products}, activations rounded at each request" if one.name == _DYNAMIC else products
-
-
-_EIGHT, _DYNAMIC = "int8 weights", "int8 dynamic"
+    products, asked = facts["precision"], facts["compiled"]["latency"].properties
+    if one.bits >= 16 or one.ir == "int8_static":
+        return str(products)
+    rounds = asked.get("DYNAMIC_QUANTIZATION_GROUP_SIZE", "0") != "0"
+    activations = "8 bits" if rounds else asked.get("INFERENCE_PRECISION_HINT", "whole")
+    return f"{products} weights, activations in {activations}"
 
 
 def _gain(one: Variant, own: Figures) -> str:
-    """Say whether the device runs a variant faster than the next wider one."""
+    """Say whether the device runs a variant faster than f32, and fewer bits faster than eight."""
     if one.name == WHOLE:
         return ""
-    over = own.speedup_over
-    if (over[WHOLE].low or 0.0) <= 1.0:
+    if not _faster(own.speedup_over[WHOLE]):
         return "no faster than f32"
-    if one.bits < 8 and (over[_EIGHT].low or 0.0) <= 1.0:
+    if one.bits < 8 and _EIGHT in own.speedup_over and not _faster(own.speedup_over[_EIGHT]):
         return "no faster than 8 bits"
     return "faster"
+
+
+def _faster(ratio: Estimate) -> bool:
+    return statistics.differs(ratio) and (ratio.value or 0.0) > 1

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import nncf
 import numpy as np
 from datasets import Dataset
 
 from jpqd.core.bench_result import Figures
-from jpqd.core.errors import JpqdError
+from jpqd.core.errors import RunError
 from jpqd.data import splits
 from jpqd.recipe.contracts import Context
 from jpqd.scores import predictions
@@ -24,6 +25,7 @@ from runtime_bench.machine import host
 from runtime_bench.measure import blocks, figures
 from runtime_bench.measure.crew import Crew
 from runtime_bench.measure.worker import Worker
+from runtime_bench.widths.variants import Factory, Variant
 
 if TYPE_CHECKING:
     from runtime_bench.backend import Request
@@ -58,18 +60,29 @@ def rows(data: splits.Data, samples: int, padding: int, seed: int) -> Asked:
     return Asked(workload.one_by_one(Rows(ids, types, padding, "select", truth)), truth)
 
 
-def answers(name: str, backend: OpenvinoIr, asked: Asked, ctx: Context) -> Predictions:
-    """Return a variant's answers: found before a kill, or found now."""
-    place = ctx.work / f"{name}.safetensors"
-    if not place.is_file():
-        worker = Worker(name, backend)
-        try:
-            worker.ask("load")
-            logits = worker.ask("logits", asked.requests)
-        finally:
-            worker.close()
-        predictions.keep(place, accuracy.answers(asked.truth, logits), asked.truth.kind.facts())
+def said(one: Variant, factory: Factory, asked: Asked, threads: int) -> Predictions | str:
+    """Return a variant's answers, found before a kill or now, or why it does not run here."""
+    ctx = factory.ctx
+    place = ctx.work / f"{one.ir}-{one.precision}-{one.weights_only}.safetensors"
+    try:
+        factory.write(one, ctx.work)
+        if not place.is_file():
+            found = _answers(one, one.backend(ctx.work, threads), asked)
+            predictions.keep(place, found, asked.truth.kind.facts())
+    except (RunError, RuntimeError, nncf.ValidationError) as error:
+        reason = str(error).strip().splitlines()[-1].removeprefix(f"{one.name}: ")
+        ctx.progress.warn(f"{one.name} does not run here: {reason}")
+        return reason
     return predictions.load(place)[0]
+
+
+def _answers(one: Variant, backend: OpenvinoIr, asked: Asked) -> Predictions:
+    worker = Worker(one.name, backend)
+    try:
+        worker.ask("load")
+        return accuracy.answers(asked.truth, worker.ask("logits", asked.requests))
+    finally:
+        worker.close()
 
 
 def compared(kind: Kind, mine: Predictions, whole: Predictions) -> dict[str, Any]:
@@ -108,12 +121,3 @@ def times(backends: Mapping[str, OpenvinoIr], asked: Asked, seconds: float, ctx:
         found = figures.of("latency", measured, names[0], 1, crew.overhead(), {})
         done = len(measured.started)
         return Timed(found, crew.facts, done, len(measured.disturbed) / done)
-
-
-def runs(name: str, backend: OpenvinoIr, asked: Asked, ctx: Context) -> Predictions | str:
-    """Return a variant's answers, or the reason why the device does not run it."""
-    try:
-        return answers(name, backend, asked, ctx)
-    except JpqdError as error:
-        ctx.progress.warn(f"{name} does not run here: {error}")
-        return str(error)

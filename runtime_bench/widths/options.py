@@ -20,7 +20,7 @@ class Options(Stage):
     use: Literal["bit_widths"]
     needs: Annotated[tuple[StageId], Field(min_length=1)]
     """A trained stage without quantizers."""
-    group_sizes: Annotated[tuple[Annotated[Count, Field(ge=16)], ...], Field(min_length=1)] = (64,)
+    group_sizes: Annotated[tuple[Literal[16, 32, 64, 128, 256], ...], Field(min_length=1)] = (64,)
     """The weights that share a scale in 4 and 2 bits."""
     samples: Count = 1000
     """The held-out rows that are answered, at most."""

@@ -9,9 +9,9 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from jpqd.analysis import parts
-from runtime_bench.widths.variants import Variant
+from runtime_bench.widths.variants import LEAST_GROUP, Variant
 
-TABLES, OTHERS = "positions", "others"
+TABLES, OTHERS = "other tables", "others"
 _TABLE = 2
 """The axes of weights that an IR stores in few bits."""
 _HALF = 2
@@ -29,7 +29,7 @@ def table(network: PreTrainedModel, variants: Sequence[Variant]) -> list[dict[st
     if tables:
         found.append(_row(TABLES, None, tables, variants))
     rest = sum(p.numel() for p in given) - sum(p.numel() for p in tables)
-    wide = {one.name: rest * _FULL for one in variants}
+    wide = {one.name: rest * (_HALF if one.name == "f16" else _FULL) for one in variants}
     return [*found, {"part": OTHERS, "layer": None, "weights": rest, "bytes": wide}]
 
 
@@ -51,11 +51,23 @@ def _row(
 
 def _bytes(variant: Variant, rows: int, width: int) -> int:
     """Return the bytes of one weight with its scales and zero points."""
-    packed = math.ceil(rows * width * variant.bits / 8)
-    if variant.bits >= 16:
+    bits, group = variant.bits, _group(variant, width)
+    if group is None and bits < 8:
+        bits = 8  # no group fits
+    packed = math.ceil(rows * width * bits / 8)
+    if bits >= 16:
         return packed
-    if variant.group is None:
+    if group is None:
         return packed + rows * (_FULL if variant.ir == "int8_static" else _HALF + 1)
-    groups = rows * math.ceil(width / variant.group)
-    points = math.ceil(groups / 2) if variant.bits > 2 else 0
+    groups = rows * width // group
+    points = math.ceil(groups / 2) if bits > 2 else 0
     return packed + groups * _HALF + points
+
+
+def _group(variant: Variant, width: int) -> int | None:
+    """Return the weights that share a scale: fewer where the group does not divide a width."""
+    if variant.group is None or width % variant.group == 0:
+        return variant.group
+    power = width & -width  # the largest that divides
+    fitting = min(power, variant.group)
+    return fitting if fitting >= LEAST_GROUP else None

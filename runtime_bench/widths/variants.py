@@ -25,6 +25,7 @@ from jpqd.core.errors import UserError
 from jpqd.core.names import IR_XML
 from jpqd.data import splits
 from jpqd.methods.quantize import Quantize, place
+from jpqd.methods.quantize.options import AFTER_TRAINING
 from jpqd.model import families, loading, size
 from jpqd.recipe.contracts import Context
 from jpqd.training import calibration
@@ -32,10 +33,12 @@ from jpqd.training.method import Training
 from runtime_bench.backends.openvino_ir import OpenvinoIr, Precision
 
 WHOLE = "f32"
-_QUANTIZE = Quantize(use="quantize", smooth_quant=0.8, range="min_max")
+_QUANTIZE = Quantize.model_validate(AFTER_TRAINING)
 _ROWS_TOGETHER = 16
-_SMALL = 2
-"""Constants of fewer axes are biases and norms, which stay as they are."""
+_TABLE = 2
+"""The axes of a table."""
+LEAST_GROUP = 8
+"""The fewest weights that share a scale. Where no such group divides a width, it gets 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,27 @@ class Factory:
 
 
 def in_bf16(model: ov.Model) -> None:
-    """Store the weights in bf16."""
+    """Store tables and weights of products in bf16."""
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or node.get_element_type() != ov.Type.f32:
             continue
-        if len(node.get_output_shape(0)) < _SMALL:
-            continue
-        readers = node.output(0).get_target_inputs()
-        stored = opset.constant(node.data, dtype=ov.Type.bf16)
-        unfolded = opset.convert(stored, np.float32)
-        for reader in readers:
-            reader.replace_source_output(unfolded.output(0))
+        readers = [one for one in node.output(0).get_target_inputs() if _reads_weights(one)]
+        if readers and len(node.get_output_shape(0)) >= _TABLE:
+            unfolded = opset.convert(_in_halves(node.data), np.float32)
+            for reader in readers:
+                reader.replace_source_output(unfolded.output(0))
+
+
+def _reads_weights(reader: ov.Input) -> bool:
+    return reader.get_node().get_type_name() in ("MatMul", "Gather")
+
+
+def _in_halves(values: np.ndarray) -> ov.Node:
+    """Round to the nearest bf16, which is the upper half of an f32."""
+    whole = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    tensor = ov.Tensor(ov.Type.bf16, ov.Shape(list(values.shape)))  # one with memory of its own
+    tensor.data.view(np.uint16)[:] = (whole + 0x7FFF + ((whole >> 16) & 1)) >> 16
+    return opset.constant(tensor)
 
 
 def _in_bits(model: ov.Model, variant: Variant) -> ov.Model:
@@ -161,7 +174,8 @@ def _in_bits(model: ov.Model, variant: Variant) -> ov.Model:
             return nncf.compress_weights(model, mode=modes.INT8_ASYM)
         mode = modes.INT4_ASYM if variant.bits > 2 else modes.INT2_SYM
         smaller = nncf.AdvancedCompressionParameters(
-            group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST
+            group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST,
+            min_adjusted_group_size=LEAST_GROUP,
         )
         return nncf.compress_weights(
             model, mode=mode, group_size=variant.group, ratio=1.0, all_layers=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,13 @@ def test_a_forecast_does_nothing(runs: Path) -> None:
     [
         (["--only", "robust"], "did you mean 'robustness'"),
         (["--gate", "robustness.clean<1"], "is not a comparison"),
-        (["--only", "sensitivity", "--gate", "robustness.clean.drop<=1"], "STAGE.TEXTS.FIGURE"),
-        (["--minutes", "0.1", "--only", "bit_widths"], "nothing fits into 0.1 minutes"),
+        (
+            ["--only", "sensitivity", "--gate", "robustness.clean.drop<=1"],
+            "no stage of robustness is there or to come",
+        ),
+        (["--minutes", "0.1", "--only", "bit_widths"], "does not fit into 0.1 minutes"),
+        (["--gate", "robustness.ptqq.clean.drop<=1"], "did you mean 'ptq'"),
+        (["--text", "a"], "Give that, too"),
         (["nowhere"], "there is no run 'nowhere'"),
         (["--data", "rows.csv"], "Name it, too"),
     ],
@@ -80,11 +86,28 @@ def test_stages_are_added_and_gates_decide(runs: Path) -> None:
     again = analyze(runs, "some", "--only", "robustness", "--gate", "robustness.clean.drop<=-50")
     assert again.exit_code == 1
     assert "NOT kept" in again.stdout
-    assert "is there already" in again.stderr
+    assert "robustness: it is there" in again.stderr
+    assert "Robustness: robustness" in again.stdout
     assert (
         artifact.open_sealed(runs / "some" / "robustness").manifest.metrics
         == (said["stages"][0]["metrics"])
     )
+
+
+def test_another_model_makes_an_analysis_anew(runs: Path) -> None:
+    copy = shutil.copytree(runs / "some", runs / "copy")
+    done = analyze(runs, copy, "--only", "robustness", "--gate", "robustness.clean.drop<=100")
+    assert done.exit_code == 0, done.output
+    assert "it is there" in done.stderr
+    path = runs.parent / "copy.yaml"
+    path.write_text(RECIPE + "  ptq_ir: {use: ov_ir, needs: [ptq]}\n")
+    runner.execute(recipes.load(path), runs, Progress(quiet=True))
+    done = analyze(runs, copy, "--only", "robustness", "--gate", "robustness.clean.drop<=100")
+    assert done.exit_code == 0, done.output
+    found = artifact.open_sealed(copy / "robustness").manifest.metrics["robustness"]
+    assert list(found) == ["teacher", "ptq_ir"]
+    before = artifact.open_sealed(runs / "some" / "robustness").manifest.metrics["robustness"]
+    assert list(before) == ["teacher", "ptq"]
 
 
 def test_a_run_that_is_not_finished_is_not_trained_by_an_analysis(runs: Path) -> None:
@@ -101,10 +124,19 @@ def test_a_models_folder_and_a_table_are_enough(runs: Path, tmp_path: Path) -> N
     lines = [f'"{text}",{label}' for text, label in corpus.reviews("train")[:240]]
     rows.write_text("\n".join(["text,label", *lines]))
     teacher = runs / "some" / "teacher"
-    refused = analyze(tmp_path, teacher)
+    refused = analyze(tmp_path, shutil.copytree(teacher, tmp_path / "given"))
     assert refused.exit_code == 2
     assert "--data FILE" in refused.stderr
     done = analyze(tmp_path, teacher, "--data", rows, "--only", "robustness")
     assert done.exit_code == 0, done.output
     found = artifact.open_sealed(tmp_path / "teacher_analysis" / "robustness").manifest.metrics
     assert list(found["robustness"]) == ["model", "ptq"]
+    stage = analyze(tmp_path, tmp_path / "teacher_analysis" / "model")
+    assert stage.exit_code == 2
+    assert "is a stage. Analyze its run" in stage.stderr
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"{text}\n" for text, _ in corpus.reviews("train")[:240]))
+    again = analyze(tmp_path, teacher, "--data", texts, "--only", "robustness")
+    assert again.exit_code == 0, again.output
+    found = artifact.open_sealed(tmp_path / "teacher_analysis" / "robustness").manifest.metrics
+    assert found["robustness"]["model"]["clean"]["agreement"] == 1.0  # of the model with itself

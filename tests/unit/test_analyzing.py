@@ -38,11 +38,13 @@ def test_what_there_is_time_for_is_done_as_thoroughly_as_that_allows() -> None:
     assert left
 
 
-def test_nothing_fits_into_no_time_and_an_unknown_family_has_no_parts() -> None:
+def test_nothing_fits_into_no_time() -> None:
     assert fitted(0.01) == ({}, ["bit_widths", "sensitivity", "robustness"])
-    every, left = fitted(1_000, pace(layers=0))
-    assert set(every) == {"robustness", "bit_widths"}
-    assert left == []
+
+
+def test_noise_that_a_gate_asks_for_is_made_however_short_the_time_is() -> None:
+    ways = analyzing._ways("robustness", pace(), ["teacher"], "validation", [0.2, 0.4])
+    assert [way.options["noise"] for way in ways] == [[0.05, 0.1, 0.2, 0.4], [0.1, 0.2, 0.4]]
 
 
 def test_a_slower_model_has_a_longer_forecast() -> None:
@@ -55,6 +57,6 @@ def test_a_slower_model_has_a_longer_forecast() -> None:
 
 def test_names_of_analyses_are_checked() -> None:
     assert analyzing.chosen(None) == list(analyzing.USES)
-    assert analyzing.chosen("bit_widths, robustness") == ["bit_widths", "robustness"]
+    assert analyzing.chosen("bit_widths, robustness,bit_widths") == ["bit_widths", "robustness"]
     with pytest.raises(UserError, match="did you mean 'sensitivity'"):
         analyzing.chosen("sensitivty")

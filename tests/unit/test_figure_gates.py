@@ -59,9 +59,22 @@ def test_a_gate_that_nothing_can_keep_is_a_mistake(gate: str, says: str) -> None
     assert says in str(refused.value)
 
 
-def test_a_stage_that_will_not_be_there_is_refused_before_work() -> None:
+def test_names_that_will_not_be_there_are_refused_before_work() -> None:
+    def refused(gate: str, *found: Manifest, models: list[str] | None = None) -> str:
+        gates = [figure_gates.parse(gate)]
+        with pytest.raises(UserError, match=r"--gate") as error:
+            figure_gates.check(gates, found, models)
+        return str(error.value)
+
     gates = [figure_gates.parse("robustness.clean.drop<=1")]
-    figure_gates.check_names(gates, [], ["robustness"])
-    figure_gates.check_names(gates, [stage({"teacher": BASE})], [])
-    with pytest.raises(UserError, match="robustness"):
-        figure_gates.check_names(gates, [], ["sensitivity"])
+    figure_gates.check(gates, [], ["teacher"])
+    figure_gates.check(gates, [stage({"teacher": BASE})], None)
+    assert "to come" in refused("robustness.clean.drop<=1")
+    assert "'ptq_ir'" in refused("robustness.ptq.clean.drop<=1", models=["teacher", "ptq_ir"])
+    assert "'check'" in refused("chek.clean.drop<=1", stage({"teacher": BASE}))
+
+
+def test_names_have_bars_and_noise_its_share() -> None:
+    gate = figure_gates.parse("my-check.jpqd-30_ir.noise_20.drop<=1")
+    assert (gate.stage, gate.model) == ("my-check", "jpqd-30_ir")
+    assert figure_gates.noises([gate, figure_gates.parse("a.clean.ece<=1")]) == [0.2]

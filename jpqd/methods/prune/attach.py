@@ -24,6 +24,11 @@ from jpqd.training.method import Training
 def _advised(options: Options, stage: str, training: Training) -> Options:
     floor = advice.load(training.ctx.inputs[stage]).floor
     training.ctx.progress.say(f"    prune: floor {floor:g}, as {stage} advises")
+    if floor > options.ceiling:
+        raise UserError(
+            f"{training.stage}: ceiling {options.ceiling} is below the floor {floor:g} that "
+            f"{stage} advises. Remove one of them."
+        )
     return options.model_copy(update={"floor": floor})
 
 

@@ -135,6 +135,8 @@ class Options(Method):
     def _instead_of_a_floor(cls, advice: str | None, others: ValidationInfo) -> str | None:
         if advice is not None and others.data.get("floor"):
             raise mistake("does not go with floor, which it says", "Remove one of them.")
+        if advice is not None and others.data.get("structure") != "heads_ffn":
+            raise mistake("is of heads and neurons", "Leave it out, or structure.")
         return advice
 
     def inputs(self) -> tuple[str, ...]:
@@ -143,6 +145,6 @@ class Options(Method):
     def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
         given: tuple[tuple[str | None, tuple[FolderKind, ...]], ...] = (
             (self.plan, ("plan",)),
-            (self.advice, ("figures",)),
+            (self.advice, ("worth",)),
         )
         return tuple((name, kinds) for name, kinds in given if name is not None)

@@ -28,13 +28,16 @@ class Quantize(Options):
         else:
             given = calibration.batches(training, self.samples, model.device)
         batches = list(given)
-        place.place(model, [features for features, _ in batches], self._advised(training))
+        place.place(model, [features for features, _ in batches], self._advised(model, training))
         return model, Hooks()
 
-    def _advised(self, training: Training) -> Options:
+    def _advised(self, model: PreTrainedModel, training: Training) -> Options:
+        """Add the modules of an advice that this model has: a smaller one may lack some."""
         if self.advice is None:
             return self
-        more = advice.load(training.ctx.inputs[self.advice]).ignore
+        there = {name for name, _ in model.named_modules()}
+        told = advice.load(training.ctx.inputs[self.advice]).ignore
+        more = [name for name in told if name in there]
         named = ", ".join(more) or "nothing"
         training.ctx.progress.say(f"    quantize: leaves out {named}, as {self.advice} advises")
         return self.model_copy(update={"ignore": (*self.ignore, *more)})

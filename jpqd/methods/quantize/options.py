@@ -10,6 +10,9 @@ from jpqd.core.manifest import FolderKind
 from jpqd.recipe.schema import Count, Fraction, StageId, Text
 from jpqd.training.method import Method
 
+AFTER_TRAINING = {"use": "quantize", "smooth_quant": 0.8, "range": "min_max"}
+"""What loses least where nothing is trained."""
+
 
 class Options(Method):
     """INT8 by NNCF. `epochs: 0` is post-training quantization; otherwise the scales train."""
@@ -36,4 +39,4 @@ class Options(Method):
         return () if self.advice is None else (self.advice,)
 
     def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
-        return tuple((name, ("figures",)) for name in self.inputs())
+        return tuple((name, ("worth",)) for name in self.inputs())

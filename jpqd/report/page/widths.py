@@ -46,7 +46,8 @@ def _variants(name: str, made: dict[str, Any]) -> Table:
     busy = made["disturbed"] > _MANY
     warning = f" Other programs ran in {made['disturbed']:.0%} of the time." if busy else ""
     note = (
-        f"{made['rows']:,} held-out rows, one at a time; {made['threads']} threads of "
+        f"{made['rows']:,} held-out rows, of which {made['timed']} are timed, one at a time; "
+        f"{made['threads']} threads of "
         f"{made['processor']}; {made['blocks']} interleaved blocks.{warning} Memory: the most that "
         f"a fresh process took. Speedup, points and {made['measure']}: against f32. Efficiency: "
         f"{made['formula']}. Fewer than 16 bits run in buckets of lengths, others with any length, "
@@ -72,7 +73,7 @@ def _row(metric: str, each: dict[str, Any], columns: int) -> Iterator[str]:
     yield words.score(metric, each[metric], each.get(f"{metric}_95"))
     yield _difference(metric, each)
     yield words.number(each["divergence"])
-    yield f"{each['efficiency']:.2f}"
+    yield words.number(each["efficiency"])
 
 
 def _estimate(found: dict[str, Any] | None) -> Estimate | None:
@@ -136,5 +137,5 @@ def _bars(name: str, title: str, made: dict[str, Any]) -> Chart:
     axes.invert_yaxis()
     axes.set(xlabel="MB")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    note = "All layers together. Biases and norms (others) stay as they are."
+    note = "All layers together. Biases and norms (others) are rounded nowhere but in f16."
     return Chart(title, svg.text(figure, name, title, note), note)
