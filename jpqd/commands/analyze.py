@@ -136,7 +136,8 @@ def _analyzed(
     recipe = subject.recipe()
     parts = _parts(subject, recipe, lacking, gates, 60 * minutes, progress)
     if parts and not forecast:
-        runner.execute(analyzing.with_parts(recipe, parts), run.folder.parent, progress)
+        whole = analyzing.with_parts(recipe, parts, run)
+        runner.execute(whole, run.folder.parent, progress, until=parts[-1].use)
     return not forecast
 
 

@@ -91,11 +91,12 @@ class Subject:
         return ""
 
     def recipe(self) -> Recipe:
-        """Return the run's recipe; all of it must be sealed, so that nothing is trained."""
+        """Return the run's recipe, what is sealed first; none of that may need to run again."""
         given = finder.read_recipe(self.run.folder)
         if given is None:
             raise UserError(f"{self.run.folder}: its recipe cannot be read. Run it again.")
-        stages = {name: each for name, each in given["stages"].items() if self._stays(name, each)}
+        stays = {name: each for name, each in given["stages"].items() if self._stays(name, each)}
+        stages = dict(sorted(stays.items(), key=lambda stage: stage[0] not in self.run.names))
         folder = self.run.folder
         recipe = Recipe.model_validate({**given, "stages": stages, "name": folder.name})
         if recipe.task.use is not None and tasks.load(recipe.task.use).rows_are_text:
@@ -104,10 +105,10 @@ class Subject:
                 "questions`; analyze is for models that classify."
             )
         for step in plan.plan(recipe, folder):
-            if step.status != "sealed":
+            if step.id in self.run.names and step.status != "sealed":
                 why = "; ".join(step.why) or step.status
                 raise UserError(
-                    f"{folder}: stage {step.id} would run first ({why}). Run its recipe to the end."
+                    f"{folder}: stage {step.id} would run again ({why}). Run its recipe to the end."
                 )
         return recipe
 
@@ -147,17 +148,20 @@ def chosen(only: str | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def with_parts(recipe: Recipe, parts: Sequence[Part]) -> Recipe:
-    """Add stages, each named by its use."""
+def with_parts(recipe: Recipe, parts: Sequence[Part], run: Run) -> Recipe:
+    """Add stages, each named by its use, behind those that are sealed."""
     plain = recipe.plain()
+    stages = plain["stages"].items()
+    sealed = {name: stage for name, stage in stages if name in run.names}
+    others = {name: stage for name, stage in stages if name not in run.names}
     for part in parts:
         if part.use in plain["stages"]:
             raise UserError(
                 f"the run has a stage of another use that is called {part.use}. Name the other "
                 "analyses with --only."
             )
-        plain["stages"][part.use] = part.options
-    return Recipe.model_validate(plain)
+    added = {part.use: part.options for part in parts}
+    return Recipe.model_validate({**plain, "stages": {**sealed, **added, **others}})
 
 
 def fitted(

@@ -11,11 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from jpqd.core import artifact
+from jpqd.core import artifact, seals
+from jpqd.core.names import RECIPE as RECIPE_FILE
 from jpqd.core.progress import Progress
 from jpqd.data import corpus
 from jpqd.recipe import recipes
-from jpqd.run import runner
+from jpqd.run import finder, runner
 
 RECIPE = """\
 model: {new: bert, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2,
@@ -110,13 +111,21 @@ def test_another_model_makes_an_analysis_anew(runs: Path) -> None:
     assert list(before) == ["teacher", "ptq"]
 
 
-def test_a_run_that_is_not_finished_is_not_trained_by_an_analysis(runs: Path) -> None:
+def test_what_is_not_sealed_is_left_and_what_would_run_again_is_refused(runs: Path) -> None:
     path = runs.parent / "late.yaml"
     path.write_text(RECIPE + "  more: {use: train, needs: [teacher], epochs: 1}\n")
     runner.execute(recipes.load(path), runs, Progress(quiet=True), until="teacher")
-    done = analyze(runs, "late", "--forecast")
-    assert done.exit_code == 2
-    assert "stage ptq would run first" in done.stderr
+    done = analyze(runs, "late", "--only", "robustness")
+    assert done.exit_code == 0, done.output
+    found = artifact.open_sealed(runs / "late" / "robustness").manifest.metrics["robustness"]
+    assert list(found) == ["teacher"]
+    late = finder.find(runs, "late")
+    assert set(late.unsealed) == {"ptq", "more"}  # the recipe knows them still
+    recipe = recipes.load(path, ("stages.teacher.epochs=2",))
+    seals.write(runs / "late" / RECIPE_FILE, recipe.plain())
+    again = analyze(runs, "late", "--only", "sensitivity")
+    assert again.exit_code == 2
+    assert "stage teacher would run again" in again.stderr
 
 
 def test_a_models_folder_and_a_table_are_enough(runs: Path, tmp_path: Path) -> None:
