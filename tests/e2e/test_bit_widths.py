@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ from export.shapes import Shape
 from jpqd import tasks
 from jpqd.core import artifact
 from jpqd.core.bench_result import Estimate, Figures
-from jpqd.core.errors import RunError, UserError
+from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
 from jpqd.model import loading
 from jpqd.recipe import recipes
 from jpqd.recipe.task import NewModel, Task
+from jpqd.report.page import widths
 from jpqd.run import runner
+from jpqd.tasks.regression import Regression
+from runtime_bench.job.workload import Truth
 from runtime_bench.measure.worker import Worker
-from runtime_bench.widths import make, storage, variants
+from runtime_bench.widths import make, measure, storage, variants
 from tests.helpers import small
 
 RECIPE = """\
@@ -47,9 +50,43 @@ def run(folder: Path, recipe: str = RECIPE) -> Path:
     return folder / "runs" / "widths"
 
 
+@dataclass
+class Done:
+    """A run that was killed once while answers were asked for, and then run to its end."""
+
+    run: Path
+    built: list[list[str]]
+    """The IRs that were built before the kill, and after it."""
+    asked: list[int]
+    """The rows that were answered by then."""
+
+
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tmp_path_factory.mktemp("widths"))
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("widths")
+    built: list[list[str]] = [[]]
+    asked = [0]
+    made, ask = variants.Factory._made, Worker.ask
+
+    def counted(factory: Any, variant: Any) -> Any:
+        built[-1].append(variant.ir)
+        return made(factory, variant)
+
+    def dies(worker: Worker, name: str, *arguments: Any) -> Any:
+        asked[-1] += name == "logits"
+        if asked[0] == 3:
+            asked.append(0)
+            built.append([])
+            raise KeyboardInterrupt
+        return ask(worker, name, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants.Factory, "_made", counted)
+        patch.setattr(Worker, "ask", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(folder)
+        asked[0] = 2
+        return Done(run(folder), built, asked)
 
 
 def found(run: Path) -> dict[str, Any]:
@@ -57,8 +94,8 @@ def found(run: Path) -> dict[str, Any]:
     return made
 
 
-def test_fewer_bits_take_less_room_and_answer_less_alike(done: Path) -> None:
-    made = found(done)
+def test_fewer_bits_take_less_room_and_answer_less_alike(done: Done) -> None:
+    made = found(done.run)
     by_name = {each["name"]: each for each in made["variants"]}
     assert list(by_name) == NAMES
     assert not any("refused" in each for each in by_name.values())
@@ -73,8 +110,8 @@ def test_fewer_bits_take_less_room_and_answer_less_alike(done: Path) -> None:
     assert by_name["int4 weights, g64"]["runs_as"].startswith("u4 weights, activations in ")
 
 
-def test_the_bytes_of_parts_are_those_of_the_files(done: Path) -> None:
-    made = found(done)
+def test_the_bytes_of_parts_are_those_of_the_files(done: Done) -> None:
+    made = found(done.run)
     assert sum(part["weights"] for part in made["parts"]) > 100_000
     for each in made["variants"]:
         stored = sum(part["bytes"][each["name"]] for part in made["parts"])
@@ -128,55 +165,38 @@ def test_gains_are_of_intervals_and_nothing_can_be_kept_of_chance() -> None:
     assert make._efficiency(4.0, 0.1, -0.1) is None
 
 
-def test_a_kill_keeps_what_was_built_and_answered(
-    done: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built, asked = [], []
-    made, ask = variants.Factory._made, Worker.ask
-
-    def counted(factory: Any, variant: Any) -> Any:
-        built.append(variant.ir)
-        return made(factory, variant)
-
-    def dies(worker: Worker, name: str, *arguments: Any) -> Any:
-        asked.append(name)
-        if asked.count("logits") == 3:
-            raise KeyboardInterrupt
-        return ask(worker, name, *arguments)
-
-    monkeypatch.setattr(variants.Factory, "_made", counted)
-    monkeypatch.setattr(Worker, "ask", dies)
-    shutil.rmtree(done / "bits")
-    with pytest.raises(KeyboardInterrupt):
-        run(done.parent.parent)
-    assert built == ["f32", "bf16", "f16"]
-    asked.clear()
-
-    def refuses(worker: Worker, name: str, *arguments: Any) -> Any:
-        asked.append(name)
-        if worker.arm.startswith("int2") and name == "load":
-            raise RunError("no such type")
-        return ask(worker, name, *arguments)
-
-    monkeypatch.setattr(Worker, "ask", refuses)
-    again = found(run(done.parent.parent))
-    assert len(built) == len(set(built)) == len(NAMES) - 1  # two share an IR
-    assert asked.count("logits") == len(NAMES) - 2 - 1
-    refused = [each["name"] for each in again["variants"] if "refused" in each]
-    assert refused == NAMES[-1:]  # and the others are measured all the same
+def test_a_kill_keeps_what_was_built_and_answered(done: Done) -> None:
+    assert done.built[0] == ["f32", "bf16", "f16"]
+    assert len(done.built[1]) == len(NAMES) - 1 - 3  # two share an IR
+    assert done.asked == [2, len(NAMES) - 2]
 
 
-def test_the_report_shows_them(done: Path) -> None:
-    made = CliRunner().invoke(app, ["report", str(done)])
+def test_what_does_not_run_costs_its_row(tmp_path: Path) -> None:
+    class Breaks(variants.Factory):
+        def __init__(self) -> None:
+            self.ctx = small.training(tmp_path).ctx
+
+        def write(self, variant: variants.Variant, place: Path) -> None:
+            raise RuntimeError("Exception from somewhere:\nno such type")
+
+    one = variants.every((64,))[-1]
+    said = measure.said(one, Breaks(), measure.Asked([], Truth(Regression(), [])), 1)
+    assert said == "no such type"
+    row = make._row(one, {one.name: said, "f32": said}, None, None)  # type: ignore[arg-type]
+    assert row["refused"] == "no such type"
+    assert list(widths._row("accuracy", row, 12))[1] == "does not run here: no such type"
+
+
+def test_the_report_shows_them(done: Done) -> None:
+    made = CliRunner().invoke(app, ["report", str(done.run)])
     assert made.exit_code == 0, made.stderr
-    page = (done / "report.html").read_text()
+    page = (done.run / "report.html").read_text()
     assert "At every number of bits: bits" in page
     assert "MB of each part: bits" in page
-    assert "does not run here: no such type" in page
 
 
-def test_a_quantized_model_is_refused(done: Path) -> None:
+def test_a_quantized_model_is_refused(done: Done) -> None:
     ptq = "  ptq: {use: train, needs: [teacher], epochs: 0, methods: [{use: quantize}]}\n"
     recipe = RECIPE[: RECIPE.index("  bits")] + ptq + "  more: {use: bit_widths, needs: [ptq]}\n"
     with pytest.raises(UserError, match="quantized already"):
-        run(done.parent.parent, recipe)
+        run(done.run.parent.parent, recipe)
