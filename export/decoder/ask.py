@@ -11,6 +11,7 @@ import torch
 from openvino import opset13
 from transformers import PreTrainedModel
 
+from export.decoder import given
 from export.graph import last
 from export.names import MODEL
 from jpqd.core.errors import RunError
@@ -37,7 +38,7 @@ _LAST = "last_tokens"
 def openvino(folder: Path, how: Mapping[str, str]) -> Ask:
     """Compile an IR; each question starts with an empty cache."""
     infer = _compiled(ov.Core().read_model(folder / MODEL), folder, how)
-    return lambda ids: infer(inputs(ids))
+    return lambda ids: infer(given.tokens(ids))
 
 
 def openvino_last(folder: Path, how: Mapping[str, str]) -> AskLast:
@@ -50,7 +51,7 @@ def openvino_last(folder: Path, how: Mapping[str, str]) -> AskLast:
     infer = _compiled(model, folder, how)
 
     def ask(ids: Sequence[int], count: int) -> torch.Tensor:
-        return infer({**inputs(ids), _LAST: np.array([-count], np.int64)})
+        return infer({**given.tokens(ids), _LAST: np.array([-count], np.int64)})
 
     return ask
 
@@ -66,24 +67,13 @@ def _compiled(
     names = {port.get_any_name() for port in compiled.inputs}
     request = compiled.create_infer_request()
 
-    def infer(given: Mapping[str, np.ndarray]) -> torch.Tensor:
+    def infer(inputs: Mapping[str, np.ndarray]) -> torch.Tensor:
         request.reset_state()
-        wanted = {name: given[name] for name in names}
+        wanted = {name: inputs[name] for name in names}
         found = request.infer(wanted, share_outputs=True)
         return torch.from_numpy(found["logits"][0])
 
     return infer
-
-
-def inputs(ids: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return what a stateful decoder may read, for one text from its start."""
-    tokens = np.asarray(ids, np.int64)[None]
-    return {
-        "input_ids": tokens,
-        "attention_mask": np.ones_like(tokens),
-        "position_ids": np.arange(tokens.shape[1], dtype=np.int64)[None],
-        "beam_idx": np.zeros(1, np.int32),
-    }
 
 
 def pytorch(network: PreTrainedModel) -> Ask:

@@ -16,7 +16,7 @@ import openvino as ov
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from export import convert
-from export.decoder import ask, measure, room
+from export.decoder import ask, given, measure, room
 from export.decoder.measure import Windows
 from export.decoder.options import Options, WeightsTarget
 from export.decoder.tally import Tally, in_logs
@@ -115,8 +115,8 @@ class _Work:
             return {}
         words: dict[str, Any] = dict.fromkeys(_WORDS.get(stage.how, ()), True)
         if words or stage.metric:
-            given = (ask.inputs(ids) for ids in self.windows())
-            items = [{name: one[name] for name in inputs} for one in given]
+            inputs_of = (given.tokens(ids) for ids in self.windows())
+            items = [{name: one[name] for name in inputs} for one in inputs_of]
             words["dataset"] = nncf.Dataset(items)
             words["subset_size"] = stage.samples
         if stage.metric:

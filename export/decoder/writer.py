@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino as ov
 from openvino import opset13
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
+from export.decoder import given
 from export.graph import last
 from export.names import MODEL
 from jpqd.core import artifact
@@ -62,14 +62,8 @@ class Writer:
 
     def _next(self, ids: Sequence[int], read: int) -> int:
         """Return the likeliest token after these, of which so many more were read before."""
-        tokens = np.asarray(ids, np.int64)[None]
-        given = {
-            "input_ids": tokens,
-            "attention_mask": np.ones((1, read + len(ids)), np.int64),
-            "position_ids": np.arange(read, read + len(ids), dtype=np.int64)[None],
-            "beam_idx": np.zeros(1, np.int32),
-        }
-        found = self.request.infer({name: given[name] for name in self.names})
+        inputs = given.tokens(ids, read)
+        found = self.request.infer({name: inputs[name] for name in self.names})
         return int(found["logits"][0, -1].argmax())
 
     def prompt(self, turns: Sequence[Turn]) -> str:

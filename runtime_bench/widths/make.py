@@ -96,8 +96,8 @@ def _runs_as(one: Variant, facts: dict[str, Any]) -> str:
     if one.bits >= 16 or one.ir == "int8_static":
         return str(products)
     rounds = asked.get("DYNAMIC_QUANTIZATION_GROUP_SIZE", "0") != "0"
-    activations = "8 bits" if rounds else asked.get("INFERENCE_PRECISION_HINT", "whole")
-    return f"{products} weights, activations in {activations}"
+    activations = "8-bit" if rounds else asked.get("INFERENCE_PRECISION_HINT", "whole")
+    return f"{products} weights, {activations} activations"
 
 
 def _gain(one: Variant, own: Figures) -> str:

@@ -72,7 +72,7 @@ def _row(metric: str, each: dict[str, Any], columns: int) -> Iterator[str]:
     yield each["gain"] or "baseline"
     yield words.score(metric, each[metric], each.get(f"{metric}_95"))
     yield _difference(metric, each)
-    yield words.number(each["divergence"])
+    yield f"{each['divergence']:.4f}"
     yield words.number(each["efficiency"])
 
 
