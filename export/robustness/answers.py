@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from export import answering, check
 from export.answering import Model
-from export.origin import Origin
 from export.robustness.conditions import Condition
 from jpqd.recipe.contracts import Context
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
 
 
-def of_stage(name: str, conditions: Sequence[Condition], ctx: Context) -> dict[str, Predictions]:
+def of_stage(
+    name: str, conditions: Sequence[Condition], ctx: Context, load: Callable[[], Model]
+) -> dict[str, Predictions]:
     """Return a stage's answers by condition."""
-    model: Model | None = None
     found = {}
     for number, condition in enumerate(conditions):
         place = ctx.work / f"{name}-{number}.safetensors"
         if not place.is_file():
-            model = model or answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
-            predictions.keep(place, _answered(model, condition, ctx), condition.kind.facts())
+            predictions.keep(place, _answered(load(), condition, ctx), condition.kind.facts())
         found[condition.name], _ = predictions.load(place)
     return found
 

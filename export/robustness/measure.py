@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from export import answering
+from export.answering import Model
 from export.names import MODEL
 from export.origin import Origin
 from export.robustness import answers, attacks, conditions, figures
-from export.robustness.attacks import Target
 from export.robustness.conditions import Condition
 from export.robustness.figures import Sides
 from export.robustness.options import Options
@@ -31,21 +33,26 @@ def run(stage: Options, ctx: Context) -> dict[str, Any]:
     given = conditions.of_stage(stage, ctx)
     words = _substitutes(stage, ctx, given)
     ctx.work.mkdir(parents=True, exist_ok=True)
+    attack = _Attack(stage, ctx, given, words) if words else None
     found: dict[str, Any] = {}
     diagrams: dict[str, Any] = {}
     base = None
     for name in stage.needs:
         rows = sum(len(one.table) for one in given)
         ctx.progress.say(f"    {name}: {rows:,} rows, {len(given)} conditions")
-        mine = answers.of_stage(name, given, ctx)
+        load = functools.cache(partial(_load, name, ctx))
+        mine = answers.of_stage(name, given, ctx, load)
         base = base or mine
         found[name] = dict(figures.of_stage(Sides(mine, base), given, ctx.task))
+        found[name] |= attack.figures(name, load) if attack else {}
         diagrams[name] = figures.diagrams(mine, given[0].kind)
-    for name, condition, each in _attacks(stage, ctx, given, words) if words else ():
-        found[name][condition] = each
     made = {"robustness": found, "diagrams": diagrams}
     files.write_json(ctx.out / FILE, made)
     return made
+
+
+def _load(name: str, ctx: Context) -> Model:
+    return answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
 
 
 def _refuse_layouts(stage: Options, ctx: Context) -> None:
@@ -64,32 +71,36 @@ def _substitutes(stage: Options, ctx: Context, given: Sequence[Condition]) -> Su
     return attacks.known(stage.needs[0], ctx)
 
 
-def _attacks(
-    stage: Options, ctx: Context, given: Sequence[Condition], words: Substitutes
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield how each stage stands an attack on itself, and the texts of that on the first one."""
-    target = attacks.target(given[0], ctx, stage.attack or 0)
-    first = stage.needs[0]
-    theirs = _attacked(first, target, words, ctx)
-    stood = np.array([not one.fooled for one in theirs])
-    for name in stage.needs:
-        mine = _attacked(name, target, words, ctx)
+class _Attack:
+    """Attacks on each stage, and those on the first one carried over."""
+
+    def __init__(
+        self, stage: Options, ctx: Context, given: Sequence[Condition], words: Substitutes
+    ) -> None:
+        self.target = attacks.target(given[0], ctx, stage.attack or 0)
+        self.first, self.ctx, self.words = stage.needs[0], ctx, words
+        self.theirs: list[Attacked] = []
+
+    def figures(self, name: str, load: Callable[[], Model]) -> dict[str, dict[str, Any]]:
+        """Return how a stage stands an attack on itself, and the texts of that on the first one."""
+        mine = self._attacked(name, load)
         survived = np.array([not one.fooled for one in mine])
-        alone = name == first
-        yield name, "attack", attacks.figures(target, survived, None if alone else stood, mine)
-        if not alone:
-            model = answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
-            right = attacks.carried(model, target, theirs)
-            yield name, f"attack on {first}", attacks.figures(target, right, stood, theirs)
+        if name == self.first:
+            self.theirs = mine
+            return {"attack": attacks.figures(self.target, survived, None, mine)}
+        stood = np.array([not one.fooled for one in self.theirs])
+        right = attacks.carried(load(), self.target, self.theirs)
+        return {
+            "attack": attacks.figures(self.target, survived, stood, mine),
+            f"attack on {self.first}": attacks.figures(self.target, right, stood, self.theirs),
+        }
 
-
-def _attacked(name: str, target: Target, words: Substitutes, ctx: Context) -> list[Attacked]:
-    """Attack a stage, or take what was found before a kill."""
-    place = ctx.work / f"{name}-attack.json"
-    if not place.is_file():
-        ctx.progress.say(f"    attacks {name}: {len(target.rows):,} rows")
-        model = answering.load(Origin(ctx.inputs[name], ctx.task, ctx.cache))
-        made = attacks.on_stage(model, target, words)
-        files.write_json(place, {"texts": [vars(one) for one in made]})
-    found = json.loads(place.read_text(encoding="utf-8"))
-    return [Attacked(**one) for one in found["texts"]]
+    def _attacked(self, name: str, load: Callable[[], Model]) -> list[Attacked]:
+        """Attack a stage, or take what was found before a kill."""
+        place = self.ctx.work / f"{name}-attack.json"
+        if not place.is_file():
+            self.ctx.progress.say(f"    attacks {name}: {len(self.target.rows):,} rows")
+            made = attacks.on_stage(load(), self.target, self.words)
+            files.write_json(place, {"texts": [vars(one) for one in made]})
+        found = json.loads(place.read_text(encoding="utf-8"))
+        return [Attacked(**one) for one in found["texts"]]
