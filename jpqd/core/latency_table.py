@@ -23,13 +23,16 @@ Structure = Sequence[tuple[int, int]]
 
 
 class Times(Part):
-    """The cost of a number of heads, or of neurons, in one layer: time, and room in the file."""
+    """The cost of a number of heads, or of neurons, in one layer: time, and room."""
 
     units: int
     ms: list[float]
     low: list[float]
     high: list[float]
     mb: float
+    """Room in the file, ..."""
+    peak_mb: float = 0.0
+    """... and in memory, at most. It belongs to the whole process where it stands in `rest`."""
 
 
 class Precision(Part):
@@ -56,6 +59,8 @@ class Checked(Part):
     measured_ms: float
     low: float
     high: float
+    predicted_peak_mb: float = 0.0
+    measured_peak_mb: float = 0.0
 
 
 class LatencyTable(Part):
@@ -105,6 +110,21 @@ class LatencyTable(Part):
             for heads, neurons in structure
         )
 
+    def peak_mb(self, structure: Structure, precision: str) -> float:
+        """Return the most memory of a process that runs this model and nothing else."""
+        table = self.of(precision)
+        self._refuse_other_depth(structure)
+        return table.rest.peak_mb + sum(
+            _between(table.heads, heads).peak_mb + _between(table.neurons, neurons).peak_mb
+            for heads, neurons in structure
+        )
+
+    def memory_error(self, precision: str) -> float:
+        """Return the mean error of the memory of the models in `checked`."""
+        own = [one for one in self.checked if one.precision == precision and one.measured_peak_mb]
+        shares = [abs(one.predicted_peak_mb / one.measured_peak_mb - 1) for one in own]
+        return sum(shares) / len(shares) if shares else 0.0
+
     def error(self, precision: str) -> float:
         """Return the mean error of the models in `checked`, as a share of what was measured."""
         own = [one for one in self.checked if one.precision == precision]
@@ -146,9 +166,9 @@ def _between(steps: Sequence[Times], units: int) -> Times:
     def mixed(a: Sequence[float], b: Sequence[float]) -> list[float]:
         return [x + share * (y - x) for x, y in zip(a, b, strict=True)]
 
-    (mb,) = mixed([low.mb], [high.mb])
+    mb, peak = mixed([low.mb, low.peak_mb], [high.mb, high.peak_mb])
     bounds = {"low": mixed(low.low, high.low), "high": mixed(low.high, high.high)}
-    return Times(units=units, ms=mixed(low.ms, high.ms), mb=mb, **bounds)
+    return Times(units=units, ms=mixed(low.ms, high.ms), mb=mb, peak_mb=peak, **bounds)
 
 
 def save(table: LatencyTable, folder: Path) -> None:

@@ -76,6 +76,10 @@ class Inside:
             "compile_cached_seconds": self.session.compile_cached(),
         }
 
+    def peak_mb(self) -> float:
+        """Return the most memory that this process took so far."""
+        return memory.peak_mb()
+
     def open_queue(self) -> Any:
         """Warm up every stream for every shape, because each prepares them by itself."""
         self.session.open_queue()

@@ -17,11 +17,16 @@ _DRAWS = 200
 
 
 def precision(name: str, measured: Measured, models: Models, whole: Whole) -> Precision:
-    """Explain the times and sizes of the fitted models by their parts."""
+    """Explain the times, sizes and memory of the fitted models by their parts."""
     count = len(models.fitted)
     sizes = _ordered(measured, [times.sizes for _, times in measured])
     parts = Parts(whole, models.fitted)
-    steps = fit.steps(parts, middles(measured)[:count], _drawn(measured)[:, :count], sizes[:count])
+    steps = fit.steps(
+        parts,
+        middles(measured)[:count],
+        _drawn(measured)[:, :count],
+        np.column_stack([sizes / 1e6, _peaks(measured)])[:count],
+    )
     return Precision(
         name=name,
         computes=measured[0][1].computes,
@@ -38,6 +43,7 @@ def checked(
     """Set the times of models that the table does not know beside what it predicts."""
     count = len(models.fitted)
     ms, drawn = middles(measured)[count:], _drawn(measured)[:, count:]
+    peaks = _peaks(measured)[count:]
     for number, structure in enumerate(models.checked):
         again = [middle(list(row), table.shares) for row in drawn[:, number]]
         low, high = np.quantile(again, [0.025, 0.975])
@@ -48,12 +54,18 @@ def checked(
             measured_ms=middle(list(ms[number]), table.shares),
             low=low,
             high=high,
+            predicted_peak_mb=table.peak_mb(structure, name),
+            measured_peak_mb=float(peaks[number]),
         )
 
 
 def middles(measured: Measured) -> np.ndarray:
     """Return the median of each model and length."""
     return _joined(measured, [times.middles() for _, times in measured])
+
+
+def _peaks(measured: Measured) -> np.ndarray:
+    return _ordered(measured, [times.peaks for _, times in measured])
 
 
 def _drawn(measured: Measured) -> np.ndarray:

@@ -69,17 +69,19 @@ class Steps:
     neurons: list[Times]
 
 
-def steps(parts: Parts, totals: np.ndarray, drawn: np.ndarray, sizes: np.ndarray) -> Steps:
-    """Find the table's entries; `drawn` are totals of blocks drawn again, `sizes` bytes."""
-    ms, mb = parts.costs(totals), parts.costs(sizes[:, None] / 1e6)
+def steps(parts: Parts, totals: np.ndarray, drawn: np.ndarray, room: np.ndarray) -> Steps:
+    """Find the table's entries; `drawn` are totals of blocks drawn again, `room` MB on disk and
+    in memory.
+    """
+    ms, mb = parts.costs(totals), parts.costs(room)
     bounds = [parts.costs(one) for one in drawn]
 
     def entries(name: str, units: list[int]) -> list[Times]:
         low, high = np.quantile([getattr(one, name) for one in bounds], [0.025, 0.975], axis=0)
         columns = (getattr(ms, name), low, high, getattr(mb, name))
         return [
-            Times(units=unit, ms=list(a), low=list(b), high=list(c), mb=size)
-            for unit, a, b, c, (size,) in zip(units, *columns, strict=True)
+            Times(units=unit, ms=list(a), low=list(b), high=list(c), mb=size, peak_mb=peak)
+            for unit, a, b, c, (size, peak) in zip(units, *columns, strict=True)
         ]
 
     (rest,) = entries("rest", [0])

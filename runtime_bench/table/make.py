@@ -19,7 +19,7 @@ from runtime_bench.table.groups import Groups, Setup
 from runtime_bench.table.options import Options
 from runtime_bench.table.texts import Texts
 
-_VERSION = 3
+_VERSION = 4
 """Raised when models or measuring change, so that no older table is taken from the cache."""
 _NO_TIME = ("id2label", "label2id", "_name_or_path", "finetuning_task", "dtype")
 """Entries of a config that say nothing about time."""
@@ -40,6 +40,9 @@ def run(spec: Options, ctx: Context) -> dict[str, Any]:
     _say_error(table, ctx.progress)
     return {
         "error": {one.name: round(table.error(one.name), 4) for one in table.precisions},
+        "memory_error": {
+            one.name: round(table.memory_error(one.name), 4) for one in table.precisions
+        },
         "lengths": table.lengths,
         "checked": len(table.checked),
     }
@@ -119,7 +122,8 @@ def _say_error(table: LatencyTable, progress: Progress) -> None:
     for one in table.precisions:
         progress.say(
             f"    {one.name} ({one.computes}): predicts models that it does not know with an "
-            f"error of {table.error(one.name):.1%} on average"
+            f"error of {table.error(one.name):.1%} on average, and their memory with one of "
+            f"{table.memory_error(one.name):.1%}"
         )
     for one in _disturbed(table):
         progress.warn(

@@ -20,12 +20,14 @@ _BLOCKS = 24
 
 @dataclass(frozen=True)
 class Times:
-    """The milliseconds of each model, block and request, and the bytes of each model."""
+    """The milliseconds of each model, block and request; the bytes and the memory of each model."""
 
     ms: np.ndarray
     bodies: np.ndarray
     """The number of the length that each request of each block has."""
     sizes: np.ndarray
+    peaks: np.ndarray
+    """The most MB that a process took which ran nothing but this model."""
     disturbed: float
     """The share of blocks in which other programs used the processors."""
     computes: str
@@ -62,6 +64,7 @@ def times(backends: Sequence[OpenvinoIr], sizes: np.ndarray, texts: Texts, secon
 
 def _measured(workers: dict[str, Worker], sizes: np.ndarray, texts: Texts, seconds: float) -> Times:
     paces = [one.ask("prepare", texts.requests) for one in workers.values()]
+    peaks = np.array([one.ask("peak_mb") for one in workers.values()])
     plan = blocks.plan(paces, seconds, _BLOCKS, least=2 * len(texts.lengths))
     measured = blocks.measure(
         list(workers),
@@ -80,6 +83,7 @@ def _measured(workers: dict[str, Worker], sizes: np.ndarray, texts: Texts, secon
         ms=np.array([measured.blocks[arm] for arm in workers])[:, kept],
         bodies=texts.bodies[order].reshape(done, -1)[kept],
         sizes=sizes,
+        peaks=peaks,
         disturbed=len(measured.disturbed) / done,
         computes=largest.ask("facts")["precision"],
     )
@@ -100,6 +104,6 @@ def save(times: Times, path: Path) -> None:
 
 def load(path: Path) -> Times:
     with np.load(path) as found:
-        arrays = {name: found[name] for name in ("ms", "bodies", "sizes")}
+        arrays = {name: found[name] for name in ("ms", "bodies", "sizes", "peaks")}
         disturbed, computes = float(found["disturbed"]), str(found["computes"])
         return Times(**arrays, disturbed=disturbed, computes=computes)

@@ -105,6 +105,8 @@ def test_a_killed_stage_goes_on_and_a_finished_one_is_not_measured_again(
 
     dense, empty = [(2, 64)] * 2, [(0, 0)] * 2
     assert table.p50_ms(empty, "int8") < table.p50_ms(dense, "int8")
+    assert 50 < table.peak_mb(dense, "int8") < 1000  # of a process with Python and the runtime
+    assert table.memory_error("int8") < 0.2
     for part in (*table.of("int8").heads, *table.of("int8").neurons):
         assert len(part.ms) == len(table.lengths)
 

@@ -15,7 +15,9 @@ from runtime_bench.table.timing import Times as Measured
 
 
 def times(units: int, ms: float, mb: float) -> Times:
-    return Times(units=units, ms=[ms, 2 * ms], low=[ms, ms], high=[ms, 2 * ms], mb=mb)
+    return Times(
+        units=units, ms=[ms, 2 * ms], low=[ms, ms], high=[ms, 2 * ms], mb=mb, peak_mb=3 * mb
+    )
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def test_between_two_entries_costs_grow_evenly(table: LatencyTable) -> None:
     assert table.times([(2, 0), (0, 0)], "int8")[0] == pytest.approx(1.4)
     assert table.times([(0, 96), (0, 0)], "int8")[0] == pytest.approx(1.3)
     assert table.size_mb([(2, 0), (0, 0)], "int8") == pytest.approx(5.2)
+    assert table.peak_mb([(2, 0), (0, 0)], "int8") == pytest.approx(15.6)
 
 
 def test_half_of_the_texts_do_not_exceed_the_median(table: LatencyTable) -> None:
@@ -84,7 +87,7 @@ def test_a_table_is_put_on_the_time_of_a_plans_model(table: LatencyTable) -> Non
     bodies = np.tile([0, 1], (5, 10))
     measured = Measured(
         ms=np.where(bodies == 0, ms[:, None, None, 0], ms[:, None, None, 1]),
-        bodies=bodies, sizes=np.ones(3), disturbed=0.25, computes="int8",
+        bodies=bodies, sizes=np.ones(3), peaks=np.ones(3), disturbed=0.25, computes="int8",
     )  # fmt: skip
     models = Models([whole, plan], [more], shared=(0,))
     found = near.scaled(table, "int8", models, [([0, 1, 2], measured)])
@@ -146,7 +149,7 @@ def test_least_squares_finds_the_costs_that_models_were_made_of() -> None:
 def test_medians_are_taken_for_each_model_and_length() -> None:
     ms = np.array([[[1.0, 5.0], [3.0, 5.0], [2.0, 9.0]]])
     bodies = np.array([[0, 1]] * 3)
-    found = Measured(ms, bodies, np.array([7]), 0.0, "int8").middles()
+    found = Measured(ms, bodies, np.array([7]), np.array([9]), 0.0, "int8").middles()
     assert found.tolist() == [[2.0, 5.0]]
 
 
@@ -161,7 +164,8 @@ def test_a_group_that_ran_on_a_slower_machine_is_put_on_the_scale_of_the_others(
     def group(numbers: list[int], slower: float) -> tuple[list[int], Measured]:
         found = np.array([[[slower * ms(number)]] * 6 for number in numbers])
         sizes = np.full(len(numbers), 10**7)
-        return numbers, Measured(found, np.zeros((6, 1), int), sizes, 0.0, "int8")
+        peaks = np.array([100 + 5 * ms(number) for number in numbers])
+        return numbers, Measured(found, np.zeros((6, 1), int), sizes, peaks, 0.0, "int8")
 
     own = [number for number in range(len(every)) if number not in models.shared]
     measured = [
@@ -178,3 +182,5 @@ def test_a_group_that_ran_on_a_slower_machine_is_put_on_the_scale_of_the_others(
     for number, one in enumerate(checked):
         assert one.predicted_ms == pytest.approx(one.measured_ms, rel=0.001)
         assert one.measured_ms == pytest.approx(between * ms(len(models.fitted) + number))
+        assert one.measured_peak_mb == pytest.approx(100 + 5 * ms(len(models.fitted) + number))
+        assert one.predicted_peak_mb == pytest.approx(one.measured_peak_mb, rel=0.01)
