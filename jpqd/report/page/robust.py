@@ -34,6 +34,8 @@ def _metric(stage: Manifest) -> str:
 def found(page: Page) -> Iterator[Table]:
     for stage in _stages(page):
         yield _conditions(stage)
+        if beyond := _beyond(stage):
+            yield beyond
         if any("ece" in each["clean"] for each in _found(stage).values()):
             yield _sureness(stage)
 
@@ -65,19 +67,31 @@ def _cell(metric: str, figures: dict[str, Any] | None) -> str:
     if figures is None:
         return NONE
     if "difference" in figures:
-        return _points(metric, figures)
+        return _points(metric, figures, "difference")
     return words.score(metric, figures[metric], figures.get(f"{metric}_95"))
 
 
-def _points(metric: str, figures: dict[str, Any]) -> str:
-    """Return the difference, and that of it which the clean rows do not have already."""
-    low, high = figures["difference_95"]
-    text = words.difference(metric, (figures["difference"], low, high))
-    if "beyond_clean" not in figures:
-        return text
-    low, high = figures["beyond_clean_95"]
-    beyond = words.difference(metric, (figures["beyond_clean"], low, high))
-    return f"{text}; beyond clean {beyond}"
+def _points(metric: str, figures: dict[str, Any], name: str) -> str:
+    low, high = figures[f"{name}_95"]
+    return words.difference(metric, (figures[name], low, high))
+
+
+def _beyond(stage: Manifest) -> Table | None:
+    """Make a table of what noise costs each model more than the baseline; none without noise."""
+    models, metric = _found(stage), _metric(stage)
+    base, *others = models
+    rows = [
+        [condition, *(_points(metric, models[name][condition], "beyond_clean") for name in others)]
+        for condition in models[base]
+        if others and "beyond_clean" in models[others[0]].get(condition, {})
+    ]
+    head = ["texts", *(f"{name}, {words.points(metric)} {INTERVAL}" for name in others)]
+    note = (
+        f"The difference to {base} under noise, less that on the clean rows: below zero, slips "
+        "cost a model more than they cost that one."
+    )
+    title = f"Slips, beyond what is lost without them: {stage.stage}"
+    return Table(title, head, rows, note, {"texts"}) if rows else None
 
 
 def _sureness(stage: Manifest) -> Table:
