@@ -1,4 +1,4 @@
-"""What a stateful decoder reads."""
+"""The inputs of a stateful decoder."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from jpqd.recipe.schema import Count, Fraction, StageId, Text
 from jpqd.training.method import Method
 
 AFTER_TRAINING = {"use": "quantize", "smooth_quant": 0.8, "range": "min_max"}
-"""What loses least where nothing is trained."""
+"""The quantizer that loses least where nothing is trained."""
 
 
 class Options(Method):

@@ -1,4 +1,4 @@
-"""What analyses found, for a terminal: the tables that the page has, without every trial."""
+"""The findings of analyses for a terminal: the tables that the page has, without every trial."""
 
 from __future__ import annotations
 
