@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -32,6 +32,9 @@ SCORES = ("fisher", "taylor", "magnitude")
 _WORTH_SPARING = 1e-3
 """The divergence by eight bits of one part from which the part is better left alone."""
 _STEEP = 5.0
+_HARD, _FLOOR = 0.3, 0.25
+"""The share of the encoder for which a floor is looked for, and that floor."""
+_UNITS = ("heads", "neurons")
 
 
 def run(stage: SensitivityOptions, ctx: Context) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def run(stage: SensitivityOptions, ctx: Context) -> dict[str, Any]:
     ranks = {name: candidates.scores(network, training, stage.samples, name) for name in SCORES}
     trial = _Trial(network, training, stage.samples, Store(ctx.work / "cells.jsonl", {}))
     cells = list(trial.cells(parts.units(network, ranks["fisher"])))
-    follows = advised(cells)
+    follows = advised(cells, candidates.left(network, training, stage.samples, _HARD))
     made = {
         "rows": len(trial.rows),
         "measure": distance.name(data.kind),
@@ -131,22 +134,31 @@ def _correlation(cells: list[dict[str, Any]], units: list[Units]) -> float | Non
     return float(found) if np.isfinite(found) else None
 
 
-def advised(cells: list[dict[str, Any]]) -> Advice:
-    """Return what follows for a recipe: modules to leave alone, and a floor."""
+def advised(cells: list[dict[str, Any]], left: Sequence[tuple[float, float]]) -> Advice:
+    """Return what follows for a recipe: modules to leave alone, and a floor.
+
+    `left` are the shares of each layer's heads and neurons that scores alone would leave. A floor
+    is for a part that they would empty and that is dear: elsewhere it takes room from what is.
+    """
     eight = [cell for cell in cells if cell.get("bits") == 8]
     sparing = [
         name for cell in eight if cell["divergence"] > _WORTH_SPARING for name in cell["modules"]
     ]
+    emptied = [place for place in _steep(cells) if left[place[0]][_UNITS.index(place[1])] < _FLOOR]
+    return Advice(ignore=sparing, floor=_FLOOR if emptied else 0.0)
+
+
+def _steep(cells: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Return the parts whose last quarter costs more than most parts do, and than their rest."""
     by_place: dict[tuple[int, str], dict[float, float]] = {}
     for cell in cells:
         if "keep" in cell:
-            by_place.setdefault((cell["layer"], cell["part"]), {})[cell["keep"]] = cell[
-                "divergence"
-            ]
+            place = cell["layer"], cell["part"]
+            by_place.setdefault(place, {})[cell["keep"]] = cell["divergence"]
     typical = float(np.median([found[0.0] for found in by_place.values()])) if by_place else 0.0
-    steep = any(
-        found[0.0] > max(typical, _STEEP * found[min(keep for keep in found if keep)])
-        for found in by_place.values()
+    return [
+        place
+        for place, found in by_place.items()
         if len(found) > 1
-    )
-    return Advice(ignore=sparing, floor=0.25 if steep else 0.0)
+        and found[0.0] > max(typical, _STEEP * found[min(keep for keep in found if keep)])
+    ]

@@ -27,16 +27,35 @@ def scores(
     network: PreTrainedModel, training: Training, samples: int, score: str = "fisher"
 ) -> list[list[float]]:
     """Score heads and neurons as `prune` does where nothing trains."""
-    gated = copy.deepcopy(network)
-    options = Prune.model_validate({"use": "prune", "plan": training.stage, "score": score})
-    structure = HeadsFfn(gated, options, training.ctx.seed)
-    rows = calibration.batches(training, samples, network.device, _BATCH)
-    learning.learn(gated, rows, training.kind)
+    structure = _scored(network, training, samples, score)
     return [
         structure.worth(index, path).tolist() if (index, path) in structure.gates else []
         for index in range(len(structure.layers))
         for path in (structure.arch.attention_out, structure.arch.ffn_out)
     ]
+
+
+def left(
+    network: PreTrainedModel, training: Training, samples: int, keep: float
+) -> list[tuple[float, float]]:
+    """Return the share of each layer's heads and neurons that `prune: {keep: ...}` would leave."""
+    structure = _scored(network, training, samples, "fisher")
+    structure.mask(keep)
+    shares = {place: float(gate.mask.mean()) for place, gate in structure.gates.items()}
+    arch = structure.arch
+    return [
+        (shares.get((index, arch.attention_out), 1.0), shares.get((index, arch.ffn_out), 1.0))
+        for index in range(len(structure.layers))
+    ]
+
+
+def _scored(network: PreTrainedModel, training: Training, samples: int, score: str) -> HeadsFfn:
+    gated = copy.deepcopy(network)
+    options = Prune.model_validate({"use": "prune", "plan": training.stage, "score": score})
+    structure = HeadsFfn(gated, options, training.ctx.seed)
+    rows = calibration.batches(training, samples, network.device, _BATCH)
+    learning.learn(gated, rows, training.kind)
+    return structure
 
 
 class Candidates:
