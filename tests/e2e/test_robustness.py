@@ -158,6 +158,30 @@ def test_two_texts_and_a_number(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["report", str(tmp_path / "runs" / "robust")]).exit_code == 0
 
 
+def test_two_texts_of_six_classes(tmp_path: Path) -> None:
+    texts = [text for text, _ in corpus.reviews("train")[:360]]
+    rows = [{"a": text, "b": f"it is {len(text) % 6}", "label": f"kind {len(text) % 6}"}
+            for text in texts]  # fmt: skip
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    head = HEAD.replace(HEAD[HEAD.index("task:") : HEAD.index("seed:")],
+        f"task: {{name: pairs, dataset: {{train: {tmp_path}/pairs.jsonl}}, text: [a, b], "
+        "label: label, max_length: 32, holdout: 0.3}\n")  # fmt: skip
+    stages = """\
+  teacher: {use: train, epochs: 1, batch_size: 16, precision: f32}
+  ptq: {use: train, needs: [teacher], epochs: 0, methods: [{use: quantize, samples: 16}]}
+  check: {use: robustness, needs: [teacher, ptq], noise: [0.2], attack: 4}
+  worth: {use: sensitivity, needs: [teacher], samples: 20}
+"""
+    done = run(tmp_path, stages, head)
+    found = figures(done)
+    assert {f"label kind {number}" for number in range(6)} & set(found["ptq"])
+    assert {"clean", "noise 20%", "attack on teacher"} <= set(found["ptq"])
+    assert 0 <= found["teacher"]["clean"]["ece"] <= 1
+    made = artifact.open_sealed(done / "worth").manifest.metrics["sensitivity"]
+    assert made["measure"] == "KL"
+    assert CliRunner().invoke(app, ["report", str(done)]).exit_code == 0
+
+
 def test_an_attack_that_cannot_be_is_refused_first(done: Path) -> None:
     recipe = done.parent.parent / "robust.yaml"
     before = recipe.read_text()

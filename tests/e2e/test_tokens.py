@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from transformers import AutoTokenizer, pipeline
+from typer.testing import CliRunner
 
+from cli import app
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
-from jpqd.run import runner
+from jpqd.run import analyzing, runner
 from tests.helpers import tagged, tiny
 
 RECIPE = """\
@@ -152,3 +154,22 @@ def test_a_table_of_predictions_is_refused_with_the_reason(runs: Path, tmp_path:
     done = tiny.run("run", recipe, "--runs", tmp_path / "runs")
     assert done.returncode == 2
     assert "a table has one answer a row" in done.stderr
+
+
+def test_every_analysis_of_tokens(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analyzing, "_WIDTHS", ((40, 1.0),))
+    done = CliRunner().invoke(app, ["analyze", "names", "--runs", str(runs), "--minutes", "5"])
+    assert done.exit_code == 0, done.output
+    robust = figures(runs, "robustness")["robustness"]
+    assert list(robust) == ["teacher", "ptq", "inside", "jpqd_ir"]
+    assert robust["teacher"]["clean"]["f1"] > robust["teacher"]["noise 20%"]["f1"]
+    assert "ece" not in robust["teacher"]["clean"]  # a text has many answers
+    bits = figures(runs, "bit_widths")["bit_widths"]
+    assert bits["metric"] == "f1"
+    assert not any("refused" in each for each in bits["variants"])
+    cells = figures(runs, "sensitivity")["sensitivity"]["cells"]
+    eight, two = (
+        max(cell["divergence"] for cell in cells if cell.get("bits") == bits) for bits in (8, 2)
+    )
+    assert eight < two
+    assert "At every number of bits: bit_widths" in (runs / "names" / "report.html").read_text()

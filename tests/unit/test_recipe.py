@@ -84,7 +84,7 @@ def test_a_recipe_survives_json(recipe: Path) -> None:
         (
             "use: train, ",
             "",
-            "mine.yaml:4: stages.first.use: is missing\n    Known: bench, compress_weights",
+            "mine.yaml:4: stages.first.use: is missing\n    Known: bench, bit_widths",
         ),
         ("{use: train, epochs: 1}", "train", "first: a stage is a map such as {use: name} (got"),
         ("epochs: 1", "methods: [{use: nothing}]", "methods.0.use: no method has this name (got"),
