@@ -32,8 +32,8 @@ SCORES = ("fisher", "taylor", "magnitude")
 _WORTH_SPARING = 1e-3
 """The divergence by eight bits of one part from which the part is better left alone."""
 _STEEP = 5.0
-_HARD, _FLOOR = 0.3, 0.25
-"""The share of the encoder for which a floor is looked for, and that floor."""
+_HARD, _FLOOR = 0.3, 0.08
+"""The share of the encoder for which a floor is looked for, and that floor: a head of twelve."""
 _UNITS = ("heads", "neurons")
 
 

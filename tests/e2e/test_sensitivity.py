@@ -138,8 +138,8 @@ def test_advice_names_what_eight_bits_break_and_a_floor() -> None:
         {**eight, "layer": 1, "divergence": 0.4, "modules": ["ffn.1"]},
         {**eight, "layer": 0, "divergence": 1e-5, "modules": ["ffn.0"]},
     ]
-    emptied, kept = [(1.0, 1.0), (0.1, 1.0)], [(0.1, 0.0), (0.9, 0.0)]
-    assert sensitivity.advised(cells, emptied) == Advice(ignore=["ffn.1"], floor=0.25)
+    emptied, kept = [(1.0, 1.0), (0.0, 1.0)], [(0.0, 0.0), (0.1, 0.0)]
+    assert sensitivity.advised(cells, emptied) == Advice(ignore=["ffn.1"], floor=0.08)
     assert sensitivity.advised(cells, kept).floor == 0.0  # the scores know that it is dear
     assert sensitivity.advised(cells[:2], emptied).floor == 0.0
 

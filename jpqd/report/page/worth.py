@@ -86,7 +86,7 @@ def _advice(stage: Manifest) -> Table:
     note = (
         "Ignore: parts that cost a KL of 0.001 or more in 8 bits alone. Floor: where the last "
         "quarter of a layer's heads or neurons costs five times what the others did, and scores "
-        "alone would take it at keep 0.3. Correlations are over "
+        "alone would take all of them at keep 0.3. Correlations are over "
         "all pruned parts: the sum of the scores of what is gone, and the KL."
     )
     return Table(
