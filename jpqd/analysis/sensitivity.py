@@ -46,10 +46,11 @@ def run(stage: SensitivityOptions, ctx: Context) -> dict[str, Any]:
     tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
     data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
     training = Training(ctx, tokenizer, data, bf16=False)
-    ranks = {name: candidates.scores(network, training, stage.samples, name) for name in SCORES}
+    by_score = {name: candidates.scored(network, training, stage.samples, name) for name in SCORES}
+    ranks = {name: candidates.worths(structure) for name, structure in by_score.items()}
     trial = _Trial(network, training, stage.samples, Store(ctx.work / "cells.jsonl", {}))
     cells = list(trial.cells(parts.units(network, ranks["fisher"])))
-    follows = advised(cells, candidates.left(network, training, stage.samples, _HARD))
+    follows = advised(cells, candidates.left(by_score["fisher"], _HARD))
     made = {
         "rows": len(trial.rows),
         "measure": distance.name(data.kind),

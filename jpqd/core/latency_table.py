@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jpqd.core import contents
 from jpqd.core.contents import Part
@@ -103,21 +103,19 @@ class LatencyTable(Part):
 
     def size_mb(self, structure: Structure, precision: str) -> float:
         """Return the size of the files of a whole model."""
-        table = self.of(precision)
-        self._refuse_other_depth(structure)
-        return table.rest.mb + sum(
-            _between(table.heads, heads).mb + _between(table.neurons, neurons).mb
-            for heads, neurons in structure
-        )
+        return self._sum("mb", structure, precision)
 
     def peak_mb(self, structure: Structure, precision: str) -> float:
         """Return the most memory of a process that runs this model and nothing else."""
+        return self._sum("peak_mb", structure, precision)
+
+    def _sum(self, name: Literal["mb", "peak_mb"], structure: Structure, precision: str) -> float:
         table = self.of(precision)
         self._refuse_other_depth(structure)
-        return table.rest.peak_mb + sum(
-            _between(table.heads, heads).peak_mb + _between(table.neurons, neurons).peak_mb
-            for heads, neurons in structure
-        )
+        parts = [table.rest]
+        for heads, neurons in structure:
+            parts += [_between(table.heads, heads), _between(table.neurons, neurons)]
+        return sum(float(getattr(part, name)) for part in parts)
 
     def memory_error(self, precision: str) -> float:
         """Return the mean error of the memory of the models in `checked`."""

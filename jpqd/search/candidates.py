@@ -27,7 +27,11 @@ def scores(
     network: PreTrainedModel, training: Training, samples: int, score: str = "fisher"
 ) -> list[list[float]]:
     """Score heads and neurons as `prune` does where nothing trains."""
-    structure = _scored(network, training, samples, score)
+    return worths(scored(network, training, samples, score))
+
+
+def worths(structure: HeadsFfn) -> list[list[float]]:
+    """Return the scores of a scored model's units: heads of the first layer, neurons, and so on."""
     return [
         structure.worth(index, path).tolist() if (index, path) in structure.gates else []
         for index in range(len(structure.layers))
@@ -35,11 +39,8 @@ def scores(
     ]
 
 
-def left(
-    network: PreTrainedModel, training: Training, samples: int, keep: float
-) -> list[tuple[float, float]]:
+def left(structure: HeadsFfn, keep: float) -> list[tuple[float, float]]:
     """Return the share of each layer's heads and neurons that `prune: {keep: ...}` would leave."""
-    structure = _scored(network, training, samples, "fisher")
     structure.mask(keep)
     shares = {place: float(gate.mask.mean()) for place, gate in structure.gates.items()}
     arch = structure.arch
@@ -49,7 +50,8 @@ def left(
     ]
 
 
-def _scored(network: PreTrainedModel, training: Training, samples: int, score: str) -> HeadsFfn:
+def scored(network: PreTrainedModel, training: Training, samples: int, score: str) -> HeadsFfn:
+    """Score the units of a copy of a model."""
     gated = copy.deepcopy(network)
     options = Prune.model_validate({"use": "prune", "plan": training.stage, "score": score})
     structure = HeadsFfn(gated, options, training.ctx.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from jpqd.core.errors import SourceError, UserError
 from jpqd.core.progress import Progress
 from jpqd.recipe.task import Task
 from runtime_bench.job.workload import Rows, Truth
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from jpqd.tasks import Kind
 
 RANDOM_ROWS = 256
 _LONGEST = 512
@@ -33,15 +38,21 @@ def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
 
     tokenizer = tokenizer_of(folder, "the rows of the task")
     prepared = splits.prepare(task, tokenizer, cache, progress)
-    split = prepared.split(task.report_on)
+    source = f"{task.name}, {task.report_on}"
+    return of_split(
+        prepared.split(task.report_on), prepared.kind, int(tokenizer.pad_token_id), source
+    )
+
+
+def of_split(split: Dataset, kind: Kind, padding: int, source: str) -> Rows:
+    """Return the tokenized rows of a split, with their labels."""
     table = split.with_format("numpy")
     ids = [np.asarray(row, np.int64) for row in table["input_ids"]]
     paired = "token_type_ids" in split.column_names
     types = (
         [np.asarray(row, np.int64) for row in table["token_type_ids"]] if paired else _zeros(ids)
     )
-    truth = Truth(prepared.kind, split["labels"][:])
-    return Rows(ids, types, int(tokenizer.pad_token_id), f"{task.name}, {task.report_on}", truth)
+    return Rows(ids, types, padding, source, Truth(kind, split["labels"][:]))
 
 
 def of_texts(texts: Path, folder: Path) -> Rows:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import nncf
 import numpy as np
-from datasets import Dataset
 
 from jpqd.core.bench_result import Figures
 from jpqd.core.errors import RunError
@@ -19,8 +18,9 @@ from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
 from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.job import accuracy, workload
+from runtime_bench.job import rows as job_rows
 from runtime_bench.job.arms import Arm
-from runtime_bench.job.workload import Rows, Truth
+from runtime_bench.job.workload import Truth
 from runtime_bench.machine import host
 from runtime_bench.measure import blocks, figures
 from runtime_bench.measure.crew import Crew
@@ -51,13 +51,9 @@ def rows(data: splits.Data, samples: int, padding: int, seed: int) -> Asked:
     """Draw rows of the split that chooses a checkpoint."""
     held_out = data.split("select")
     drawn = np.random.default_rng(seed).permutation(len(held_out))[:samples]
-    table: Dataset = held_out.select(drawn.tolist())
-    ids = [np.asarray(row, np.int64) for row in table["input_ids"]]
-    types = [np.zeros_like(row) for row in ids]
-    if "token_type_ids" in table.column_names:
-        types = [np.asarray(row, np.int64) for row in table["token_type_ids"]]
-    truth = Truth(data.kind, table["labels"][:])
-    return Asked(workload.one_by_one(Rows(ids, types, padding, "select", truth)), truth)
+    table = job_rows.of_split(held_out.select(drawn.tolist()), data.kind, padding, "select")
+    assert table.truth is not None
+    return Asked(workload.one_by_one(table), table.truth)
 
 
 def said(one: Variant, factory: Factory, asked: Asked, threads: int) -> Predictions | str:
