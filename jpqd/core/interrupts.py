@@ -3,15 +3,18 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from jpqd.core.errors import Interrupted
 from jpqd.core.processes import world_size
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_RETRY_SECONDS = 0.02
 _ECHO_SECONDS = 2.0  # launchers pass the terminal's Ctrl-C on, so that it arrives twice
 
 
@@ -26,6 +29,8 @@ def install() -> None:
     for signum in SIGNALS:
         if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _handle)
+    if sys.unraisablehook is not _again:
+        sys.unraisablehook = _again
 
 
 def end_at_once() -> None:
@@ -62,3 +67,12 @@ def _handle(signum: int, frame: FrameType | None) -> None:
         )
     elif world_size() == 1 or now - _State.since > _ECHO_SECONDS:
         os._exit(128 + signum)
+
+
+def _again(lost: Any) -> None:
+    """Send a signal once more whose exception Python dropped: it came within a destructor."""
+    if isinstance(lost.exc_value, Interrupted):
+        signum = lost.exc_value.exit_code - 128
+        threading.Timer(_RETRY_SECONDS, os.kill, (os.getpid(), signum)).start()
+    else:
+        sys.__unraisablehook__(lost)

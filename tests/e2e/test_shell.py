@@ -116,6 +116,21 @@ def test_ctrl_c_during_the_start_is_quiet(tmp_path: Path, moment: float) -> None
         assert "Traceback" not in error
 
 
+def test_a_signal_within_a_destructor_is_not_lost() -> None:
+    script = (
+        "import os, signal, time; from jpqd.core import interrupts; interrupts.install()\n"
+        "class Ends:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(1)\n"
+        "ends = Ends(); del ends\n"
+        "time.sleep(30); print('lost')"
+    )
+    done = subprocess.run([tiny.PYTHON, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and not done.stdout
+    assert "Exception ignored" not in done.stderr
+
+
 def test_a_closed_terminal_saves_like_a_request_to_end(tmp_path: Path) -> None:
     recipe = tiny.write_recipe(tmp_path)
     long = ("--set", "stages.teacher.epochs=60")  # or it may be over before the signal comes
