@@ -17,6 +17,7 @@ from export.graph import buckets
 from export.rows import Rows
 from export.shapes import Shape
 from jpqd.core.errors import RunError
+from jpqd.model.pooling import Pooling
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
 
@@ -52,14 +53,17 @@ def pytorch(network: PreTrainedModel, rows: Rows, shape: Shape) -> Ask:
     return predict
 
 
-def on_tokens(model: ov.CompiledModel, rows: Rows, shape: Shape) -> Ask:
+def on_tokens(
+    model: ov.CompiledModel, rows: Rows, shape: Shape, pooling: Pooling | None = None
+) -> Ask:
     names = [port.get_any_name() for port in model.inputs]
 
     def predict(request: np.ndarray) -> np.ndarray:
         batch = rows.padded(request, shape)
         zeros = np.zeros_like(batch["input_ids"])
-        logits: np.ndarray = model({name: batch.get(name, zeros) for name in names})["logits"]
-        return logits.copy()
+        found = model({name: batch.get(name, zeros) for name in names})[rows.kind.output]
+        answers: np.ndarray = pooling.vectors(found, batch["attention_mask"]) if pooling else found
+        return answers.copy()
 
     return predict
 

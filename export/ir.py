@@ -25,7 +25,7 @@ from jpqd.core.errors import RunError, UserError
 from jpqd.core.manifest import ModelFacts
 from jpqd.core.names import PREDICTIONS, STRUCTURE
 from jpqd.core.progress import Progress
-from jpqd.model import families, loading, size
+from jpqd.model import families, loading, pooling, size
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
@@ -71,7 +71,9 @@ class _Export:
     @property
     def texts(self) -> int:
         """The number of texts in a row."""
-        return len(self.origin.task.text) if self.origin.task else 1
+        if self.origin.task is None or self.kind.vectors:
+            return 1
+        return len(self.origin.task.text)
 
     @property
     def quantized(self) -> bool:
@@ -82,7 +84,7 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
     """Write an export to `out` and return its metrics."""
     origin.refuse_unusable()
     loading.quiet()
-    network = loading.load(origin.folder)
+    network = loading.load(origin.folder, origin.task)
     tokenizer = loading.tokenizer_from(origin.folder)
     longest = families.longest(network, tokenizer)
     facts = origin.model_facts or size.facts(network)
@@ -116,6 +118,10 @@ def _refuse_too_long(text: str, shape: Shape, longest: int) -> None:
 
 
 def _refuse_fusing(export: _Export) -> None:
+    if export.spec.fuse_tokenizer and export.kind.vectors:
+        raise UserError(
+            "fuse_tokenizer: what loads an embedding model tokenizes by itself. Leave it out."
+        )
     if export.spec.fuse_tokenizer and not export.kind.one_answer:
         raise UserError(
             f"fuse_tokenizer: a {export.kind.title} answers for pieces of words, and an IR that "
@@ -158,6 +164,10 @@ def _write_configs(export: _Export) -> None:
     """Write the files that `from_pretrained` of optimum-intel and transformers reads."""
     export.network.config.save_pretrained(export.out)
     export.tokenizer.save_pretrained(export.out)
+    if found := pooling.of(export.network):
+        longest = export.shape.cut(found.longest or export.longest)
+        width = export.network.config.hidden_size
+        pooling.save(dataclasses.replace(found, longest=longest), export.out, width)
     uneven = export.origin.folder / STRUCTURE
     if uneven.is_file():
         shutil.copyfile(uneven, export.out / STRUCTURE)
@@ -250,7 +260,7 @@ def _keep(export: _Export, rows: Rows, answers: Predictions) -> None:
 def _ask(export: _Export, path: Path, compiled: ov.CompiledModel, rows: Rows) -> check.Ask:
     if path.name == names.FUSED:
         return check.on_texts(compiled, rows)
-    return check.on_tokens(compiled, rows, export.shape)
+    return check.on_tokens(compiled, rows, export.shape, pooling.of(export.network))
 
 
 def _compared(

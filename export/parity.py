@@ -25,7 +25,8 @@ EXACT, ROUNDED, IN_4_BITS = 1.0, 0.995, 0.95
 word embedding is rounded to 4 bits, which no training prepared.
 """
 _NUDGE, _NUDGES = 1e-5, 3
-_WORST = 3
+_WORST, _NUMBERS = 3, 8
+"""The answers that an error shows, and the numbers of each."""
 
 
 class Reference:
@@ -80,27 +81,23 @@ class Parity:
 
     @cached_property
     def same(self) -> np.ndarray:
-        return self._agrees(self.expected)
+        expected, actual = self.expected.logits, self.actual.logits
+        same: np.ndarray = self.kind.agrees(expected, actual, self.asked == EXACT)
+        return same
 
     @cached_property
     def undecided(self) -> np.ndarray:
         """The answers that differ, and are those of the PyTorch model when it is nudged."""
-        tips = np.zeros_like(self.same)
-        for answers in self.nudged:
-            tips |= self._agrees(answers)
-        tips &= ~self.same
+        nudged = [answers.logits for answers in self.nudged]
+        expected, actual = self.expected.logits, self.actual.logits
+        tips: np.ndarray = ~self.same
+        tips &= self.kind.tips(expected, actual, nudged, self.asked == EXACT)
         return tips
 
     @property
     def holds(self) -> bool:
         finite = bool(np.isfinite(self.actual.logits).all())
         return finite and float((self.same | self.undecided).mean()) >= self.asked
-
-    def _agrees(self, expected: Predictions) -> np.ndarray:
-        """Say of each answer whether it is the same."""
-        exact = self.asked == EXACT
-        agrees: np.ndarray = self.kind.agrees(expected.logits, self.actual.logits, exact)
-        return agrees
 
     def facts(self) -> dict[str, Any]:
         gap = np.abs(self.expected.logits - self.actual.logits)
@@ -112,6 +109,7 @@ class Parity:
             "same_asked": self.asked,
             "largest_difference": float(gap.max()),
             "mean_difference": float(gap.mean()),
+            **self.kind.nearness(self.expected.logits, self.actual.logits),
         }
 
     def summary(self) -> str:
@@ -145,7 +143,7 @@ class Parity:
         row = int(self.actual.rows[one])
         text = " / ".join(column[row] for column in rows.texts)
         expected, actual = (
-            [round(float(value), 4) for value in side.logits[one]]
+            [round(float(value), 4) for value in side.logits[one][:_NUMBERS]]
             for side in (self.expected, self.actual)
         )
         return (

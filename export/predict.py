@@ -20,6 +20,7 @@ from jpqd import tasks
 from jpqd.core import artifact, room, terminal
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
+from jpqd.model import pooling
 
 _ROWS = 32
 """The number of texts in a request, where the IR takes any number."""
@@ -61,6 +62,8 @@ class Predictor:
         self.pairs = artifact.open_sealed(folder).manifest.metrics.get("texts") == 2
         self.config = _json(folder / "config.json")
         self.kind = tasks.of_config(self.config)
+        self.pooling = pooling.read(folder) if self.kind.vectors else None
+        self.prompt = pooling.prompt(folder)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         try:
             self.model = ov.Core().compile_model(folder / MODEL, "CPU")
@@ -117,6 +120,8 @@ class Predictor:
     def _encoded(self, rows: Sequence[Row]) -> list[Encoding]:
         """Tokenize rows; repeat them where the IR takes a fixed number."""
         filled = [rows[index % len(rows)] for index in range(self.rows or len(rows))]
+        if self.prompt:
+            filled = [(self.prompt + row[0],) for row in filled]
         given = [self.kind.given(row, self.tokenizer) for row in filled]
         encodings: list[Encoding] = self.tokenizer.encode_batch(
             given, is_pretokenized=not self.kind.one_answer
@@ -129,8 +134,11 @@ class Predictor:
             "attention_mask": [one.attention_mask for one in encoded],
             "token_type_ids": [one.type_ids for one in encoded],
         }
-        logits = self.model({name: np.array(given[name], dtype=np.int64) for name in self.names})
-        copy: np.ndarray = logits["logits"].copy()
+        arrays = {name: np.array(values, dtype=np.int64) for name, values in given.items()}
+        answers = self.model({name: arrays[name] for name in self.names})[self.kind.output]
+        if self.pooling:
+            answers = self.pooling.vectors(answers, arrays["attention_mask"])
+        copy: np.ndarray = answers.copy()
         return copy
 
     def line(self, answer: dict[str, Any], every: bool = False) -> str:

@@ -13,9 +13,11 @@ from transformers import PreTrainedTokenizerBase
 
 from export.origin import Origin
 from export.shapes import Shape
+from jpqd.core.names import PREDICTIONS
 from jpqd.core.progress import Progress
 from jpqd.data import sources, splits, tables
 from jpqd.recipe.task import Task
+from jpqd.scores import predictions
 from jpqd.tasks import Kind
 
 SMALL, SAMPLE, RANDOM = 1_000, 512, 400
@@ -51,8 +53,13 @@ class Rows:
         """Return a seeded sample of a large split, and a small one as it is."""
         if len(self.tokens) <= SMALL:
             return self
-        drawn = np.random.default_rng(0).choice(len(self.tokens), SAMPLE, replace=False)
-        chosen = np.sort(drawn).tolist()
+        # The two texts of a pair stand side by side, and are drawn together.
+        joined = 2 if self.kind.vectors else 1
+        count = len(self.tokens) // joined
+        drawn = np.random.default_rng(0).choice(count, SAMPLE // joined, replace=False)
+        chosen = [
+            joined * one + other for one in np.sort(drawn).tolist() for other in range(joined)
+        ]
         return replace(
             self,
             texts=[[column[row] for row in chosen] for column in self.texts],
@@ -92,14 +99,29 @@ def of_task(
         tokens=split.remove_columns(["labels", "length", "row"]).to_list(),
         tokenizer=tokenizer,
         kind=data.kind,
-        labels=split["labels"][:],
+        labels=_labels(origin, split, data.kind),
         labelled=True,
         split=sources.canonical(task.report_on),
         numbers=numbers,
     )
 
 
+def _labels(origin: Origin, split: Dataset, kind: Kind) -> list[Any]:
+    """Return the labels; of vectors, with those of the recipe's model that the stage kept."""
+    kept = origin.folder / PREDICTIONS
+    if kind.vectors and kept.is_file():
+        labels = predictions.load(kept)[0].labels
+        if len(labels) == len(split):
+            return list(labels)
+    return list(split["labels"][:])
+
+
 def _texts(origin: Origin, task: Task, kind: Kind, numbers: tuple[int, ...]) -> list[list[str]]:
+    if kind.vectors:  # a row of the data has a row for each of its texts
+        count = len(task.text)
+        part = raw(task, origin.cache, task.report_on, [number // count for number in numbers])
+        pairs = zip(part, numbers, strict=True)
+        return [[kind.texts(task, row)[number % count] for row, number in pairs]]
     part = raw(task, origin.cache, task.report_on, numbers)
     return [list(column) for column in zip(*(kind.texts(task, row) for row in part), strict=True)]
 

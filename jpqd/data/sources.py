@@ -32,7 +32,7 @@ _WEIGHTS = "model*.safetensors"
 _MODEL_FILES = (
     _WEIGHTS, "config.json", STRUCTURE, "tokenizer*", "special_tokens_map.json",
     "vocab.*", "merges.txt", "*.model", "model.safetensors.index.json", "generation_config.json",
-    "chat_template*",
+    "chat_template*", "modules.json", "*_Pooling/config.json", "config_sentence_transformers.json",
 )  # fmt: skip
 _SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "intermediate_size",
           "num_attention_heads", "max_position_embeddings")  # fmt: skip
@@ -181,7 +181,7 @@ def table_files(place: Path, task: Task) -> list[Path]:
 
 def _hashes(folder: Path, patterns: tuple[str, ...]) -> dict[str, Any]:
     files = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return {path.name: _hash(path) for path in sorted(files)}
+    return {path.relative_to(folder).as_posix(): _hash(path) for path in sorted(files)}
 
 
 def _hash(path: Path) -> str:

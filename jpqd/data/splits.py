@@ -126,7 +126,9 @@ def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     else:
         content = json.loads(tokenizer.backend_tokenizer.to_str())
         content = {k: v for k, v in content.items() if k not in ("truncation", "padding")}
-    return [content, tokenizer.truncation_side, tokenizer.model_input_names]
+    prompt = getattr(tokenizer, "prompt", "")
+    known = [content, tokenizer.truncation_side, tokenizer.model_input_names]
+    return [*known, prompt] if prompt else known
 
 
 def _report_rows(data: Data, task: Task, progress: Progress) -> None:
@@ -174,12 +176,13 @@ def _make(
     facts = {
         "kind": kind.facts(),
         "rows": _counts(raw, used, splits),
-        "of_train": len(raw["train"]),
+        "of_train": len(kind.numbers(task, range(len(raw["train"])))),
         "held_out": cuts.held_out(task, raw),
     }
     counter = progress.counting("    tokenized", "rows")
     tokens = {s: _tokenize(task, rows, kind, tokenizer, counter) for s, rows in splits.items()}
-    added = tokenizer.num_special_tokens_to_add(pair=len(task.text) == 2)
+    joined = len(task.text) == 2 and not kind.vectors
+    added = tokenizer.num_special_tokens_to_add(pair=joined)
     truncated = {split: _share_lost(table) for split, table in tokens.items()}
     unknown = {split: _share_unknown(table, added) for split, table in tokens.items()}
     kept = {split: table.remove_columns(_COUNTS) for split, table in tokens.items()}
@@ -237,7 +240,7 @@ def _tokenize(
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         columns = kind.encode(task, {column: rows[column] for column in wanted}, tokenizer)
         _count(columns, tokenizer.unk_token_id)
-        columns["row"] = rows[usable.ROW]  # as the data numbers its rows, from 0
+        columns["row"] = kind.numbers(task, rows[usable.ROW])
         counter(len(columns["row"]))
         return columns
 

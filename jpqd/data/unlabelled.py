@@ -17,6 +17,7 @@ from jpqd.core.progress import Progress
 from jpqd.data import sources, splits, texts
 from jpqd.data.splits import Data
 from jpqd.recipe.task import Task
+from jpqd.tasks import Kind
 
 _UNREAD = ("lost", "parts")
 """Columns that count what was cut; nothing is reported of these texts."""
@@ -75,17 +76,23 @@ def _tokenized(
     files: Sequence[str], task: Task, data: Data, tokenizer: PreTrainedTokenizerBase
 ) -> Iterator[dict[str, list[Any]]]:
     """Tokenize as train is; the label 0 is never read."""
-    label = data.kind.values[0] if data.kind.values else "0"
     first = data.of_train
     for file in files:
         for lines in texts.lines(file):
-            columns = _columns(lines, task, file) | {task.label: [label] * len(lines)}
-            encoded = data.kind.encode(task, columns, tokenizer)
+            encoded = data.kind.encode(*_read(lines, task, data.kind, file), tokenizer)
             kept = {name: values for name, values in encoded.items() if name not in _UNREAD}
             kept["length"] = [len(ids) for ids in kept["input_ids"]]
             kept["row"] = list(range(first, first + len(lines)))
             first += len(lines)
             yield kept
+
+
+def _read(lines: list[str], task: Task, kind: Kind, file: str) -> tuple[Task, dict[str, list[Any]]]:
+    """Return lines as rows of the task, or of one text where each text is a row of its own."""
+    if kind.vectors:
+        return task.model_copy(update={"text": ("text",), "label": "text"}), {"text": lines}
+    label = kind.values[0] if kind.values else "0"
+    return task, _columns(lines, task, file) | {task.label: [label] * len(lines)}
 
 
 def _columns(lines: list[str], task: Task, file: str) -> dict[str, list[Any]]:

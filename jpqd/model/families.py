@@ -149,7 +149,8 @@ def layers(model: PreTrainedModel, family: Family | None = None) -> nn.ModuleLis
 
 def layers_path(model: PreTrainedModel) -> str:
     """Return the path of the layers in the whole model, as its parameters are named."""
-    return f"{model.base_model_prefix}.{of(model).layers}"
+    inside = f"{model.base_model_prefix}." if model.base_model is not model else ""
+    return inside + of(model).layers
 
 
 def part(module: nn.Module, path: str) -> nn.Module | None:

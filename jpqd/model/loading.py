@@ -17,7 +17,7 @@ from jpqd.core import cells
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
 from jpqd.data import sources
-from jpqd.model import families, new, structure
+from jpqd.model import families, new, pooling, structure
 from jpqd.recipe.task import NewModel, Task, looks_local
 from jpqd.tasks import Kind
 
@@ -30,23 +30,31 @@ def quiet() -> None:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def load(folder: str | Path) -> PreTrainedModel:
-    """A trained stage's model, ready to use: `jpqd.model.load("runs/demo/teacher")`."""
-    found = sources.local_model(str(folder))
-    if (found / STRUCTURE).is_file():
-        return _load_uneven(found)
-    model: PreTrainedModel = (
-        tasks.of_folder(found)
-        .auto_class()
-        .from_pretrained(found, dtype=torch.float32, use_safetensors=True, **_SAFE)
-    )
+def load(folder: str | Path, task: Task | None = None) -> PreTrainedModel:
+    """A trained stage's model, ready to use: `jpqd.model.load("runs/demo/teacher")`.
+
+    A task may say how the tokens of an embedding model become a vector.
+    """
+    found, uneven = sources.local_model(str(folder)), _is_uneven(folder)
+    kind = tasks.of_folder(found)
+    if uneven:
+        model = _load_uneven(found)
+    else:
+        model = kind.auto_class().from_pretrained(
+            found, dtype=torch.float32, use_safetensors=True, **_SAFE
+        )
+    if kind.vectors:
+        pooling.attach(model, pooling.wanted(folder, found, task))
     model.train(False)
     return model
 
 
 def _load_uneven(folder: Path) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder, **_SAFE)
-    model = tasks.of_folder(folder).auto_class().from_config(config, dtype=torch.float32)
+    kind = tasks.of_folder(folder)
+    model = kind.auto_class().from_config(config, dtype=torch.float32)
+    if kind.vectors:
+        pooling.remove_pooler(model)
     structure.rebuild(model, folder)
     model.train(False)
     return model  # type: ignore[no-any-return]
@@ -72,13 +80,34 @@ def tokenizer_from(source: str | Path) -> PreTrainedTokenizerBase:
         if tokenizer.eos_token is None:
             raise SourceError(f"{source}: its tokenizer cannot pad, nor end a text.")
         tokenizer.pad_token = tokenizer.eos_token
+    if options is _SAFE:
+        tokenizer.prompt = pooling.prompt(Path(name))  # before every text: `Embedding.encode`
     return tokenizer
 
 
 def load_for_training(
-    source: str | Path | NewModel, kind: Kind, tokenizer: PreTrainedTokenizerBase
+    source: str | Path | NewModel,
+    kind: Kind,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task | None = None,
 ) -> tuple[PreTrainedModel, list[str]]:
     """Load the model with a head for this kind of task; name the weights that start at random."""
+    network, fresh = _with_head(source, kind, tokenizer)
+    if kind.vectors:
+        if isinstance(source, NewModel):
+            raise SourceError(
+                "new: an embedding model learns from the vectors of the recipe's model, and random "
+                "weights have none to give. Name a trained model."
+            )
+        folder = sources.model_folder(str(source))
+        pooling.attach(network, pooling.wanted(source, folder, task))
+        fresh = [name for name in fresh if not name.startswith("pooler.")]  # it is taken off
+    return network, fresh
+
+
+def _with_head(
+    source: str | Path | NewModel, kind: Kind, tokenizer: PreTrainedTokenizerBase
+) -> tuple[PreTrainedModel, list[str]]:
     if isinstance(source, NewModel):
         config = new.config(source, kind, len(tokenizer))
         _refuse_reader(config, kind, "new: bert")
@@ -135,6 +164,8 @@ def _is_uneven(source: str | Path) -> bool:
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     structure.save(model, folder)
     tokenizer.save_pretrained(folder)
+    if found := pooling.of(model):
+        pooling.save(found, folder, model.config.hidden_size)
 
 
 def _where(source: str | Path) -> tuple[str, dict[str, Any]]:

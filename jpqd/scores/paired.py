@@ -50,6 +50,17 @@ def pearson_difference(
     return widened(middle, low, high, unseen(rows) if np.array_equal(guess, baseline) else 0.0)
 
 
+def spearman_difference(
+    guess: np.ndarray, baseline: np.ndarray, truth: np.ndarray, resamples: int, seed: int = SEED
+) -> tuple[float, float, float]:
+    """Return the mean over runs of the difference of rank correlations, with its 95% interval.
+
+    Ranks are those of all rows, as if they did not change with the rows that are drawn.
+    """
+    mine, others, right = (stats.rankdata(side, axis=-1) for side in (guess, baseline, truth))
+    return pearson_difference(mine, others, right, resamples, seed)
+
+
 def f1_difference(
     counts: np.ndarray, baseline: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[float, float, float]:

@@ -10,6 +10,6 @@ class Evaluate(EvaluateOptions):
     """Metrics of an earlier stage on one split, and its logits row by row."""
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        from jpqd.training.evaluation import evaluate
+        from jpqd.training.measuring import evaluate
 
         return evaluate(self, ctx)

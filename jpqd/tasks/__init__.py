@@ -62,6 +62,10 @@ class Kind(ABC):
     """True where all rows, in their order, are one text."""
     rows_at_once: ClassVar[int | None] = None
     """The most rows that a model answers together, where answers take much room."""
+    output: ClassVar[str] = "logits"
+    """The output of an IR that holds its answers."""
+    vectors: ClassVar[bool] = False
+    """True where each text has a vector, which no label says: another model does."""
     by_head: ClassVar[bool] = True
     """True where a model's head tells that its task is of this kind."""
 
@@ -98,6 +102,10 @@ class Kind(ABC):
     @abstractmethod
     def encode(self, task: Task, rows: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
         """Turn rows into tokens with their labels."""
+
+    def numbers(self, task: Task, rows: Sequence[int]) -> list[int]:
+        """Number what `encode` makes of rows; the data counts its rows from 0."""
+        return list(rows)
 
     # The head, the loss, distillation. Logits and labels are of a batch.
 
@@ -161,6 +169,21 @@ class Kind(ABC):
         """Return which answers of an IR match its model's; `exact` where nothing is rounded."""
         same: np.ndarray = expected.argmax(axis=1) == actual.argmax(axis=1)
         return same
+
+    def nearness(self, expected: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+        """Return what else a comparison with an IR tells."""
+        return {}
+
+    def tips(
+        self, expected: np.ndarray, actual: np.ndarray, nudged: Sequence[np.ndarray], exact: bool
+    ) -> np.ndarray:
+        """Return which answers of an IR its model itself gives when its input is nudged."""
+        import numpy as np
+
+        found = np.zeros(len(actual), bool)
+        for answers in nudged:
+            found |= self.agrees(answers, actual, exact)
+        return found
 
     # Predicting, from an exported folder.
 

@@ -38,19 +38,27 @@ class TextKind(Kind):
         return [str(row[column]) for column in task.text]
 
     def encode(self, task: Task, rows: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
-        kept = ["input_ids", "token_type_ids"] if len(task.text) == 2 else ["input_ids"]
         texts = [[str(cell) for cell in rows[column]] for column in task.text]
-        encoded = tokenizer(*texts, truncation=True, max_length=task.max_length)
-        columns = {name: encoded[name] for name in kept if name in encoded}
-        columns["labels"] = [self.number(cell) for cell in rows[task.label]]
-        columns["lost"] = _were_cut(encoded, task.max_length)
-        columns["parts"] = [1] * len(columns["lost"])
-        return columns
+        labels = [self.number(cell) for cell in rows[task.label]]
+        return tokens_of(texts, labels, task.max_length, tokenizer)
 
     def pad(self, labels: Sequence[Any], length: int) -> np.ndarray:
         import numpy as np
 
         return np.array(labels)
+
+
+def tokens_of(
+    texts: list[list[str]], labels: list[Any], longest: int, tokenizer: PreTrainedTokenizerBase
+) -> Columns:
+    """Turn one or two columns of texts into tokens, beside their labels."""
+    kept = ["input_ids", "token_type_ids"] if len(texts) == 2 else ["input_ids"]
+    encoded = tokenizer(*texts, truncation=True, max_length=longest)
+    columns = {name: encoded[name] for name in kept if name in encoded}
+    columns["labels"] = labels
+    columns["lost"] = _were_cut(encoded, longest)
+    columns["parts"] = [1] * len(columns["lost"])
+    return columns
 
 
 def _were_cut(encoded: Any, longest: int) -> list[int]:

@@ -16,25 +16,11 @@ from jpqd.core.names import PREDICTIONS
 from jpqd.data import batching, splits
 from jpqd.data.batching import Collate, features
 from jpqd.data.splits import Data
-from jpqd.model import loading
-from jpqd.recipe.contracts import Context
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
-from jpqd.training.options import EvaluateOptions
 
 BATCH = 64
-
-
-def evaluate(stage: EvaluateOptions, ctx: Context) -> dict[str, Any]:
-    """Measure a model on one split, and keep its predictions beside the figures."""
-    folder = ctx.inputs[stage.needs[0]]
-    tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
-    data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
-    split = stage.split or ctx.task.report_on
-    network = loading.load(folder)
-    figures = measure(network, tokenizer, data, split, ctx.out, stage.batch_size)
-    return {**figures, "data": data.facts()}
 
 
 def measure(
@@ -77,7 +63,7 @@ def _answers(
 ) -> Predictions:
     """The answers of a batch; a row's may be several."""
     numbers = torch.from_numpy(rows)
-    if labels.dim() > 1:
+    if not kind.one_answer:
         numbers = numbers[:, None].expand_as(labels)
     answers, targets = kind.answers(logits, labels), kind.targets(labels)
     kept = kind.kept(answers, targets).numpy()

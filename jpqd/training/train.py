@@ -13,7 +13,7 @@ from jpqd.core.names import HISTORY
 from jpqd.data import splits, unlabelled
 from jpqd.model import loading, size, student
 from jpqd.recipe.contracts import Context
-from jpqd.training import evaluation
+from jpqd.training import evaluation, references
 from jpqd.training.loop import Loop
 from jpqd.training.method import Hooks, Training
 from jpqd.training.options import TrainOptions
@@ -28,9 +28,10 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     prepared = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
     files = [file for method in stage.methods for file in method.more_texts()]
     prepared = unlabelled.added(prepared, files, ctx.task, tokenizer, ctx.cache, ctx.progress)
+    prepared = references.added(prepared, ctx, tokenizer)
     training = Training(ctx, tokenizer, prepared, _bf16(stage.precision))
     set_seed(ctx.seed)
-    network, fresh = loading.load_for_training(source, prepared.kind, tokenizer)
+    network, fresh = loading.load_for_training(source, prepared.kind, tokenizer, ctx.task)
     if fresh:
         ctx.progress.say(f"    starts at random: {', '.join(fresh)}")
     if stage.student:
@@ -39,6 +40,7 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     network, hooks = _attach(stage, network, training)
     facts: dict[str, Any] = {}
     if stage.epochs:
+        _refuse_no_teacher(training, hooks)
         facts = _fit(stage, training, network, hooks)
     for hook in reversed(hooks):
         network = hook.finish(network)
@@ -48,6 +50,14 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     report = _report(training, network)
     sizes = found.model_dump(exclude_unset=True)
     return {**report, **facts, "model": sizes, "data": prepared.facts()}
+
+
+def _refuse_no_teacher(training: Training, hooks: list[Hooks]) -> None:
+    if training.kind.vectors and all(hook.task_weight for hook in hooks):
+        raise UserError(
+            f"{training.stage}: an embedding model has no labels to learn from. Give it a teacher: "
+            "methods: [{use: distill, teacher: STAGE, weight: 1.0}], or epochs: 0."
+        )
 
 
 def _set_dropout(network: PreTrainedModel, dropout: float | None) -> None:

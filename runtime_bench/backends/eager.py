@@ -52,17 +52,14 @@ class EagerSession(Session):
     def _read(self) -> Any:
         """Load an even model with transformers only: our own libraries would add to its memory."""
         folder = self.backend.path
-        if (Path(folder) / STRUCTURE).is_file():
+        kind = tasks.of_folder(Path(folder))
+        if (Path(folder) / STRUCTURE).is_file() or kind.vectors:
             from jpqd.model import loading
 
             return loading.load(folder)
         try:
-            return (
-                tasks.of_folder(Path(folder))
-                .auto_class()
-                .from_pretrained(
-                    folder, dtype=self.torch.float32, use_safetensors=True, local_files_only=True
-                )
+            return kind.auto_class().from_pretrained(
+                folder, dtype=self.torch.float32, use_safetensors=True, local_files_only=True
             )
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{folder}: the model cannot be loaded ({error})") from error

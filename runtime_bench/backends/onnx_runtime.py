@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jpqd.core.bench_result import Compiled
 from jpqd.core.errors import UserError
+from jpqd.model import pooling
 from runtime_bench.backend import Backend, Session
 from runtime_bench.rivals.made import made
 
@@ -53,6 +54,7 @@ class OnnxSession(Session):
         more = [backend.calibration] if backend.calibration else []
         self.folder = made("onnx", backend.path, backend.precision, *more)
         self.file = Path(self.folder.name) / "model.onnx"
+        self.pooling = pooling.read(Path(backend.path))
 
     def load(self) -> None:
         """Read and optimize the graph, which is one step here."""
@@ -73,10 +75,13 @@ class OnnxSession(Session):
         self.inputs = [{name: request[name] for name in self.names} for request in requests]
 
     def call(self, index: int) -> Any:
-        return self.model.run(None, self.inputs[index])
+        answers = self.model.run(None, self.inputs[index])[0]
+        if self.pooling is None:
+            return answers
+        return self.pooling.vectors(answers, self.inputs[index]["attention_mask"])
 
     def logits(self, index: int) -> np.ndarray:
-        logits: np.ndarray = self.call(index)[0]
+        logits: np.ndarray = self.call(index)
         return logits
 
     def bytes(self) -> int:

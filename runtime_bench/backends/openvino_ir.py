@@ -16,6 +16,7 @@ from jpqd.core.errors import UserError
 from jpqd.core.names import IR_BIN, IR_XML
 from jpqd.recipe.schema import Text
 from runtime_bench.backend import INPUTS, Backend, Session, wait_until
+from runtime_bench.backends.pooled import pooled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,7 @@ class IrSession(Session):
             if not (folder / name).is_file():
                 raise UserError(f"{folder / name} is missing. Export the IR again.")
         try:
-            self.model = self.core.read_model(folder / IR_XML)
+            self.model = pooled(self.core.read_model(folder / IR_XML), folder)
         except RuntimeError as error:
             raise UserError(
                 f"{folder / IR_XML} cannot be read with its .bin: {_reason(error)}. "

@@ -23,6 +23,7 @@ from runtime_bench.backends.openvino_ir import OpenvinoIr
 from runtime_bench.backends.openvino_static import OpenvinoStatic
 from runtime_bench.backends.openvino_writer import OpenvinoWriter
 from runtime_bench.backends.optimum_int8 import OptimumInt8
+from runtime_bench.backends.sentence_transformers import SentenceTransformers
 from runtime_bench.machine import host
 
 _COPIED = 100_000_000
@@ -176,6 +177,9 @@ def _rivals(name: str, path: str, where: Setup) -> Iterator[Arm]:
     yield Arm(f"{name}:onnx_static", name, static, usual=False, calibrates=True)
     optimum = OptimumInt8(path=path, threads=where.threads, device=where.device)
     yield Arm(f"{name}:optimum_int8", name, optimum, usual=False, calibrates=True)
+    if tasks.of_folder(Path(path)).vectors:
+        library = SentenceTransformers(path=path, threads=where.threads)
+        yield Arm(f"{name}:st_int8", name, library, usual=False, calibrates=True)
 
 
 def check_room(arms: Sequence[Arm], longest: int) -> None:

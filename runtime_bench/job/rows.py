@@ -11,6 +11,7 @@ import numpy as np
 from jpqd.core import seals
 from jpqd.core.errors import SourceError, UserError
 from jpqd.core.progress import Progress
+from jpqd.model import pooling
 from jpqd.recipe.task import Task
 from runtime_bench.job.workload import Rows, Truth
 
@@ -75,7 +76,9 @@ def tokenizer_of(folder: Path, what: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer.prompt = pooling.prompt(folder)
+        return tokenizer
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(
             f"{folder}: {what} needs a tokenizer, and none can be loaded here: {error}"

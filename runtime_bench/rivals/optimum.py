@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from jpqd import tasks
+from jpqd.model import pooling
+
+_OTHER = {"OVModelModel": "OVModelForFeatureExtraction"}
 
 
 def export(folder: Path, out: Path, calibration: Path) -> None:
     import optimum.intel as intel
     from datasets import Dataset
 
-    name = tasks.of_folder(folder).auto_class().__name__.replace("AutoModel", "OVModel")
+    name = _OTHER.get(name := f"OVModel{tasks.of_folder(folder).head}", name)
     model: Any = getattr(intel, name).from_pretrained(folder, export=True, local_files_only=True)
     rows = json.loads(calibration.read_text())
     taken = {port.any_name for port in model.model.inputs}
@@ -25,6 +28,8 @@ def export(folder: Path, out: Path, calibration: Path) -> None:
         ov_config=intel.OVConfig(quantization_config=settings),
         save_directory=out,
     )
+    if found := pooling.read(folder):
+        pooling.save(found, out, model.config.hidden_size)
 
 
 if __name__ == "__main__":

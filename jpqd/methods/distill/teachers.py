@@ -41,7 +41,7 @@ class Teacher:
     def __init__(self, folder: Path, where: str, training: Training) -> None:
         ctx = training.ctx
         self.folder, self.where, self.bf16 = folder, where, training.bf16
-        self.network: PreTrainedModel = loading.load(folder)
+        self.network: PreTrainedModel = loading.load(folder, ctx.task)
         self.network.requires_grad_(False)
         self.tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
         _check_tokens(self.tokenizer, training.tokenizer, ctx.task, where)
@@ -148,6 +148,8 @@ def _check_tokens(
 def _label_order(network: PreTrainedModel, kind: Kind, where: str) -> list[int]:
     """Find where each of the task's labels stands in the teacher's logits."""
     config = network.config
+    if kind.vectors:
+        return list(range(config.hidden_size))
     if kind.is_number:
         if config.num_labels != 1:
             raise SourceError(

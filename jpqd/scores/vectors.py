@@ -1,0 +1,130 @@
+"""Figures of vectors: against scores of pairs, and against another model's vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jpqd.scores import metrics, paired
+
+_NEIGHBOURS = 10
+_QUERIES, _POOL = 2_000, 20_000
+"""The most texts whose neighbours are sought, and among which."""
+_SAME = 1 - 1e-6
+"""The cosine from which texts are one and the same, which is nobody's neighbour."""
+_RESAMPLES = 2_000
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the cosine of each row of one with the row of the other."""
+    found: np.ndarray = (unit(a) * unit(b)).sum(1)
+    return found
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors of the length 1."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: np.ndarray = vectors / np.maximum(length, 1e-12)
+    return found
+
+
+def figures(
+    vectors: np.ndarray, labels: np.ndarray, sizes: Callable[[np.ndarray], Sequence[int]]
+) -> dict[str, Any]:
+    """Return what is known of vectors. Labels are scores, and maybe vectors behind them."""
+    scores = labels[:, 0] if labels.ndim == 2 else labels
+    theirs = labels[:, 1:] if labels.ndim == 2 else None
+    pairs = pairs_of(scores)
+    found: dict[str, Any] = {"n": len(pairs) or len(vectors)}
+    for size in sizes(vectors):
+        name = "" if size == vectors.shape[1] else f"_{size}"
+        short = vectors[:, :size]
+        if len(pairs):
+            found |= _correlation(short, scores, pairs, name)
+        if theirs is not None:
+            found |= _likeness(short, theirs, name)
+    return found
+
+
+def pairs_of(scores: np.ndarray) -> np.ndarray:
+    """Return where the pairs with a score begin: two texts that stand side by side."""
+    found: np.ndarray = np.flatnonzero(~np.isnan(scores))[::2]
+    return found
+
+
+def alike(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the cosine of the two texts of each pair."""
+    return cosines(vectors[pairs], vectors[pairs + 1])
+
+
+def _correlation(
+    vectors: np.ndarray, scores: np.ndarray, pairs: np.ndarray, name: str
+) -> dict[str, Any]:
+    found = metrics.regression(alike(vectors, pairs), scores[pairs])["spearman"]
+    figures = {f"spearman{name}": found}
+    if not name:
+        figures["spearman_95"] = metrics.fisher(found, len(pairs))
+    return figures
+
+
+def _likeness(vectors: np.ndarray, theirs: np.ndarray, name: str) -> dict[str, float]:
+    recall, gain = neighbours(vectors, theirs)
+    found = {f"recall_10{name}": recall, f"ndcg_10{name}": gain}
+    if not name:
+        found["cosine"] = float(cosines(vectors, theirs).mean())
+    return found
+
+
+def neighbours(vectors: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+    """Return the share of the other model's ten nearest texts that are among the ten nearest here,
+    and nDCG@10 where its nearest text counts ten, its tenth one.
+    """
+    theirs, first = np.unique(unit(theirs[:_POOL]).round(6), axis=0, return_index=True)
+    ours = unit(vectors[first])
+    count = min(_NEIGHBOURS, len(ours) - 1)
+    if count < 1:
+        return 1.0, 1.0
+    right = [_nearest(theirs, row, count) for row in range(min(len(theirs), _QUERIES))]
+    found = [_nearest(ours, row, count) for row in range(len(right))]
+    pairs = list(zip(found, right, strict=True))
+    recall = np.mean([len(np.intersect1d(mine, other)) / count for mine, other in pairs])
+    return float(recall), float(np.mean([_gain(mine, other) for mine, other in pairs]))
+
+
+def _nearest(vectors: np.ndarray, row: int, count: int) -> np.ndarray:
+    """Return the rows nearest to one, the nearest first."""
+    near = vectors @ vectors[row]
+    near[row] = -np.inf
+    some = np.argpartition(-near, count - 1)[:count]
+    found: np.ndarray = some[np.argsort(-near[some], kind="stable")]
+    return found
+
+
+def _gain(mine: np.ndarray, right: np.ndarray) -> float:
+    count = len(right)
+    worth = {int(text): count - place for place, text in enumerate(right)}
+    discount = 1 / np.log2(np.arange(2, count + 2))
+    gained = sum(
+        worth.get(int(text), 0) * share for text, share in zip(mine, discount, strict=True)
+    )
+    return float(gained / (np.arange(count, 0, -1) * discount).sum())
+
+
+def compare(
+    mine: Sequence[np.ndarray], others: Sequence[np.ndarray], labels: np.ndarray
+) -> dict[str, Any]:
+    """Compare with a baseline: the difference of Spearman, and the mean cosine as agreement."""
+    pairs = [cosines(a, b) for a, b in zip(mine, others, strict=True)]
+    agreement = float(np.mean(pairs))
+    scores = labels[:, 0] if labels.ndim == 2 else labels
+    starts = pairs_of(scores)
+    if not len(starts):
+        each = np.mean(pairs, axis=0) - 1
+        half = metrics.Z95 * each.std() / np.sqrt(len(each))
+        middle = float(each.mean())
+        return {"difference": (middle, middle - half, middle + half), "agreement": agreement}
+    guesses = [np.stack([alike(one, starts) for one in side]) for side in (mine, others)]
+    found = paired.spearman_difference(guesses[0], guesses[1], scores[starts], _RESAMPLES)
+    return {"difference": found, "agreement": agreement}

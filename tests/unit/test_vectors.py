@@ -1,0 +1,60 @@
+"""Figures of vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jpqd.model.pooling import Pooling
+from jpqd.scores import vectors
+
+
+def sizes(found: np.ndarray) -> list[int]:
+    return [found.shape[1]]
+
+
+def test_neighbours_of_the_same_vectors_are_the_same() -> None:
+    some = np.random.default_rng(0).normal(size=(50, 8))
+    assert vectors.neighbours(some, some) == pytest.approx((1.0, 1.0))
+    assert vectors.neighbours(3 * some, some) == pytest.approx((1.0, 1.0))
+
+
+def test_other_vectors_have_other_neighbours_and_the_order_counts() -> None:
+    draw = np.random.default_rng(0)
+    some = draw.normal(size=(200, 16))
+    near, far = some + 0.3 * draw.normal(size=some.shape), draw.normal(size=some.shape)
+    found = [vectors.neighbours(one, some) for one in (near, far)]
+    assert found[0][0] > 0.5 > 0.2 > found[1][0]
+    assert found[0][1] > found[1][1]
+
+
+def test_a_text_that_comes_twice_is_not_its_own_neighbour() -> None:
+    some = np.random.default_rng(0).normal(size=(12, 4))
+    assert vectors.neighbours(np.tile(some, (2, 1)), np.tile(some, (2, 1)))[0] == 1
+
+
+def test_pairs_are_scored_and_texts_without_a_score_are_not() -> None:
+    some = np.array([[1, 0], [1, 0.1], [1, 0], [0, 1], [1, 0], [1, 1], [5, 5]], float)
+    labels = np.array([5, 5, 0, 0, 3, 3, np.nan])
+    found = vectors.figures(some, labels, sizes)
+    assert found["n"] == 3
+    assert found["spearman"] == pytest.approx(1)
+
+
+def test_two_models_are_compared_by_pairs_or_else_by_cosine() -> None:
+    draw = np.random.default_rng(0)
+    whole = draw.normal(size=(80, 8))
+    rough = whole + 0.8 * draw.normal(size=whole.shape)
+    labels = np.repeat(vectors.alike(whole, np.arange(0, 80, 2)), 2)
+    middle, low, high = vectors.compare([rough], [whole], labels)["difference"]
+    assert low <= middle <= high and middle < 0
+    plain = vectors.compare([rough], [whole], np.full(80, np.nan))
+    assert plain["difference"][0] == pytest.approx(plain["agreement"] - 1)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("cls", 1.0), ("mean", 2.0), ("last", 3.0)])
+def test_padding_is_no_part_of_a_vector(mode: str, expected: float) -> None:
+    hidden = np.array([[[1.0], [2.0], [3.0], [99.0]]])
+    mask = np.array([[1, 1, 1, 0]])
+    pooled = Pooling(mode, normalize=False).vectors(hidden, mask)  # type: ignore[arg-type]
+    assert pooled[0, 0] == expected
