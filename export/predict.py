@@ -79,6 +79,7 @@ class Predictor:
         """Truncate at the IR's length, and pad with the tokenizer's own token."""
         pad = settings.get("pad_token", "[PAD]")
         pad = pad["content"] if isinstance(pad, dict) else pad
+        self.typed = "token_type_ids" in settings.get("model_input_names", ["token_type_ids"])
         fixed = tokens.get_length() if tokens.is_static else None
         self.tokenizer.enable_padding(
             pad_id=self.tokenizer.token_to_id(pad) or 0, pad_token=pad, length=fixed
@@ -132,7 +133,9 @@ class Predictor:
         given = {
             "input_ids": [one.ids for one in encoded],
             "attention_mask": [one.attention_mask for one in encoded],
-            "token_type_ids": [one.type_ids for one in encoded],
+            "token_type_ids": [
+                one.type_ids if self.typed else [0] * len(one.ids) for one in encoded
+            ],
         }
         arrays = {name: np.array(values, dtype=np.int64) for name, values in given.items()}
         answers = self.model({name: arrays[name] for name in self.names})[self.kind.output]

@@ -109,7 +109,7 @@ def of_task(
 def _labels(origin: Origin, split: Dataset, kind: Kind) -> list[Any]:
     """Return the labels; of vectors, with those of the recipe's model that the stage kept."""
     kept = origin.folder / PREDICTIONS
-    if kind.vectors and kept.is_file():
+    if kind.follows and kept.is_file():
         labels = predictions.load(kept)[0].labels
         if len(labels) == len(split):
             return list(labels)

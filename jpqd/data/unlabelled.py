@@ -91,8 +91,9 @@ def _read(lines: list[str], task: Task, kind: Kind, file: str) -> tuple[Task, di
     """Return lines as rows of the task, or of one text where each text is a row of its own."""
     if kind.vectors:
         return task.model_copy(update={"text": ("text",), "label": "text"}), {"text": lines}
+    columns = _columns(lines, task, file)
     label = kind.values[0] if kind.values else "0"
-    return task, _columns(lines, task, file) | {task.label: [label] * len(lines)}
+    return task, {task.label: [label] * len(lines), **columns}
 
 
 def _columns(lines: list[str], task: Task, file: str) -> dict[str, list[Any]]:

@@ -118,9 +118,10 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
     names, skipped = _choose(runs, baseline, split, wanted)
     truth, facts = predictions.load(runs[0].open(baseline).folder / PREDICTIONS)
     kind = tasks.of_facts(facts)
-    against = _read(runs, baseline, truth.labels)
+    own = kind.own(truth.labels)
+    against = _read(runs, baseline, kind, own)
     rows = [_row(kind, baseline, against, None)]
-    rows += [_row(kind, name, _read(runs, name, truth.labels), against) for name in names]
+    rows += [_row(kind, name, _read(runs, name, kind, own), against) for name in names]
     folders = [str(run.folder) for run in runs]
     return Comparison(folders, baseline, split, kind.metrics[0], rows, skipped)
 
@@ -176,11 +177,11 @@ def _refuse(reasons: list[Skipped]) -> None:
         raise UserError("cannot compare\n" + "\n".join(map(str, reasons)))
 
 
-def _read(runs: list[Run], name: str, truth: np.ndarray) -> _Stage:
+def _read(runs: list[Run], name: str, kind: Kind, truth: np.ndarray) -> _Stage:
     """Read a stage's predictions; refuse labels that differ, which show that rows differ."""
     files = [predictions.load(run.open(name).folder / PREDICTIONS)[0] for run in runs]
     for run, file in zip(runs, files, strict=True):
-        if not np.array_equal(file.labels, truth):
+        if not np.array_equal(kind.own(file.labels), truth, equal_nan=True):
             raise UserError(
                 f"{run.folder / name}: its {len(file.labels)} labels differ from the {len(truth)} "
                 f"labels of the baseline of {runs[0].folder}. Only stages that were measured on "

@@ -50,6 +50,18 @@ def pearson_difference(
     return widened(middle, low, high, unseen(rows) if np.array_equal(guess, baseline) else 0.0)
 
 
+def mean_interval(
+    gain: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, float, float]:
+    """Return a mean over rows, with its 95% interval."""
+
+    def mean(weights: np.ndarray) -> float:
+        return float(gain @ weights / len(gain))
+
+    low, high = interval(_bootstrap(mean, len(gain), resamples, seed))
+    return float(gain.mean()), low, high
+
+
 def spearman_difference(
     guess: np.ndarray, baseline: np.ndarray, truth: np.ndarray, resamples: int, seed: int = SEED
 ) -> tuple[float, float, float]:

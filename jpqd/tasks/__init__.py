@@ -66,6 +66,8 @@ class Kind(ABC):
     """The output of an IR that holds its answers."""
     vectors: ClassVar[bool] = False
     """True where each text has a vector, which no label says: another model does."""
+    follows: ClassVar[bool] = False
+    """True where answers are also held against those of the recipe's own model."""
     by_head: ClassVar[bool] = True
     """True where a model's head tells that its task is of this kind."""
 
@@ -73,6 +75,11 @@ class Kind(ABC):
     def named(cls, names: tuple[str, ...]) -> Self:
         """Make the kind of a model whose config has these names."""
         return cls() if cls.is_number else cls(names, names)
+
+    @classmethod
+    def unlabelled(cls, task: Task) -> bool:
+        """Return whether no label says what is right, so that a model learns from another one."""
+        return cls.vectors
 
     # Data.
 
@@ -127,6 +134,10 @@ class Kind(ABC):
 
     def targets(self, labels: Any) -> Any:
         """Pick the labels of these answers."""
+        return labels
+
+    def own(self, labels: np.ndarray) -> np.ndarray:
+        """Return what the data says of labels, without answers of a model behind them."""
         return labels
 
     def kept(self, answers: Tensor, targets: Tensor) -> Tensor:

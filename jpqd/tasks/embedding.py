@@ -43,7 +43,7 @@ class EmbeddingTask(Task):
     pooling: Mode | None = None
     """The way from tokens to a vector, for a model whose folder does not say."""
     normalize: bool | None = None
-    """For such a model: true if vectors have the length 1, which is assumed if not given."""
+    """The same of the length 1 of vectors: true if not given."""
     dimensions: tuple[Annotated[Count, Field(ge=8)], ...] = ()
     """Shorter vectors that shall serve too: the first so many numbers of each."""
 
@@ -86,6 +86,7 @@ class Embedding(Kind):
     exporter = "feature-extraction"
     output = "last_hidden_state"
     vectors = True
+    follows = True
 
     @classmethod
     def fits(cls, task: Task, train: Dataset) -> bool:
@@ -138,6 +139,9 @@ class Embedding(Kind):
         import numpy as np
 
         return np.array(labels, np.float32)
+
+    def own(self, labels: np.ndarray) -> np.ndarray:
+        return labels[:, 0] if labels.ndim == 2 else labels
 
     def no_label(self, tokens: int) -> float:
         return float("nan")

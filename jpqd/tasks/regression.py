@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from jpqd.core import cells
 from jpqd.core.errors import DataError
@@ -28,7 +28,7 @@ class Regression(TextKind):
 
     use = "regression"
     title = "text regression model"
-    metrics = ("pearson", "spearman")
+    metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
     is_number = True
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The vectors of the recipe's own model, against which those of other models are measured."""
+"""The answers of the recipe's own model, against which those of other models are measured."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from datasets import Dataset, DatasetDict
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
+from jpqd import tasks
 from jpqd.core import cached, processes, seals
+from jpqd.core.errors import SourceError
 from jpqd.core.names import PREDICTIONS
+from jpqd.core.progress import Progress
 from jpqd.data import batching, sources, splits
 from jpqd.data.splits import Data
 from jpqd.model import loading
@@ -25,35 +28,51 @@ _BATCH = 64
 
 
 def added(data: Data, ctx: Context, tokenizer: PreTrainedTokenizerBase) -> Data:
-    """Put the vectors of the recipe's model behind the labels of what is measured.
+    """Put the answers of the recipe's model behind the labels of what is measured.
 
-    There are none where that model is random, or reads other tokens.
+    A model that is random, or of another kind, has none; then labels have to say what is right.
     """
-    if not data.kind.vectors or isinstance(ctx.model, NewModel):
+    if not data.kind.follows:
         return data
-    folder = sources.model_folder(ctx.model)
+    folder = _trained(ctx, data)
+    if folder is None:
+        return data
     own = loading.load_tokenizer(folder, ctx.task, ctx.cache)
-    if own.get_vocab() != tokenizer.get_vocab():
-        ctx.progress.say("    no comparison with the recipe's model: it reads other tokens")
-        return data
-    identity = [sources.model_identity(str(folder)), splits.fingerprint(ctx.task, tokenizer)]
-    place = ctx.cache / f"vectors-{seals.digest(identity)[:16]}"
+    if own.get_vocab() != tokenizer.get_vocab():  # the same rows as that model reads them
+        theirs = splits.prepare(ctx.task, own, ctx.cache, Progress(quiet=True)).splits
+    else:
+        theirs = data.splits
+    identity = [sources.model_identity(str(folder)), splits.fingerprint(ctx.task, own)]
+    place = ctx.cache / f"answers-{seals.digest(identity)[:16]}"
     measured = [name for name in ("select", ctx.task.report_on) if name in data.splits]
     if processes.agree(not cached.is_whole(place, ctx.progress)):
-        ctx.progress.say("    the recipe's model makes the vectors to compare with")
+        ctx.progress.say("    the recipe's model gives the answers to compare with")
         network = loading.load(folder, ctx.task)
-        collate = batching.collator(tokenizer, data.kind)
+        collate = batching.collator(own, data.kind)
         found = {
-            name: evaluation.predict(network, data.splits[name], data.kind, collate, _BATCH)
+            name: evaluation.predict(network, theirs[name], data.kind, collate, _BATCH)
             for name in measured
         }
         if processes.is_main():
             with FileLock(place.with_suffix(".lock")):
                 cached.put(place, lambda out: _save(out, found, data))
         processes.barrier()
-    vectors = {name: predictions.load(place / f"{name}-{PREDICTIONS}")[0] for name in measured}
-    more = {name: _beside(data.splits[name], one.logits) for name, one in vectors.items()}
+    answers = {name: predictions.load(place / f"{name}-{PREDICTIONS}")[0] for name in measured}
+    more = {name: _beside(data.splits[name], one.logits) for name, one in answers.items()}
     return replace(data, splits=DatasetDict({**data.splits, **more}))
+
+
+def _trained(ctx: Context, data: Data) -> Path | None:
+    """Find the recipe's model, if it has what this kind of task asks of one."""
+    folder = None if isinstance(ctx.model, NewModel) else sources.model_folder(ctx.model)
+    if folder is not None and tasks.of_folder(folder).head == data.kind.head:
+        return folder
+    if data.kind.unlabelled(ctx.task):
+        raise SourceError(
+            f"{ctx.model}: this is no {data.kind.title}, and without labels the recipe's own model "
+            "says what is right. Name a trained one, or give task.label."
+        )
+    return None
 
 
 def _save(out: Path, found: dict[str, Predictions], data: Data) -> None:
@@ -61,8 +80,8 @@ def _save(out: Path, found: dict[str, Predictions], data: Data) -> None:
         predictions.save(out / f"{name}-{PREDICTIONS}", one, data.kind.facts())
 
 
-def _beside(split: Dataset, vectors: np.ndarray) -> Dataset:
-    """Return a split whose labels are scores with vectors behind them."""
-    scores = splits.column(split, "labels").reshape(len(split), -1)[:, :1]
-    labels = np.concatenate([scores, vectors], axis=1).astype(np.float32)
+def _beside(split: Dataset, answers: np.ndarray) -> Dataset:
+    """Return a split whose labels have these answers behind them."""
+    own = splits.column(split, "labels").reshape(len(split), -1)
+    labels = np.concatenate([own, answers], axis=1)
     return split.remove_columns("labels").add_column("labels", list(labels))

@@ -53,9 +53,11 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
 
 
 def _refuse_no_teacher(training: Training, hooks: list[Hooks]) -> None:
-    if training.kind.vectors and all(hook.task_weight for hook in hooks):
+    unlabelled = training.kind.unlabelled(training.ctx.task)
+    if unlabelled and all(hook.task_weight for hook in hooks):
         raise UserError(
-            f"{training.stage}: an embedding model has no labels to learn from. Give it a teacher: "
+            f"{training.stage}: this {training.kind.title} has no labels to learn from. Give it a "
+            "teacher: "
             "methods: [{use: distill, teacher: STAGE, weight: 1.0}], or epochs: 0."
         )
 

@@ -30,7 +30,8 @@ def write_model(folder: Path, family: str = "bert", how: Pooling | None = None) 
         sep_token="[SEP]", unk_token="[UNK]", mask_token="[MASK]", model_max_length=32,
         model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
-    sizes: dict[str, Any] = {**small.FAMILIES[family], "max_position_embeddings": 64}
+    # sentence-transformers calibrates on texts of 384 tokens.
+    sizes: dict[str, Any] = {**small.FAMILIES[family], "max_position_embeddings": 512}
     config = AutoConfig.for_model(family, vocab_size=len(words), **sizes)
     network = AutoModel.from_config(config).float()
     for weight in network.parameters():
