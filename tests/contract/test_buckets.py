@@ -203,3 +203,19 @@ def test_query_and_key_become_one_product(tokenizer: PreTrainedTokenizerFast) ->
 
 def products(model: ov.Model) -> int:
     return sum(node.get_type_name() == "MatMul" for node in model.get_ops())
+
+
+def test_no_body_is_as_long_as_a_layer_has_heads(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """The CPU plugin takes heads for tokens there, and only in a body, and only in INT8."""
+    sizes = {**small.SIZES, "hidden_size": 512, "num_attention_heads": 8}
+    model = small.quantize(small.of("bert", **sizes))
+    path = ir(model, tokenizer, Shape(most=LONGEST, lengths=(8,)), tmp_path)
+    whole = convert.read(path)
+    given = [request(1, 8, seed) for seed in range(6)]
+    bodies, dynamic = (
+        np.concatenate([answers(ov.Core().compile_model(one, "CPU", check.F32), g) for g in given])
+        for one in (whole, buckets.any_shape(whole))
+    )
+    assert np.median(np.abs(bodies - dynamic).max(1)) < 1e-3 * np.abs(dynamic).max()

@@ -203,3 +203,30 @@ def test_an_unknown_pooling_is_named(
     done = jpqd("export", "--ir", tmp_path / "model", "--out", tmp_path / "ir")
     assert done.exit_code == 2
     assert said in done.stderr and "cls, mean and last" in done.stderr
+
+
+@pytest.mark.parametrize(("family", "mode"), [("mpnet", "cls"), ("xlm-roberta", "last")])
+def test_other_families_are_cut_quantized_and_exported(
+    family: str, mode: Any, tmp_path: Path
+) -> None:
+    place.write_model(tmp_path / "model", family, Pooling(mode))
+    place.write_pairs(tmp_path / "data", rows=64)
+    recipe = f"""\
+name: f
+model: {tmp_path / "model"}
+task: {{use: embedding, name: f, dataset: {tmp_path / "data"}, text: [one], max_length: 24}}
+stages:
+  small:
+    use: train
+    epochs: 0
+    methods: [{{use: prune, keep: 0.5, samples: 64}}, {{use: quantize, samples: 32}}]
+  small_ir: {{use: ov_ir, needs: [small]}}
+"""
+    (tmp_path / "f.yaml").write_text(recipe)
+    done = jpqd("run", tmp_path / "f.yaml", "--runs", tmp_path / "runs")
+    assert done.exit_code == 0, done.output
+    metrics = tiny.manifest(tmp_path / "runs", "small_ir", "f")["metrics"]
+    (check,) = metrics["check"].values()
+    assert check["mean_cosine"] > 0.9 and any("8" in name for name in check["matmuls"])
+    assert metrics["model"]["encoder_share"] < 0.6
+    assert "spearman" not in metrics["validation"], "single texts have no score"
