@@ -209,7 +209,7 @@ def test_no_body_is_as_long_as_a_layer_has_heads(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     """The CPU plugin takes heads for tokens there, and only in a body, and only in INT8."""
-    sizes = {**small.SIZES, "hidden_size": 512, "num_attention_heads": 8}
+    sizes = {**small.SIZES, "hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 64}
     model = small.quantize(small.of("bert", **sizes))
     path = ir(model, tokenizer, Shape(most=LONGEST, lengths=(8,)), tmp_path)
     whole = convert.read(path)
