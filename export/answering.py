@@ -19,7 +19,8 @@ from export.origin import Origin
 from export.rows import Rows
 from export.shapes import Shape
 from jpqd.core.errors import DataError, UserError
-from jpqd.model import families, loading
+from jpqd.model import families, loading, pooling
+from jpqd.model.pooling import Pooling
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.tasks import Columns, Kind
@@ -52,6 +53,8 @@ class Model:
     shape: Shape
     longest: int
     """The most tokens that it takes."""
+    pooling: Pooling | None = None
+    """The way from an IR's answers to vectors, where these are asked for."""
 
     def fitted(self, task: Task) -> Task:
         """Cut the task's texts to what the model takes."""
@@ -60,7 +63,7 @@ class Model:
     def ask(self, rows: Rows) -> Ask:
         if self.runtime == "PyTorch":
             return check.pytorch(self.loaded, rows, self.shape)
-        return check.on_tokens(self.loaded, rows, self.shape)
+        return check.on_tokens(self.loaded, rows, self.shape, self.pooling)
 
 
 def load(origin: Origin) -> Model:
@@ -93,7 +96,9 @@ def _load_ir(origin: Origin) -> Model:
     most = length or tokens.get_max_length()
     longest = most if most > 0 else tokenizer.model_max_length
     precision = ", ".join(sorted(check.matmuls(ir, how={})))
-    return Model("OpenVINO", precision, compiled, tokenizer, shape, longest)
+    how = pooling.read(origin.folder)
+    tokenizer.prompt = pooling.prompt(origin.folder)
+    return Model("OpenVINO", precision, compiled, tokenizer, shape, longest, how)
 
 
 def kind_of(task: Task, table: Dataset, model: Kind, place: Path | str) -> Kind:

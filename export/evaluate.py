@@ -47,7 +47,8 @@ def evaluate(origin: Origin, given: Columns, progress: Progress) -> dict[str, An
     table = tables.read(place, origin.cache / "tables")
     kind = answering.kind_of(task, table, tasks.of_folder(origin.folder), place)
     rows = answering.rows(task, table, kind, tokenizer, place)
-    if unusable := len(table) - len(rows.tokens):
+    used = len(rows.tokens) // len(kind.numbers(task, [0]))
+    if unusable := len(table) - used:
         progress.warn(f"{place}: {unusable} of {len(table)} rows have no text or no label")
     found = check.answers(model.ask(rows), rows, model.shape)
     figures = {**kind.score(found), **kind.figures(found)}
@@ -58,7 +59,7 @@ def evaluate(origin: Origin, given: Columns, progress: Progress) -> dict[str, An
         "runtime": model.runtime,
         "precision": model.precision,
         "data": str(place),
-        "rows": {"used": len(rows.tokens), "unusable": unusable},
+        "rows": {"used": used, "unusable": unusable},
         "task": kind.use,
         "figures": figures,
         "classes": kind.classes([found]),

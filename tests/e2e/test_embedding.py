@@ -230,3 +230,17 @@ stages:
     assert check["mean_cosine"] > 0.9 and any("8" in name for name in check["matmuls"])
     assert metrics["model"]["encoder_share"] < 0.6
     assert "spearman" not in metrics["validation"], "single texts have no score"
+
+
+def test_an_ir_is_measured_on_other_pairs(folder: Path) -> None:
+    ir = folder / "runs" / "vectors" / "whole_ir"
+    done = jpqd(
+        "evaluate", ir, "--data", folder / "data" / "validation.csv", "--text", "one,two",
+        "--label", "score", "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["rows"] == {"used": 64, "unusable": 0}
+    assert found["figures"]["spearman"] == pytest.approx(
+        figures(folder, "whole")["spearman"], abs=0.05
+    )
