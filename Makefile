@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	$(BIN)/jpqd run recipes/demo.yaml
 
 test: $(INSTALLED)
-	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --durations 25
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -23,11 +23,12 @@ task:
   dataset: {dataset}
   use: {kind}
   text: {text}
-  label: {label}{labels}
-  max_length: {max_length}  # 99 of 100 texts fit, counted in {measured_in}
+{label}  max_length: {max_length}  # 99 of 100 texts fit, counted in {measured_in}
 stages:
-  teacher: {{use: train, epochs: 3, learning_rate: 3.0e-5}}
-  ptq: {{use: train, needs: [teacher], epochs: 0, methods: [{{use: quantize}}]}}
+"""
+_STAGES = """\
+  teacher: {use: train, epochs: 3, learning_rate: 3.0e-5}
+  ptq: {use: train, needs: [teacher], epochs: 0, methods: [{use: quantize}]}
   jpqd:
     use: train
     needs: [teacher]
@@ -35,13 +36,33 @@ stages:
     learning_rate: 1.0e-4
     dropout: 0.0
     methods:
-      - {{use: prune, keep: 0.4}}  # the share of the encoder's weights that stays
-      - {{use: quantize}}
-      - {{use: distill, teacher: teacher}}
-  teacher_ir: {{use: ov_ir, needs: [teacher]}}
-  ptq_ir: {{use: ov_ir, needs: [ptq]}}
-  jpqd_ir: {{use: ov_ir, needs: [jpqd]}}
-  bench: {{use: bench, needs: [teacher, teacher_ir, ptq_ir, jpqd_ir]}}
+      - {use: prune, keep: 0.4}  # the share of the encoder's weights that stays
+      - {use: quantize}
+      - {use: distill, teacher: teacher}
+  teacher_ir: {use: ov_ir, needs: [teacher]}
+  ptq_ir: {use: ov_ir, needs: [ptq]}
+  jpqd_ir: {use: ov_ir, needs: [jpqd]}
+  bench: {use: bench, needs: [teacher, teacher_ir, ptq_ir, jpqd_ir]}
+"""
+_OF_VECTORS = """\
+  whole: {use: train, epochs: 0}  # the model as it is, which the others learn from
+  ptq: {use: train, needs: [whole], epochs: 0, methods: [{use: quantize, smooth_quant: 0.8}]}
+  jpqd:
+    use: train
+    needs: [whole]
+    epochs: 2
+    batch_size: 64
+    learning_rate: 3.0e-4
+    average: 0.999
+    dropout: 0.0
+    methods:
+      - {use: prune, keep: 0.5, schedule: one_shot, start: 0.05}  # what stays of the encoder
+      - {use: quantize, smooth_quant: 0.8}
+      - {use: distill, teacher: whole, weight: 1.0}
+  whole_ir: {use: ov_ir, needs: [whole]}
+  ptq_ir: {use: ov_ir, needs: [ptq]}
+  jpqd_ir: {use: ov_ir, needs: [jpqd]}
+  bench: {use: bench, needs: [whole, whole_ir, ptq_ir, jpqd_ir]}
 """
 
 
@@ -75,7 +96,8 @@ def init(
         place.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(place, _written(model, data, validation, place, named, found))
         recipes.load(place)  # names what was given and cannot be in a recipe
-        echo(f"{place}: {found.kind} of {' and '.join(found.text)} by {found.label}")
+        by = f" by {found.label}" if found.label else ""
+        echo(f"{place}: {found.kind} of {' and '.join(found.text)}{by}")
         for doubt in found.doubts:
             echo(f"warning: {doubt}", err=True)
 
@@ -91,16 +113,22 @@ def _written(
     model: str, data: Path, validation: Path | None, place: Path, name: str, found: "Draft"
 ) -> str:
     dataset = {"train": str(data)} | ({"validation": str(validation)} if validation else {})
-    labels = ""
-    if found.labels:
-        told = ", ".join(f"{label} {count:,}" for label, count in found.labels.most_common(12))
-        labels = f"  # {_in_comment(told)}"
-    return _RECIPE.format(
+    head = _RECIPE.format(
         data=_in_comment(data.name), rows=found.rows, out=_in_comment(str(place)),
         model=_yaml(model), name=_yaml(name), dataset=_yaml(dataset), kind=found.kind,
-        text=_yaml(found.text), label=_yaml(found.label), labels=labels,
+        text=_yaml(found.text), label=_label(found),
         max_length=found.max_length, measured_in=found.measured_in,
     )  # fmt: skip
+    return head + (_OF_VECTORS if found.kind == "embedding" else _STAGES)
+
+
+def _label(found: "Draft") -> str:
+    """Return the line that names the labels, with how many rows have each; none without them."""
+    if not found.label:
+        return ""
+    told = ", ".join(f"{label} {count:,}" for label, count in found.labels.most_common(12))
+    comment = f"  # {_in_comment(told)}" if told else ""
+    return f"  label: {_yaml(found.label)}{comment}\n"
 
 
 def _in_comment(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from jpqd.core import cells
 from jpqd.core.errors import DataError
+from jpqd.core.names import MODULES
 from jpqd.data import conll, preflight, sources
 
 _ROWS = 20_000
@@ -45,9 +46,10 @@ class Draft:
 
 def draft(model: str, train: Path, validation: Path | None) -> Draft:
     rows = read(train)
-    kind, text, label = _columns(train, rows)
+    is_embedding = (Path(model).expanduser() / MODULES).is_file()
+    kind, text, label = _of_vectors(rows) if is_embedding else _columns(train, rows)
     counts = Counter(cells.as_text(row[label]) for row in rows if _is_label(row.get(label)))
-    numbers = kind == "regression"
+    numbers = kind in ("regression", "embedding")
     length, unit = longest(model, rows, text)
     doubts = tuple(_doubts(rows, text, {} if kind != "classification" else counts, validation))
     labels: Counter[str] = Counter() if numbers or kind == "token_classification" else counts
@@ -109,6 +111,15 @@ def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:
         raise DataError(f"{path}: it takes a column of texts and one of labels; {advice}")
     values = [row[label] for row in rows if not cells.is_missing(row[label])]
     return _kind(values), texts_among(rows, others), label
+
+
+def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str]:
+    """Find texts, and the scores of pairs where there are both."""
+    names = [name for name in rows[0] if name]
+    text = texts_among(rows, names)
+    others = [name for name in names if name not in text] if len(text) == 2 else []
+    scores = (name for name in others if all(cells.as_float(r[name]) is not None for r in rows))
+    return "embedding", text, next(scores, "")
 
 
 def texts_among(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:

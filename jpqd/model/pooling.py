@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from jpqd.core import files
 from jpqd.core.errors import SourceError
+from jpqd.core.names import MODULES
 from jpqd.recipe.task import Task
 from jpqd.tasks.embedding import EmbeddingTask, Mode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
+SETTINGS = "config_sentence_transformers.json"
 _TEXTS = "sentence_bert_config.json"
 _POOLING, _NORMALIZE = "1_Pooling", "2_Normalize"
 _CONFIG = "config.json"

@@ -66,6 +66,16 @@ def test_fractions_are_a_regression_of_pairs(model: Path, tmp_path: Path) -> Non
     assert found["name"] == "sts"
 
 
+def test_an_embedding_model_needs_no_labels(model: Path, tmp_path: Path) -> None:
+    (model / "modules.json").write_text("[]")
+    found = drafted(model, tmp_path / "texts.csv", "text\n" + "a good film\n" * 40)
+    assert (found["use"], found["text"], "label" in found) == ("embedding", ["text"], False)
+    assert next(iter(found["stages"])) == "whole"
+    pairs = "sentence1,sentence2,score\n" + "a good film,a bad one,1.5\n" * 40
+    found = drafted(model, tmp_path / "pairs.csv", pairs, "--force")
+    assert (found["text"], found["label"]) == (["sentence1", "sentence2"], "score")
+
+
 def test_tags_of_words_are_a_token_classification(model: Path, tmp_path: Path) -> None:
     text = "Carla B-person\nsings O\n\nBen B-person\nreads O\n"
     found = drafted(model, tmp_path / "ner.conll", text * 20)
