@@ -196,7 +196,7 @@ def _row(kind: Kind, name: str, stage: _Stage, against: _Stage | None) -> Row:
     model = _model([manifest.model for manifest in stage.manifests])
     others = [kind.figures(answers) for answers in stage.predictions]
     figures = {name: float(np.mean([one[name] for one in others])) for name in others[0]}
-    n, value = stage.predictions[0].count, float(np.mean(each))
+    n, value = kind.n(stage.predictions[0]), float(np.mean(each))
     classes = kind.classes(stage.predictions)
     return Row(name, n, value, each, model, figures=figures, classes=classes, **compared)
 

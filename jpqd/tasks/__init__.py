@@ -168,6 +168,10 @@ class Kind(ABC):
     ) -> dict[str, Any]:
         """Compare with a baseline on the same rows, run by run."""
 
+    def n(self, predictions: Predictions) -> int:
+        """Return the number of what the main figure is of: rows, pairs of them, queries."""
+        return predictions.count
+
     def figures(self, predictions: Predictions) -> dict[str, float]:
         """Return the figures beside the main one that `compare` gives differences of."""
         return {}

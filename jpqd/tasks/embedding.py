@@ -181,8 +181,17 @@ class Embedding(Kind):
 
         return vectors.figures(predictions.logits, predictions.labels, self._sizes)
 
+    def n(self, predictions: Predictions) -> int:
+        from jpqd.scores import vectors
+
+        return len(vectors.pairs_of(self.own(predictions.labels))) or predictions.count
+
     def value(self, predictions: Predictions) -> float:
-        figures = self.score(predictions)
+        from jpqd.scores import vectors
+
+        scores = self.own(predictions.labels)
+        labels = scores if len(vectors.pairs_of(scores)) else predictions.labels
+        figures = vectors.figures(predictions.logits, labels, lambda found: [found.shape[1]])
         found = next((figures[name] for name in self.metrics if name in figures), None)
         if found is None:
             raise DataError(

@@ -142,6 +142,9 @@ class Reranking(Regression):
             found["spearman"] = metrics.regression(answers, labels[:, 2])["spearman"]
         return found
 
+    def n(self, predictions: Predictions) -> int:
+        return int(self.score(predictions)["n"])
+
     def value(self, predictions: Predictions) -> float:
         figures = self.score(predictions)
         found = next((figures[name] for name in self.metrics if name in figures), None)
