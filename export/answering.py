@@ -18,6 +18,7 @@ from export.names import MODEL
 from export.origin import Origin
 from export.rows import Rows
 from export.shapes import Shape
+from jpqd import tasks
 from jpqd.core.errors import DataError, UserError
 from jpqd.model import families, loading, pooling
 from jpqd.model.pooling import Pooling
@@ -96,8 +97,9 @@ def _load_ir(origin: Origin) -> Model:
     most = length or tokens.get_max_length()
     longest = most if most > 0 else tokenizer.model_max_length
     precision = ", ".join(sorted(check.matmuls(ir, how={})))
-    how = pooling.read(origin.folder)
-    tokenizer.prompt = pooling.prompt(origin.folder)
+    pools = tasks.pools(origin.folder)
+    how = pooling.read(origin.folder) if pools else None
+    tokenizer.prompt = pooling.prompt(origin.folder) if pools else ""
     return Model("OpenVINO", precision, compiled, tokenizer, shape, longest, how)
 
 

@@ -173,6 +173,9 @@ def _undecided(facts: dict[str, Any]) -> str:
 def _usage(spec: Options, kind: Kind, origin: Origin, metrics: dict[str, Any]) -> str:
     if spec.layout == "ovms":
         return _served(names.served(origin.folder.name), kind, spec)
+    if kind.vectors:
+        more = _lengths(metrics["lengths"]) if metrics["lengths"] else ""
+        return f"\n\n{_fenced(_VECTORS, 'python')}{more}"
     two = origin.task is not None and len(origin.task.text) == 2
     asked = '{"text": "a text", "text_pair": "another"}' if two else '"a text"'
     code = f"""\
@@ -192,6 +195,14 @@ print(classify({asked}))
     more = _lengths(metrics["lengths"]) if metrics["lengths"] else ""
     more += fused if spec.fuse_tokenizer else ""
     return f"\n\n{_fenced(code, 'python')}{more}"
+
+
+_VECTORS = """\
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer(".", backend="openvino")  # this folder
+print(model.encode(["a text", "another"]))
+"""
 
 
 def _served(name: str, kind: Kind, spec: Options) -> str:

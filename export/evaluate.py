@@ -19,6 +19,7 @@ from jpqd.data import sources, tables
 from jpqd.recipe.task import Task
 from jpqd.report import words
 from jpqd.scores import metrics
+from jpqd.tasks import Kind
 
 _WIDEST = 12
 """The most classes whose answers fit a terminal side by side."""
@@ -45,7 +46,7 @@ def evaluate(origin: Origin, given: Columns, progress: Progress) -> dict[str, An
     tokenizer = model.tokenizer
     task = _task(origin, given, model.longest)
     table = tables.read(place, origin.cache / "tables")
-    kind = answering.kind_of(task, table, tasks.of_folder(origin.folder), place)
+    kind = answering.kind_of(task, table, _kind(origin), place)
     rows = answering.rows(task, table, kind, tokenizer, place)
     used = len(rows.tokens) // len(kind.numbers(task, [0]))
     if unusable := len(table) - used:
@@ -68,16 +69,29 @@ def evaluate(origin: Origin, given: Columns, progress: Progress) -> dict[str, An
 
 def _task(origin: Origin, given: Columns, longest: int) -> Task:
     """Return the run's task, or one of the model's kind, with the columns that were given."""
-    kind = tasks.of_folder(origin.folder)
+    kind = _kind(origin)
     task = origin.task or kind.keys(name="file", dataset=str(given.file), max_length=longest)
+    text = given.text or task.text
+    label = given.label or (task.label if text == task.text or not kind.follows else text[0])
+    if kind.vectors and label not in text and len(text) != 2:
+        raise UserError(f"--label {label}: it scores a pair. Give two columns, --text A,B.")
     return task.model_copy(
         update={
-            "text": given.text or task.text,
-            "label": given.label or task.label,
+            "text": text,
+            "label": label,
             "labels": kind.names,
             "max_length": min(task.max_length, longest),
         }
     )
+
+
+def _kind(origin: Origin) -> Kind:
+    """Return the kind of the run's task where a head does not tell it, else that of the model."""
+    if origin.task is not None and origin.task.use is not None:
+        told = tasks.load(origin.task.use)
+        if told.follows:
+            return told()
+    return tasks.of_folder(origin.folder)
 
 
 def show(result: dict[str, Any]) -> Group:

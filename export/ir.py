@@ -164,10 +164,7 @@ def _write_configs(export: _Export) -> None:
     """Write the files that `from_pretrained` of optimum-intel and transformers reads."""
     export.network.config.save_pretrained(export.out)
     export.tokenizer.save_pretrained(export.out)
-    if found := pooling.of(export.network):
-        longest = export.shape.cut(found.longest or export.longest)
-        width = export.network.config.hidden_size
-        pooling.save(dataclasses.replace(found, longest=longest), export.out, width)
+    _write_pooling(export, export.out)
     uneven = export.origin.folder / STRUCTURE
     if uneven.is_file():
         shutil.copyfile(uneven, export.out / STRUCTURE)
@@ -176,6 +173,13 @@ def _write_configs(export: _Export) -> None:
 
         quantization = OVQuantizationConfig(bits=8, sym=False)
         OVConfig(quantization_config=quantization).save_pretrained(export.out)
+
+
+def _write_pooling(export: _Export, folder: Path) -> None:
+    if found := pooling.of(export.network):
+        longest = export.shape.cut(found.longest or export.longest)
+        width = export.network.config.hidden_size
+        pooling.save(dataclasses.replace(found, longest=longest), folder, width)
 
 
 def _server(export: _Export) -> None:
@@ -198,6 +202,7 @@ def _client(export: _Export) -> None:
         getattr(export.tokenizer, "backend_tokenizer", None),
     )
     export.network.config.save_pretrained(folder)
+    _write_pooling(export, folder)
     if backend is None or export.spec.fuse_tokenizer:
         return
     tokenizer, shape = Tokenizer.from_str(backend.to_str()), export.shape

@@ -33,7 +33,8 @@ def writes(folder: Path) -> bool:
     """Return whether a folder's model continues texts instead of judging them."""
     _refuse_other(folder)
     artifact.open_sealed(folder)
-    return tasks.of_config(_json(folder / "config.json")).rows_are_text
+    _json(folder / "config.json")
+    return tasks.of_folder(folder).rows_are_text
 
 
 def written(
@@ -61,9 +62,9 @@ class Predictor:
         _refuse_other(folder)
         self.pairs = artifact.open_sealed(folder).manifest.metrics.get("texts") == 2
         self.config = _json(folder / "config.json")
-        self.kind = tasks.of_config(self.config)
+        self.kind = tasks.of_folder(folder)
         self.pooling = pooling.read(folder) if self.kind.vectors else None
-        self.prompt = pooling.prompt(folder)
+        self.prompt = pooling.prompt(folder) if self.kind.vectors else ""
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         try:
             self.model = ov.Core().compile_model(folder / MODEL, "CPU")

@@ -83,7 +83,7 @@ class Rows:
         if shape.length is not None:
             how = {"padding": "max_length", "max_length": shape.length}
         inputs = [self.tokens[int(number)] for number in numbers]
-        return dict(self.tokenizer.pad(inputs, return_tensors="np", **how))
+        return dict(self.tokenizer.pad(inputs, padding_side="right", return_tensors="np", **how))
 
 
 def of_task(

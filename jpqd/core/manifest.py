@@ -220,8 +220,8 @@ def _is_weights(name: str) -> bool:
 
 
 def main_figure(figures: dict[str, Any]) -> str:
-    """Name the figure that stands for a model: the first one after n."""
-    return next(name for name in figures if name not in _NO_FIGURES)
+    """Name the figure that stands for a model: the first one after n; n where there is no other."""
+    return next((name for name in figures if name not in _NO_FIGURES), "n")
 
 
 _NO_FIGURES = ("n", "of", "pytorch")

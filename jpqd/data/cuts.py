@@ -12,10 +12,13 @@ SPLIT_SEED = 20_000
 """Cuts are the same for every training seed, so that seeds can be compared."""
 
 
-def cut(task: Task, usable: DatasetDict, *, in_order: bool = False) -> dict[str, Dataset]:
+def cut(
+    task: Task, usable: DatasetDict, *, in_order: bool = False, together: str | None = None
+) -> dict[str, Dataset]:
     """Cut splits from train, with a fixed seed, where the data has none to report or select on.
 
-    With `in_order` the last rows are cut, together.
+    With `in_order` the last rows are cut, together. Rows whose column `together` is the same stay
+    in one part.
     """
     report = sources.canonical(task.report_on)
     if "select" in (report, *usable):
@@ -25,14 +28,16 @@ def cut(task: Task, usable: DatasetDict, *, in_order: bool = False) -> dict[str,
         )
     splits = {name: table for name, table in usable.items() if len(table)}
     if report not in splits:
-        splits["train"], splits[report] = _cut(splits["train"], task.holdout, in_order)
+        splits["train"], splits[report] = _cut(splits["train"], task.holdout, in_order, together)
     if isinstance(task.select_on, float):
-        splits["train"], splits["select"] = _cut(splits["train"], task.select_on, in_order)
+        splits["train"], splits["select"] = _cut(
+            splits["train"], task.select_on, in_order, together
+        )
     else:
         splits["select"] = _chosen(task.select_on, report, splits)
     if task.train_rows is not None and task.train_rows < len(splits["train"]):
         share = task.train_rows / len(splits["train"])
-        _, splits["train"] = _cut(splits["train"], share, in_order)
+        _, splits["train"] = _cut(splits["train"], share, in_order, together)
     return splits
 
 
@@ -49,15 +54,22 @@ def _chosen(select_on: str, report: str, splits: dict[str, Dataset]) -> Dataset:
     return splits[select]
 
 
-def _cut(table: Dataset, share: float, in_order: bool) -> tuple[Dataset, Dataset]:
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(table))
-    order = np.arange(len(table))[::-1] if in_order else order
-    size = max(1, round(len(table) * share))
-    if size >= len(table):
+def _cut(
+    table: Dataset, share: float, in_order: bool, together: str | None
+) -> tuple[Dataset, Dataset]:
+    units = np.unique(table[together][:], return_inverse=True)[1] if together else None
+    count = len(table) if units is None else int(units.max()) + 1
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    order = np.arange(count)[::-1] if in_order else order
+    size = max(1, round(count * share))
+    if size >= count:
         raise DataError(
-            f"{len(table)} rows of train are too few to cut {share:.0%} from. "
-            "Add rows, or add splits of your own for report_on and select_on."
+            f"{count} {'rows' if units is None else 'queries'} of train are too few to cut "
+            f"{share:.0%} from. Add rows, or add splits of your own for report_on and select_on."
         )
+    if units is not None:
+        mine = np.isin(units, order[:size])
+        return table.select(np.flatnonzero(~mine)), table.select(np.flatnonzero(mine))
     return table.select(np.sort(order[size:])), table.select(np.sort(order[:size]))
 
 

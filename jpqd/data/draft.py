@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from jpqd import tasks
 from jpqd.core import cells
 from jpqd.core.errors import DataError
-from jpqd.core.names import MODULES
 from jpqd.data import conll, preflight, sources
 
 _ROWS = 20_000
@@ -46,8 +46,8 @@ class Draft:
 
 def draft(model: str, train: Path, validation: Path | None) -> Draft:
     rows = read(train)
-    is_embedding = (Path(model).expanduser() / MODULES).is_file()
-    kind, text, label = _of_vectors(rows) if is_embedding else _columns(train, rows)
+    found = _of_vectors(rows) if tasks.pools(Path(model).expanduser()) else None
+    kind, text, label = found or _columns(train, rows)
     counts = Counter(cells.as_text(row[label]) for row in rows if _is_label(row.get(label)))
     numbers = kind in ("regression", "embedding")
     length, unit = longest(model, rows, text)
@@ -113,13 +113,16 @@ def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:
     return _kind(values), texts_among(rows, others), label
 
 
-def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str]:
-    """Find texts, and the scores of pairs where there are both."""
+def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str] | None:
+    """Find texts, and the scores of pairs where there are both; None where rows have classes."""
     names = [name for name in rows[0] if name]
     text = texts_among(rows, names)
-    others = [name for name in names if name not in text] if len(text) == 2 else []
-    scores = (name for name in others if all(cells.as_float(r[name]) is not None for r in rows))
-    return "embedding", text, next(scores, "")
+    others = [name for name in names if name not in text]
+    known = [name for name in _LABELS if name in others]
+    scores = [one for one in known if all(cells.as_float(row[one]) is not None for row in rows)]
+    if known and not (len(text) == 2 and scores):
+        return None
+    return "embedding", text, scores[0] if scores else ""
 
 
 def texts_among(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from jpqd.core import artifact, offline
 from jpqd.core.errors import SourceError
-from jpqd.core.names import STRUCTURE
+from jpqd.core.names import MODULES, STRUCTURE
 from jpqd.data import pickled
 from jpqd.recipe.explain import short_text
 from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
@@ -32,8 +32,10 @@ _WEIGHTS = "model*.safetensors"
 _MODEL_FILES = (
     _WEIGHTS, "config.json", STRUCTURE, "tokenizer*", "special_tokens_map.json",
     "vocab.*", "merges.txt", "*.model", "model.safetensors.index.json", "generation_config.json",
-    "chat_template*", "modules.json", "*_Pooling/config.json", "config_sentence_transformers.json",
+    "chat_template*",
 )  # fmt: skip
+_POOLING_FILES = (MODULES, "*_Pooling/config.json", "config_sentence_transformers.json",
+                  "sentence_bert_config.json")  # fmt: skip
 _SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "intermediate_size",
           "num_attention_heads", "max_position_embeddings")  # fmt: skip
 
@@ -51,13 +53,16 @@ class HubId:
         return cls(name, revision or None)
 
 
-def model_identity(model: str | NewModel) -> dict[str, Any]:
-    """Return what a fingerprint holds of a model: its content, and not its place."""
+def model_identity(model: str | NewModel, *, pooled: bool = False) -> dict[str, Any]:
+    """Return what a fingerprint holds of a model: its content, and not its place.
+
+    How tokens become a vector counts where a model is asked for vectors: `pooled`.
+    """
     if isinstance(model, NewModel):
         return model.plain()
     if not looks_local(model):
         return {"hub": model}
-    return _hashes(local_model(model), _MODEL_FILES)
+    return _hashes(local_model(model), (*_MODEL_FILES, *(_POOLING_FILES if pooled else ())))
 
 
 def identity(source: str) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def model_folder(source: str) -> Path:
     hub = HubId.parse(source)
     try:
         folder = snapshot_download(
-            hub.name, revision=hub.revision, allow_patterns=list(_MODEL_FILES)
+            hub.name, revision=hub.revision, allow_patterns=[*_MODEL_FILES, *_POOLING_FILES]
         )
     except (OSError, ValueError) as error:
         raise SourceError(f"model {source!r}: {_hub_reason(error)}") from error

@@ -116,10 +116,10 @@ def fingerprint(task: Task, tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the hash of the tokenized rows: the same for the same content."""
     settings = task.model_dump(mode="json", exclude={"name", "metric"})
     content = sources.dataset_identity(task)
-    return seals.digest([_LAYOUT, settings, content, _identity(tokenizer)])
+    return seals.digest([_LAYOUT, settings, content, identity(tokenizer)])
 
 
-def _identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+def identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     """Return a tokenizer's content without the truncation and padding of its last call."""
     if not tokenizer.is_fast:
         content = tokenizer.get_vocab()
@@ -172,7 +172,7 @@ def _make(
     usable.check_types(task, raw, tasks.of_columns(task, raw["train"]))
     kind = tasks.of_data(task, raw["train"])
     used = DatasetDict({split: usable.rows(task, raw, kind, split) for split in raw})
-    splits = cuts.cut(task, used, in_order=kind.rows_are_text)
+    splits = cuts.cut(task, used, in_order=kind.rows_are_text, together=kind.together(task))
     facts = {
         "kind": kind.facts(),
         "rows": _counts(raw, used, splits),

@@ -36,7 +36,7 @@ def load(folder: str | Path, task: Task | None = None) -> PreTrainedModel:
     A task may say how the tokens of an embedding model become a vector.
     """
     found, uneven = sources.local_model(str(folder)), _is_uneven(folder)
-    kind = tasks.of_folder(found)
+    kind = _kind(found, task)
     if uneven:
         model = _load_uneven(found)
     else:
@@ -47,6 +47,13 @@ def load(folder: str | Path, task: Task | None = None) -> PreTrainedModel:
         pooling.attach(model, pooling.wanted(folder, found, task))
     model.train(False)
     return model
+
+
+def _kind(folder: Path, task: Task | None) -> Kind:
+    """Return the kind of a folder's model; a task that wants vectors gets them of any encoder."""
+    if task is not None and task.use is not None and tasks.load(task.use).vectors:
+        return tasks.load(task.use)()
+    return tasks.of_folder(folder)
 
 
 def _load_uneven(folder: Path) -> PreTrainedModel:
@@ -65,6 +72,8 @@ def load_tokenizer(
 ) -> PreTrainedTokenizerBase:
     if isinstance(source, NewModel):
         return new.tokenizer(source, task, cache)
+    if task.use is not None and tasks.load(task.use).vectors:
+        return tokenizer_from(sources.model_folder(str(source)))  # with its prompt
     return tokenizer_from(source)
 
 
@@ -80,8 +89,15 @@ def tokenizer_from(source: str | Path) -> PreTrainedTokenizerBase:
         if tokenizer.eos_token is None:
             raise SourceError(f"{source}: its tokenizer cannot pad, nor end a text.")
         tokenizer.pad_token = tokenizer.eos_token
-    if options is _SAFE:
-        tokenizer.prompt = pooling.prompt(Path(name))  # before every text: `Embedding.encode`
+    return _as_it_reads(tokenizer, Path(name)) if options is _SAFE else tokenizer
+
+
+def _as_it_reads(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenizerBase:
+    """Put the words before every text, and the cut, where sentence-transformers has them."""
+    if tasks.pools(folder):
+        tokenizer.prompt = pooling.prompt(folder)  # `Embedding.encode` puts it there
+        longest = pooling.longest(folder) or tokenizer.model_max_length
+        tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
     return tokenizer
 
 
@@ -100,7 +116,7 @@ def load_for_training(
                 "weights have none to give. Name a trained model."
             )
         folder = sources.model_folder(str(source))
-        pooling.attach(network, pooling.wanted(source, folder, task))
+        pooling.attach(network, pooling.wanted(source, folder, task, strict=True))
         fresh = [name for name in fresh if not name.startswith("pooler.")]  # it is taken off
     return network, fresh
 

@@ -11,6 +11,7 @@ from jpqd.core import files
 from jpqd.core.errors import SourceError
 from jpqd.core.names import MODULES
 from jpqd.recipe.task import Task
+from jpqd.tasks import VECTORS
 from jpqd.tasks.embedding import EmbeddingTask, Mode
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def attach(network: PreTrainedModel, pooling: Pooling) -> None:
         mask = hidden.new_ones(hidden.shape[:2]).long() if mask is None else mask
         out["logits"] = pooling.vectors(hidden, mask)
 
-    network.pooling = pooling  # type: ignore[assignment]
+    setattr(network, VECTORS, pooling)
     network.register_forward_hook(pool, with_kwargs=True)
 
 
@@ -80,7 +81,7 @@ def remove_pooler(network: PreTrainedModel) -> None:
 
 def of(network: PreTrainedModel) -> Pooling | None:
     """Return what was attached."""
-    found: Pooling | None = getattr(network, "pooling", None)
+    found: Pooling | None = getattr(network, VECTORS, None)
     return found
 
 
@@ -89,6 +90,8 @@ def read(folder: Path) -> Pooling | None:
     modules = _json(folder / MODULES)
     if modules is None:
         return None
+    if not isinstance(modules, list) or not all(isinstance(one, dict) for one in modules):
+        raise SourceError(f"{folder / MODULES}: it is no list of modules. Copy the model again.")
     steps = [(str(one.get("type")).rpartition(".")[2], str(one.get("path"))) for one in modules]
     kinds = tuple(name for name, _ in steps)
     if kinds not in _CHAINS:
@@ -121,13 +124,24 @@ def _mode(config: dict[str, Any], folder: Path) -> Mode:
         name.removeprefix(_OLD) for name, on in config.items() if name.startswith(_OLD) and on
     ]
     named = [told] if isinstance(told, str) else list(told)
+    if not config.get("include_prompt", True):
+        raise SourceError(
+            f"{folder / _POOLING}: its prompts are read but not pooled (include_prompt: false), "
+            "which is not supported."
+        )
     for mode, name in _MODES.items():
-        if named in ([mode], [name]) and config.get("include_prompt", True):
+        if named in ([mode], [name]):
             return mode
     raise SourceError(
         f"{folder / _POOLING}: its pooling is {' and '.join(map(str, named)) or 'not said'}. "
         f"{_ADVICE}."
     )
+
+
+def longest(folder: Path) -> int | None:
+    """Return the number of tokens at which a folder's texts are cut, if it says so."""
+    found = (_json(folder / _TEXTS) or {}).get("max_seq_length")
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def prompt(folder: Path) -> str:
@@ -143,19 +157,25 @@ def _json(path: Path) -> Any:
         raise SourceError(f"{path} cannot be read: {error}") from None
 
 
-def wanted(source: str | Path, folder: Path, task: Task | None) -> Pooling:
-    """Return the pooling of a model's folder, or what the task says of one that has none."""
+def wanted(source: str | Path, folder: Path, task: Task | None, *, strict: bool = False) -> Pooling:
+    """Return the pooling of a model's folder, or what the task says of one that has none.
+
+    The task may not contradict the recipe's own model, which is asked for with `strict`.
+    """
     found = read(folder)
     told = task.model_dump() if isinstance(task, EmbeddingTask) else {}
     stated = {name: told[key] for name, key in _STATED if told.get(key) is not None}
     if found is None and "mode" not in stated:
         raise SourceError(
             f"{source}: there is no {MODULES}, so it is not known how its tokens become a vector. "
-            "Set task.pooling to cls, mean or last, as the model was trained."
+            "Set task.pooling in a recipe to cls, mean or last, as the model was trained, or copy "
+            "modules.json and 1_Pooling/config.json from where the model comes from."
         )
     if found is None:
         return Pooling(**stated)
-    if differing := [name for name, value in stated.items() if getattr(found, name) != value]:
+    if strict and (
+        differing := [name for name, value in stated.items() if getattr(found, name) != value]
+    ):
         name = differing[0]
         raise SourceError(
             f"{source}: its own files say {name} {getattr(found, name)}, and the task says "

@@ -123,7 +123,7 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
     rows = [_row(kind, baseline, against, None)]
     rows += [_row(kind, name, _read(runs, name, kind, own), against) for name in names]
     folders = [str(run.folder) for run in runs]
-    return Comparison(folders, baseline, split, kind.metrics[0], rows, skipped)
+    return Comparison(folders, baseline, split, kind.main(truth), rows, skipped)
 
 
 def _choose(

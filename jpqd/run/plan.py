@@ -6,14 +6,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
+from jpqd import tasks
 from jpqd.core import artifact, environment, seals
+from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
 from jpqd.data import preflight, sources
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.recipes import Recipe
 from jpqd.recipe.task import Task
+from jpqd.tasks import Kind
 
 Status = Literal["sealed", "new", "continue", "changed", "damaged"]
+_OF_CLASSES = ("bit_widths", "latency_table", "robustness", "search", "sensitivity")
 _MATTERS = ("jpqd", "torch", "transformers", "nncf", "openvino", "optimum-intel")
 
 
@@ -36,7 +40,9 @@ class Step:
 def plan(recipe: Recipe, run: Path) -> list[Step]:
     """Return the steps in order. Read the recipe's files and the run folder, and write nothing."""
     preflight.check(recipe.model, recipe.task)
-    model = sources.model_identity(recipe.model)
+    kind = tasks.load(recipe.task.use) if recipe.task.use else None
+    _refuse_unfit(recipe, kind)
+    model = sources.model_identity(recipe.model, pooled=bool(kind and kind.vectors))
     data = {**_keys_of_01(recipe.task), "dataset": sources.dataset_identity(recipe.task)}
     weights = sources.weights_bytes(recipe.model)
     steps: list[Step] = []
@@ -55,6 +61,16 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
             inputs["sources"] = {source: sources.identity(source) for source in others}
         steps.append(_step(name, stage, run, inputs, weights))
     return steps
+
+
+def _refuse_unfit(recipe: Recipe, kind: type[Kind] | None) -> None:
+    """Refuse stages that know classes and numbers only, before anything runs."""
+    for name, stage in recipe.stages.items():
+        if kind and kind.follows and stage.use in _OF_CLASSES:
+            raise UserError(
+                f"{name}: `use: {stage.use}` does not measure models of `use: {kind.use}`. Leave "
+                "it out."
+            )
 
 
 def _keys_of_01(task: Task) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jpqd.scores import metrics, paired
 _NEIGHBOURS = 10
 _QUERIES, _POOL = 2_000, 20_000
 """The most texts whose neighbours are sought, and among which."""
-_SAME = 1 - 1e-6
+_SAME = 1 - 1e-5
 """The cosine from which texts are one and the same, which is nobody's neighbour."""
 _RESAMPLES = 2_000
 
@@ -70,33 +70,38 @@ def _correlation(
 
 
 def _likeness(vectors: np.ndarray, theirs: np.ndarray, name: str) -> dict[str, float]:
+    found = {} if name else {"cosine": float(cosines(vectors, theirs).mean())}
     recall, gain = neighbours(vectors, theirs)
-    found = {f"recall_10{name}": recall, f"ndcg_10{name}": gain}
-    if not name:
-        found["cosine"] = float(cosines(vectors, theirs).mean())
-    return found
+    return {**found, f"recall_10{name}": recall, f"ndcg_10{name}": gain}
 
 
 def neighbours(vectors: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
     """Return the share of the other model's ten nearest texts that are among the ten nearest here,
     and nDCG@10 where its nearest text counts ten, its tenth one.
     """
-    theirs, first = np.unique(unit(theirs[:_POOL]).round(6), axis=0, return_index=True)
-    ours = unit(vectors[first])
-    count = min(_NEIGHBOURS, len(ours) - 1)
-    if count < 1:
-        return 1.0, 1.0
-    right = [_nearest(theirs, row, count) for row in range(min(len(theirs), _QUERIES))]
-    found = [_nearest(ours, row, count) for row in range(len(right))]
-    pairs = list(zip(found, right, strict=True))
-    recall = np.mean([len(np.intersect1d(mine, other)) / count for mine, other in pairs])
-    return float(recall), float(np.mean([_gain(mine, other) for mine, other in pairs]))
+    ours, theirs = unit(vectors[:_POOL]), unit(theirs[:_POOL])
+    asked = np.arange(len(ours))
+    if len(asked) > _QUERIES:
+        asked = np.sort(np.random.default_rng(0).choice(asked, _QUERIES, replace=False))
+    found = [_of_one(ours, theirs, row) for row in asked.tolist()]
+    known = np.array([one for one in found if one is not None]).reshape(-1, 2)
+    return (float(known[:, 0].mean()), float(known[:, 1].mean())) if len(known) else (1.0, 1.0)
 
 
-def _nearest(vectors: np.ndarray, row: int, count: int) -> np.ndarray:
-    """Return the rows nearest to one, the nearest first."""
-    near = vectors @ vectors[row]
-    near[row] = -np.inf
+def _of_one(ours: np.ndarray, theirs: np.ndarray, row: int) -> tuple[float, float] | None:
+    """Return recall and gain of one text; None where no other text is there."""
+    near, likely = theirs @ theirs[row], ours @ ours[row]
+    same = near >= _SAME  # itself, and texts that are word for word the same
+    count = min(_NEIGHBOURS, int((~same).sum()))
+    if not count:
+        return None
+    near[same] = likely[same] = -np.inf
+    right, mine = _first(near, count), _first(likely, count)
+    return len(np.intersect1d(mine, right)) / count, _gain(mine, right)
+
+
+def _first(near: np.ndarray, count: int) -> np.ndarray:
+    """Return the nearest rows, the nearest first."""
     some = np.argpartition(-near, count - 1)[:count]
     found: np.ndarray = some[np.argsort(-near[some], kind="stable")]
     return found

@@ -6,6 +6,7 @@ Each kind is one file. This file holds their contract and finds the kind of give
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from jpqd.core.errors import DataError
+from jpqd.core.names import MODULES
 from jpqd.recipe import plugins
 from jpqd.recipe.task import KINDS, Task
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from jpqd.scores.predictions import Predictions
 
+VECTORS = "jpqd_pooling"
+"""The attribute of a network that makes vectors: how it does."""
 Columns = dict[str, list[Any]]
 
 
@@ -110,6 +114,10 @@ class Kind(ABC):
     def encode(self, task: Task, rows: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
         """Turn rows into tokens with their labels."""
 
+    def together(self, task: Task) -> str | None:
+        """Name the column whose equal rows no cut may part, if there is one."""
+        return None
+
     def numbers(self, task: Task, rows: Sequence[int]) -> list[int]:
         """Number what `encode` makes of rows; the data counts its rows from 0."""
         return list(rows)
@@ -167,6 +175,10 @@ class Kind(ABC):
         self, predictions: list[Predictions], baseline: list[Predictions]
     ) -> dict[str, Any]:
         """Compare with a baseline on the same rows, run by run."""
+
+    def main(self, predictions: Predictions) -> str:
+        """Name the figure that `value` returns."""
+        return self.metrics[0]
 
     def n(self, predictions: Predictions) -> int:
         """Return the number of what the main figure is of: rows, pairs of them, queries."""
@@ -277,18 +289,31 @@ def of_config(config: Mapping[str, Any]) -> Kind:
     for use in plugins.names(KINDS):
         kind = load(use)
         fits = kind.by_head and architecture.endswith((kind.head, *kind.older_heads))
-        if fits and kind.is_number == (len(names) == 1):
+        if fits and (kind.vectors or kind.is_number == (len(names) == 1)):
             return kind.named(names)
     return load("regression")() if len(names) == 1 else load(_PLAINEST)(names, names)
 
 
 def of_folder(folder: Path) -> Kind:
-    """Find the kind of the model in a folder."""
+    """Find the kind of the model in a folder. Whoever pools its tokens says so beside it."""
+    if pools(folder):
+        return next(load(use)() for use in plugins.names(KINDS) if load(use).vectors)
     return of_config(json.loads((folder / "config.json").read_text()))
 
 
+def pools(folder: Path) -> bool:
+    """Return whether a folder's files say that tokens become a vector."""
+    modules = folder / MODULES
+    return modules.is_file() and bool(_POOLING.search(modules.read_text(encoding="utf-8")))
+
+
+_POOLING = re.compile(r'"type":\s*"[\w.]*\bPooling"')
+
+
 def of_network(network: PreTrainedModel) -> Kind:
-    """Find the kind of a model by its head."""
+    """Find the kind of a model by its head, or by the vectors that it makes."""
+    if getattr(network, VECTORS, None) is not None:
+        return next(load(use)() for use in plugins.names(KINDS) if load(use).vectors)
     return of_config({**network.config.to_dict(), "architectures": [type(network).__name__]})
 
 

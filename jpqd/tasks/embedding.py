@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from jpqd.scores.predictions import Predictions
 
 Mode = Literal["cls", "mean", "last"]
-_NEAR = {True: 0.9999, False: 0.999}
-"""The cosine from which vectors are the same: first for models without rounding."""
+_NEAR, _ROUNDED, _ONE_OF_MANY = 0.9999, 0.999, 0.99
+"""The cosine from which vectors are the same: without rounding, with it, and for a single text
+where with it all are so near on average.
+"""
 _USUAL = 0.05
 """The share of texts whose vectors may move more than counts as usual for a nudged model."""
 _SHOWN = 4
@@ -63,6 +65,12 @@ class EmbeddingTask(Task):
         if label not in text and len(text) != 2:
             raise mistake("scores a pair", "Give text two columns, or leave label out.")
         return label
+
+    @model_validator(mode="after")
+    def _known_metric(self) -> Self:
+        if self.metric == "spearman" and not self.scored:
+            raise mistake("metric: spearman needs scores of pairs", "Give label, or leave it out.")
+        return self
 
     @property
     def scored(self) -> bool:
@@ -181,6 +189,12 @@ class Embedding(Kind):
 
         return vectors.figures(predictions.logits, predictions.labels, self._sizes)
 
+    def main(self, predictions: Predictions) -> str:
+        from jpqd.scores import vectors
+
+        scored = len(vectors.pairs_of(self.own(predictions.labels)))
+        return "spearman" if scored else "cosine"
+
     def n(self, predictions: Predictions) -> int:
         from jpqd.scores import vectors
 
@@ -195,8 +209,8 @@ class Embedding(Kind):
         found = next((figures[name] for name in self.metrics if name in figures), None)
         if found is None:
             raise DataError(
-                "an embedding model has no figure without scored pairs or another model's vectors. "
-                "Give task.label a column with the similarity of each pair."
+                "an embedding model has no figure here: there are neither scored pairs nor vectors "
+                "of the recipe's own model to compare with."
             )
         return float(found)
 
@@ -214,7 +228,9 @@ class Embedding(Kind):
     def agrees(self, expected: np.ndarray, actual: np.ndarray, exact: bool) -> np.ndarray:
         from jpqd.scores import vectors
 
-        same: np.ndarray = vectors.cosines(expected, actual) >= _NEAR[exact]
+        cosines = vectors.cosines(expected, actual)
+        rounded = _ONE_OF_MANY if cosines.mean() >= _ROUNDED else _ROUNDED
+        same: np.ndarray = cosines >= (_NEAR if exact else rounded)
         return same
 
     def nearness(self, expected: np.ndarray, actual: np.ndarray) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from jpqd.core import cells
 from jpqd.core.errors import DataError
-from jpqd.recipe.schema import Text
+from jpqd.recipe.schema import Text, mistake
 from jpqd.recipe.task import Task
 from jpqd.tasks import Columns
 from jpqd.tasks._texts import distinct_labels, tokens_of
@@ -42,6 +42,12 @@ class RerankingTask(Task):
             text = given.get("text", ["query"])
             return {**given, "label": text[0] if isinstance(text, list | tuple) and text else text}
         return given
+
+    @model_validator(mode="after")
+    def _known_metric(self) -> Self:
+        if self.label in self.text and self.metric not in (None, "spearman"):
+            raise mistake(f"metric: {self.metric} needs labels", "Give label, or leave it out.")
+        return self
 
 
 class Reranking(Regression):
@@ -91,6 +97,9 @@ class Reranking(Regression):
         numbers = [float(zlib.crc32(query.encode())) for query in queries]
         labels = [list(both) for both in zip(worth, numbers, strict=True)]
         return tokens_of([queries, texts], labels, task.max_length, tokenizer)
+
+    def together(self, task: Task) -> str | None:
+        return task.text[0]
 
     def pad(self, labels: Sequence[Any], length: int) -> np.ndarray:
         import numpy as np
@@ -142,6 +151,9 @@ class Reranking(Regression):
             found["spearman"] = metrics.regression(answers, labels[:, 2])["spearman"]
         return found
 
+    def main(self, predictions: Predictions) -> str:
+        return next((name for name in self.metrics if name in self.score(predictions)), "n")
+
     def n(self, predictions: Predictions) -> int:
         return int(self.score(predictions)["n"])
 
@@ -174,6 +186,8 @@ class Reranking(Regression):
             for side in (mine, others)
         ]
         gain = (sides[0] - sides[1]).mean(0)
+        if not len(gain):
+            return {"difference": (0.0, 0.0, 0.0), "agreement": agreement}
         return {"difference": paired.mean_interval(gain, _RESAMPLES), "agreement": agreement}
 
 

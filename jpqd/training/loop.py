@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel, set_seed
 
 from jpqd.core import artifact, interrupts, processes
-from jpqd.core.errors import RunError
+from jpqd.core.errors import RunError, UserError
 from jpqd.data import batching, splits
 from jpqd.training import evaluation, journal, randomness, steps
 from jpqd.training.checkpoints import Checkpoints
@@ -160,6 +160,11 @@ class Loop:
                 self.learner.network, split, training.kind, self.learner.collate, EVAL_BATCH
             )
         figures = training.kind.score(found)
+        if self.chooser not in figures:
+            raise UserError(
+                f"{self.ctx.stage}: task.metric {self.chooser!r} is not known of these rows, which "
+                f"have {', '.join(name for name in figures if name != 'n')}. Choose one of them."
+            )
         value = figures[self.chooser]
         if self.learner.ready and value > self.journal.best_value:
             self.journal.best_step, self.journal.best_value = step, value

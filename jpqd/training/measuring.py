@@ -16,8 +16,8 @@ def evaluate(stage: EvaluateOptions, ctx: Context) -> dict[str, Any]:
     folder = ctx.inputs[stage.needs[0]]
     tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
     data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
-    data = references.added(data, ctx, tokenizer)
     split = stage.split or ctx.task.report_on
+    data = references.added(data, ctx, tokenizer, split)
     network = loading.load(folder, ctx.task)
     figures = evaluation.measure(network, tokenizer, data, split, ctx.out, stage.batch_size)
     return {**figures, "data": data.facts()}

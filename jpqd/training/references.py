@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,9 @@ from jpqd.training import evaluation
 _BATCH = 64
 
 
-def added(data: Data, ctx: Context, tokenizer: PreTrainedTokenizerBase) -> Data:
+def added(
+    data: Data, ctx: Context, tokenizer: PreTrainedTokenizerBase, split: str | None = None
+) -> Data:
     """Put the answers of the recipe's model behind the labels of what is measured.
 
     A model that is random, or of another kind, has none; then labels have to say what is right.
@@ -38,13 +41,19 @@ def added(data: Data, ctx: Context, tokenizer: PreTrainedTokenizerBase) -> Data:
     if folder is None:
         return data
     own = loading.load_tokenizer(folder, ctx.task, ctx.cache)
-    if own.get_vocab() != tokenizer.get_vocab():  # the same rows as that model reads them
+    if splits.identity(own) != splits.identity(tokenizer):  # the same rows as it reads them
         theirs = splits.prepare(ctx.task, own, ctx.cache, Progress(quiet=True)).splits
     else:
         theirs = data.splits
-    identity = [sources.model_identity(str(folder)), splits.fingerprint(ctx.task, own)]
+    asked = dict.fromkeys(("select", sources.canonical(split or ctx.task.report_on)))
+    measured = [name for name in asked if name in data.splits]
+    vectors = data.kind.vectors
+    identity = [
+        sources.model_identity(str(folder), pooled=vectors),
+        measured,
+        splits.fingerprint(ctx.task, own),
+    ]
     place = ctx.cache / f"answers-{seals.digest(identity)[:16]}"
-    measured = [name for name in ("select", ctx.task.report_on) if name in data.splits]
     if processes.agree(not cached.is_whole(place, ctx.progress)):
         ctx.progress.say("    the recipe's model gives the answers to compare with")
         network = loading.load(folder, ctx.task)
@@ -64,15 +73,24 @@ def added(data: Data, ctx: Context, tokenizer: PreTrainedTokenizerBase) -> Data:
 
 def _trained(ctx: Context, data: Data) -> Path | None:
     """Find the recipe's model, if it has what this kind of task asks of one."""
-    folder = None if isinstance(ctx.model, NewModel) else sources.model_folder(ctx.model)
-    if folder is not None and tasks.of_folder(folder).head == data.kind.head:
+    new = isinstance(ctx.model, NewModel)
+    folder = None if new else sources.model_folder(str(ctx.model))
+    if folder is not None and (data.kind.vectors or _scores(folder)):
         return folder
     if data.kind.unlabelled(ctx.task):
+        what = "random weights have" if new else f"{ctx.model} is no {data.kind.title}, and has"
+        advice = "" if data.kind.vectors else ", or give task.label"
         raise SourceError(
-            f"{ctx.model}: this is no {data.kind.title}, and without labels the recipe's own model "
-            "says what is right. Name a trained one, or give task.label."
+            f"model: {what} no answers to hold others against. Name a trained one{advice}."
         )
     return None
+
+
+def _scores(folder: Path) -> bool:
+    """Return whether a folder's model has a trained head with one number."""
+    config = json.loads((folder / "config.json").read_text())
+    architecture = next(iter(config.get("architectures") or ()), "")
+    return architecture.endswith("ForSequenceClassification") and tasks.of_config(config).is_number
 
 
 def _save(out: Path, found: dict[str, Predictions], data: Data) -> None:

@@ -13,7 +13,7 @@ from jpqd.data import sources, splits, texts
 from jpqd.data.splits import Data
 from jpqd.model import loading, pieces, size, table
 from jpqd.recipe.contracts import Context
-from jpqd.training import evaluation
+from jpqd.training import evaluation, references
 from jpqd.training.options import VocabularyOptions
 
 Both = dict[str, Any]
@@ -36,6 +36,7 @@ def shorten(stage: VocabularyOptions, ctx: Context) -> dict[str, Any]:
     processes.barrier()
     network, tokenizer = loading.load(ctx.out), loading.tokenizer_from(ctx.out)
     after = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    after = references.added(after, ctx, tokenizer)
     facts = _facts(ctx, before, after, kept, {"before": rows, "after": len(kept)}, width)
     ctx.progress.say(_summary(facts))
     report = evaluation.measure(network, tokenizer, after, ctx.task.report_on, ctx.out)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jpqd import tasks
 from jpqd.core.bench_result import Compiled
 from jpqd.core.errors import UserError
 from jpqd.model import pooling
@@ -54,7 +55,8 @@ class OnnxSession(Session):
         more = [backend.calibration] if backend.calibration else []
         self.folder = made("onnx", backend.path, backend.precision, *more)
         self.file = Path(self.folder.name) / "model.onnx"
-        self.pooling = pooling.read(Path(backend.path))
+        pooled = tasks.pools(Path(backend.path))
+        self.pooling = pooling.read(Path(backend.path)) if pooled else None
 
     def load(self) -> None:
         """Read and optimize the graph, which is one step here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jpqd import tasks
 from jpqd.core.errors import UserError
 from jpqd.model import pooling
 
@@ -19,7 +20,7 @@ _TINY = 1e-12
 
 def pooled(model: ov.Model, folder: Path) -> ov.Model:
     """Add the pooling that a folder names to its graph, so that it is measured too."""
-    found = pooling.read(folder)
+    found = pooling.read(folder) if tasks.pools(folder) else None
     if found is None:
         return model
     import openvino as ov

@@ -41,7 +41,7 @@ def of_writer(arm: Arm, precision: str) -> Accuracy | None:
     return _accuracy(measured[found[-1]], found[-1], "manifest", "log_likelihood")
 
 
-def of_logits(truth: Truth, logits: list[np.ndarray], split: str) -> Accuracy:
+def of_logits(truth: Truth, logits: list[np.ndarray], split: str) -> Accuracy | None:
     """Score an arm's answers, row by row."""
     return _accuracy(truth.kind.score(answers(truth, logits)), split, "measured")
 
@@ -61,8 +61,11 @@ def answers(truth: Truth, logits: list[np.ndarray]) -> Predictions:
 
 def _accuracy(
     figures: dict[str, Any], split: str, source: Any, metric: str | None = None
-) -> Accuracy:
+) -> Accuracy | None:
+    """Return the main figure; None where nothing says what is right."""
     metric = metric or main_figure(figures)
+    if metric == "n":
+        return None
     return Accuracy(
         metric=metric,
         value=figures[metric],

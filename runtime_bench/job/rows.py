@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from jpqd.core import seals
 from jpqd.core.errors import SourceError, UserError
+from jpqd.core.names import PREDICTIONS
 from jpqd.core.progress import Progress
 from jpqd.model import pooling
 from jpqd.recipe.task import Task
+from jpqd.scores import predictions
 from runtime_bench.job.workload import Rows, Truth
 
 if TYPE_CHECKING:
@@ -40,9 +43,14 @@ def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
     tokenizer = tokenizer_of(folder, "the rows of the task")
     prepared = splits.prepare(task, tokenizer, cache, progress)
     source = f"{task.name}, {task.report_on}"
-    return of_split(
-        prepared.split(task.report_on), prepared.kind, int(tokenizer.pad_token_id), source
-    )
+    split = prepared.split(task.report_on)
+    found = of_split(split, prepared.kind, int(tokenizer.pad_token_id), source)
+    kept = folder / PREDICTIONS
+    if prepared.kind.follows and kept.is_file():
+        labels = predictions.load(kept)[0].labels  # with the answers of the recipe's model
+        if len(labels) == len(split):
+            return replace(found, truth=Truth(prepared.kind, list(labels)))
+    return found
 
 
 def of_split(split: Dataset, kind: Kind, padding: int, source: str) -> Rows:
@@ -66,6 +74,7 @@ def of_texts(texts: Path, folder: Path) -> Rows:
         raise UserError(f"--texts {texts} is empty. Write one text in each line.")
     tokenizer = tokenizer_of(folder, "--texts")
     longest = min(tokenizer.model_max_length, _LONGEST)
+    lines = [tokenizer.prompt + line for line in lines]
     tokens = tokenizer(lines, truncation=True, max_length=longest)["input_ids"]
     ids = [np.asarray(row, np.int64) for row in tokens]
     return Rows(ids, _zeros(ids), int(tokenizer.pad_token_id or 0), str(texts))

@@ -28,7 +28,7 @@ def export(folder: Path, out: Path, calibration: Path) -> None:
         ov_config=intel.OVConfig(quantization_config=settings),
         save_directory=out,
     )
-    if found := pooling.read(folder):
+    if tasks.pools(folder) and (found := pooling.read(folder)):
         pooling.save(found, out, model.config.hidden_size)
 
 

@@ -180,6 +180,14 @@ def test_without_a_teacher_there_is_nothing_to_learn(tmp_path: Path) -> None:
     assert "no labels to learn from" in told and "distill" in told
 
 
+def test_a_teacher_of_another_width_is_refused(tmp_path: Path) -> None:
+    place.write_model(tmp_path / "wide", how=Pooling("mean"), hidden_size=64)
+    distill = f"{{use: distill, teacher: {tmp_path / 'wide'}, weight: 1.0}}"
+    stage = f"{{use: train, epochs: 1, methods: [{distill}]}}"
+    told = refused(tmp_path, TASK % ", pooling: cls", f"small: {stage}")
+    assert "64 numbers, and the student's 32" in told
+
+
 def test_a_score_needs_two_texts(tmp_path: Path) -> None:
     task = TASK % ", pooling: cls, label: score"
     assert "scores a pair" in refused(tmp_path, task, "whole: {use: train, epochs: 0}")
@@ -211,6 +219,9 @@ def test_other_families_are_cut_quantized_and_exported(
 ) -> None:
     place.write_model(tmp_path / "model", family, Pooling(mode))
     place.write_pairs(tmp_path / "data", rows=64)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["architectures"] = ["SomethingForMaskedLM"]  # as all-mpnet-base-v2 says
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
     recipe = f"""\
 name: f
 model: {tmp_path / "model"}
@@ -230,6 +241,11 @@ stages:
     assert check["mean_cosine"] > 0.9 and any("8" in name for name in check["matmuls"])
     assert metrics["model"]["encoder_share"] < 0.6
     assert "spearman" not in metrics["validation"], "single texts have no score"
+    done = jpqd("compare", "f", "--runs", tmp_path / "runs", "--json")
+    assert json.loads(done.stdout)["metric"] == "cosine"
+    (tmp_path / "f.yaml").write_text(recipe + "  r: {use: robustness, needs: [small]}\n")
+    done = jpqd("plan", tmp_path / "f.yaml", "--runs", tmp_path / "runs")
+    assert done.exit_code == 2 and "does not measure" in done.stderr
 
 
 def test_an_ir_is_measured_on_other_pairs(folder: Path) -> None:

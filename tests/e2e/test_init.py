@@ -66,14 +66,22 @@ def test_fractions_are_a_regression_of_pairs(model: Path, tmp_path: Path) -> Non
     assert found["name"] == "sts"
 
 
+_CHAIN = ("Transformer", "Pooling")
+
+
 def test_an_embedding_model_needs_no_labels(model: Path, tmp_path: Path) -> None:
-    (model / "modules.json").write_text("[]")
+    modules = [{"type": f"sentence_transformers.models.{name}"} for name in _CHAIN]
+    (model / "modules.json").write_text(json.dumps(modules))
     found = drafted(model, tmp_path / "texts.csv", "text\n" + "a good film\n" * 40)
     assert (found["use"], found["text"], "label" in found) == ("embedding", ["text"], False)
     assert next(iter(found["stages"])) == "whole"
     pairs = "sentence1,sentence2,score\n" + "a good film,a bad one,1.5\n" * 40
     found = drafted(model, tmp_path / "pairs.csv", pairs, "--force")
     assert (found["text"], found["label"]) == (["sentence1", "sentence2"], "score")
+    assert (
+        drafted(model, tmp_path / "classes.tsv", rows("\t", "text,label"), "--force")["use"]
+        == "classification"
+    ), "a class for each text means more than what the model was made for"
 
 
 def test_tags_of_words_are_a_token_classification(model: Path, tmp_path: Path) -> None:

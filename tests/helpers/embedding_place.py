@@ -19,7 +19,9 @@ from tests.helpers import small
 WORDS = 400
 
 
-def write_model(folder: Path, family: str = "bert", how: Pooling | None = None) -> Path:
+def write_model(
+    folder: Path, family: str = "bert", how: Pooling | None = None, **more: Any
+) -> Path:
     """Random weights, as large as trained ones, so that texts get different vectors."""
     torch.manual_seed(0)
     task = Task(name="tiny", dataset="builtin:reviews")
@@ -31,7 +33,7 @@ def write_model(folder: Path, family: str = "bert", how: Pooling | None = None) 
         model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
     # sentence-transformers calibrates on texts of 384 tokens.
-    sizes: dict[str, Any] = {**small.FAMILIES[family], "max_position_embeddings": 512}
+    sizes: dict[str, Any] = {**small.FAMILIES[family], "max_position_embeddings": 512, **more}
     config = AutoConfig.for_model(family, vocab_size=len(words), **sizes)
     network = AutoModel.from_config(config).float()
     for weight in network.parameters():

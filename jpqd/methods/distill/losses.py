@@ -34,7 +34,7 @@ def attach(
     if method.predictions is not None:
         given = teachers.predictions(method, training)
         return network, Following(method, kind, known=given)
-    teacher = teachers.load(method, training)
+    teacher = teachers.load(method, training, network.config.hidden_size)
     if method.variants:
         variants = Variants(method, training)
         known = teacher.answers_to_variants(training, variants)

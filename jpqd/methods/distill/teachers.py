@@ -38,14 +38,17 @@ _ADVICE = "Or give what the teacher predicts as a table, with `predictions`."
 class Teacher:
     """A trained model that fits the task and the student's tokens; it does not learn."""
 
-    def __init__(self, folder: Path, where: str, training: Training) -> None:
+    def __init__(
+        self, folder: Path, where: str, training: Training, width: int | None = None
+    ) -> None:
+        """`width` is that of the student's vectors."""
         ctx = training.ctx
         self.folder, self.where, self.bf16 = folder, where, training.bf16
         self.network: PreTrainedModel = loading.load(folder, ctx.task)
         self.network.requires_grad_(False)
         self.tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
         _check_tokens(self.tokenizer, training.tokenizer, ctx.task, where)
-        self.order = _label_order(self.network, training.kind, where)
+        self.order = _label_order(self.network, training.kind, where, width)
 
     @torch.no_grad()
     def answer(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -80,7 +83,7 @@ class Teacher:
     def _answers(self, training: Training, collate: Collate, more: list[Any]) -> Predictions:
         ctx, split = training.ctx, training.data.splits["train"]
         tokens = splits.fingerprint(ctx.task, training.tokenizer)
-        identity = [sources.model_identity(str(self.folder)), tokens, *more]
+        identity = [_identity(self.folder, training.kind), tokens, *more]
         identity += [training.data.texts] if training.data.texts else []
         place = ctx.cache / f"logits-{seals.digest(identity)[:16]}"
         if processes.agree(not cached.is_whole(place, ctx.progress)):
@@ -102,6 +105,10 @@ class Teacher:
         return KnownAnswers(logits[:, self.order], np.concatenate(numbers))
 
 
+def _identity(folder: Path, kind: Kind) -> dict[str, Any]:
+    return sources.model_identity(str(folder), pooled=kind.vectors)
+
+
 class KnownAnswers:
     """A teacher's answers to each row of the data: one, or one for each word."""
 
@@ -121,10 +128,10 @@ class KnownAnswers:
         return self.logits[first + torch.arange(len(first), device=first.device)]
 
 
-def load(method: Options, training: Training) -> Teacher:
+def load(method: Options, training: Training, width: int | None = None) -> Teacher:
     name = str(method.teacher)
     folder = training.ctx.inputs[name] if method.inputs() else sources.model_folder(name)
-    return Teacher(folder, f"{training.stage}: distill: teacher {name!r}", training)
+    return Teacher(folder, f"{training.stage}: distill: teacher {name!r}", training, width)
 
 
 def _check_tokens(
@@ -145,11 +152,24 @@ def _check_tokens(
         )
 
 
-def _label_order(network: PreTrainedModel, kind: Kind, where: str) -> list[int]:
+def _width(network: PreTrainedModel, width: int | None, where: str) -> int:
+    """Return the numbers of a teacher's vectors, which the student's must have too."""
+    theirs: int = network.config.hidden_size
+    if width is not None and width != theirs:
+        raise SourceError(
+            f"{where}: its vectors have {theirs} numbers, and the student's {width}. Take a "
+            "teacher whose vectors have as many."
+        )
+    return theirs
+
+
+def _label_order(
+    network: PreTrainedModel, kind: Kind, where: str, width: int | None = None
+) -> list[int]:
     """Find where each of the task's labels stands in the teacher's logits."""
     config = network.config
     if kind.vectors:
-        return list(range(config.hidden_size))
+        return list(range(_width(network, width, where)))
     if kind.is_number:
         if config.num_labels != 1:
             raise SourceError(
@@ -180,9 +200,9 @@ def predictions(method: Options, training: Training) -> KnownAnswers:
     """Read logits from a table, by row of the data."""
     ctx, data, kind = training.ctx, training.data, training.kind
     where = f"{ctx.stage}: distill: predictions {method.predictions!r}"
-    if not kind.one_answer:
+    if not kind.one_answer or kind.follows:
         raise UserError(
-            f"{where}: a table has one answer a row, and a {kind.title} gives several. "
+            f"{where}: a table cannot hold what a {kind.title} answers. "
             "Give a teacher that can be asked."
         )
     path = sources.local_file(str(method.predictions))
