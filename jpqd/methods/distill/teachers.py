@@ -101,8 +101,13 @@ class Teacher:
         """Put the answers to all copies of train together; their rows lie `apart`."""
         rows = splits.column(training.data.splits["train"], "row")
         numbers = [rows[found.rows] + copy * apart for copy, found in enumerate(copies)]
-        logits = np.concatenate([found.logits for found in copies])
-        return KnownAnswers(logits[:, self.order], np.concatenate(numbers))
+        # A million vectors are gigabytes: no copy is made that is not needed.
+        logits = (
+            copies[0].logits if len(copies) == 1 else np.concatenate([c.logits for c in copies])
+        )
+        if self.order != list(range(logits.shape[1])):
+            logits = logits[:, self.order]
+        return KnownAnswers(logits, np.concatenate(numbers))
 
 
 def _identity(folder: Path, kind: Kind) -> dict[str, Any]:
@@ -116,7 +121,8 @@ class KnownAnswers:
         """`rows` says which row of the data each answer belongs to."""
         device, order = processes.device(), np.argsort(rows, kind="stable")
         counts = np.bincount(rows)
-        self.logits = torch.from_numpy(logits[order]).to(device)
+        in_order = bool((order[1:] > order[:-1]).all())
+        self.logits = torch.from_numpy(logits if in_order else logits[order]).to(device)
         self.counts = torch.from_numpy(counts).to(device)
         self.starts = torch.from_numpy(counts.cumsum() - counts).to(device)
 
