@@ -43,6 +43,13 @@ class Family:
     """The argument that brings the attention a bias for each head, if the layers share one."""
     products: int = 2
     """Matrix products in an attention that is written out: scores, then context."""
+    needs: str | None = None
+    """A switch of the config that must be on, or there are projections that no path names."""
+    distances: str | None = None
+    """Half of the rows of a table of distances of which queries and keys are made too, as the
+    config names them."""
+    calls: tuple[tuple[str, int], ...] = ()
+    """Other operations that a layer calls more than once, by their place in it."""
 
 
 _BERT = Family(
@@ -79,8 +86,24 @@ _MPNET = replace(
     attention="attention.attn",
     position_bias="position_bias",
 )
+# Queries and keys are also made of the table of distances that the layers share.
+_DEBERTA_V2 = replace(
+    _BERT,
+    query="attention.self.query_proj",
+    key="attention.self.key_proj",
+    value="attention.self.value_proj",
+    needs="share_att_key",
+    distances="position_buckets",
+    calls=(
+        ("attention/self/query_proj/linear", 2),
+        ("attention/self/key_proj/linear", 2),
+        ("attention/self/bmm", 4),
+        ("attention/self/div", 3),
+    ),
+)
 FAMILIES = {
     "bert": _BERT,
+    "deberta-v2": _DEBERTA_V2,
     "distilbert": _DISTILBERT,
     "electra": replace(_BERT, every_token=("embeddings_project",)),
     "mpnet": _MPNET,
@@ -97,11 +120,17 @@ def name(model: PreTrainedModel) -> str:
 
 def knows(model: PreTrainedModel) -> bool:
     """Say whether the model's family is described here, so that it can be pruned."""
-    return name(model) in FAMILIES
+    found = FAMILIES.get(name(model))
+    return found is not None and (found.needs is None or getattr(model.config, found.needs, False))
 
 
 def of(model: PreTrainedModel) -> Family:
     """Return the description of the model's family."""
+    if name(model) in FAMILIES and not knows(model):
+        raise UserError(
+            f"prune: a {name(model)} without {FAMILIES[name(model)].needs} in its config.json "
+            "cannot be pruned: it has projections that are not described. DeBERTa-v3 has it."
+        )
     if not knows(model):
         raise UserError(
             f"prune: models of the family {name(model)!r} cannot be pruned. "
@@ -174,6 +203,12 @@ def whole_layer(model: PreTrainedModel) -> tuple[int, int]:
     """Return the heads and neurons that the config gives to every layer."""
     config = model.config
     return config.num_attention_heads, getattr(config, of(model).ffn_width)
+
+
+def distances(model: PreTrainedModel) -> int:
+    """Return the rows of the table of distances that queries and keys are made of, if any."""
+    told = of(model).distances
+    return 2 * getattr(model.config, told) if told else 0
 
 
 def every_token(model: PreTrainedModel) -> Iterator[nn.Linear]:

@@ -180,8 +180,9 @@ class Calls:
         if self.storage is None:
             return None
         place = 1 if path in (self.family.ffn_in, self.family.ffn_out) else 0
-        call = sum(1 for size in self.before[:index] if size[place])
-        key = f"{self.prefix}{path.replace('.', '/')}/linear/{call}__{port}"
+        where = f"{path.replace('.', '/')}/linear"
+        call = self._each(where) * sum(1 for size in self.before[:index] if size[place])
+        key = f"{self.prefix}{where}/{call}__{port}"
         if key not in self.storage.pre_hooks:
             return None
         return next((h for h in self.storage.pre_hooks[key].values() if hasattr(h, holds)), None)
@@ -205,11 +206,16 @@ class Calls:
             hooks = kind[key]
             del kind[key]
             head, call, tail = _call(key)
-            each = self.family.products if _function(head) == "matmul" else 1
+            each = self._each(head.removeprefix(self.prefix).removesuffix("/"))
             layer, number = was[call // each], call % each
             if layer in alive:
                 moved[f"{head}{alive.index(layer) * each + number}{tail}"] = hooks
         kind.update(moved)
+
+    def _each(self, place: str) -> int:
+        """Count the calls of an operation in a layer."""
+        several = self.family.products if _function(f"{place}/") == "matmul" else 1
+        return dict(self.family.calls).get(place, several)
 
     def _part(self, key: str) -> int | None:
         """Say where a hook is: on heads (0), neurons (1), the rest of a layer (2), or elsewhere."""

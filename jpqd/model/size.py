@@ -67,9 +67,10 @@ def operations(model: PreTrainedModel, tokens: int) -> int:
         if isinstance(module, nn.Linear):
             seen = tokens if module in every else 1
             total += 2 * module.in_features * module.out_features * seen
-    size = families.head_size(model)
+    size, rows = families.head_size(model), families.distances(model)
     for heads, _ in shrink.sizes(model):
-        total += 2 * 2 * tokens * tokens * heads * size
+        total += 2 * 2 * tokens * (tokens + rows) * heads * size
+        total += 2 * 2 * rows * model.config.hidden_size * heads * size
     return total
 
 

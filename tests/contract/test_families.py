@@ -129,6 +129,12 @@ def test_a_family_that_is_not_described_is_shortened_and_compared_but_not_pruned
         layers_of(small.of("albert", **small_one))
 
 
+def test_a_deberta_with_projections_of_its_own_for_distances_is_not_pruned() -> None:
+    sizes = {**small.FAMILIES["deberta-v2"], "share_att_key": False}
+    with pytest.raises(UserError, match="without share_att_key"):
+        families.of(small.of("deberta-v2", **sizes))
+
+
 def test_rows_of_the_table_of_words_can_be_left_out(family: str, tmp_path: Path) -> None:
     model, batch = small.model(family), small.batch()
     expected = small.logits(model, batch)

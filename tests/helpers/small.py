@@ -26,6 +26,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "electra": {**SIZES, "embedding_size": 16},
     "xlm-roberta": {**SIZES, "pad_token_id": 0, "type_vocab_size": 1},
     "mpnet": {**SIZES, "max_position_embeddings": 65},
+    "deberta-v2": {
+        **SIZES,
+        "pad_token_id": 0,
+        "type_vocab_size": 0,
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "share_att_key": True,
+        "position_buckets": 16,
+        "norm_rel_ebd": "layer_norm",
+        "max_relative_positions": -1,
+    },
     "distilbert": {"dim": 32, "hidden_dim": NEURONS, "n_layers": LAYERS, "n_heads": HEADS},
 }
 
