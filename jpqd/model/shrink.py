@@ -177,9 +177,9 @@ class Calls:
 
         Calls are counted among the layers that have the Linear.
         """
-        if self.storage is None:
-            return None
         place = 1 if path in (self.family.ffn_in, self.family.ffn_out) else 0
+        if self.storage is None or not self.before[index][place]:
+            return None
         where = f"{path.replace('.', '/')}/linear"
         call = self._each(where) * sum(1 for size in self.before[:index] if size[place])
         key = f"{self.prefix}{where}/{call}__{port}"

@@ -85,6 +85,14 @@ def test_layers_without_a_unit_keep_a_bias_that_fits() -> None:
     assert distance(solved, expected) < distance(left, expected)
 
 
+def test_a_layer_without_heads_does_not_read_the_smoothing_of_the_next() -> None:
+    model = small.quantize(small.model(), smooth_quant=0.8)
+    whole = whole_layers(model)
+    rest = Kept((0, 1, 2), tuple(range(small.NEURONS)))
+    shrink.cut(model, [Kept((), ()), rest, rest])
+    assert refit(model, whole, texts())
+
+
 def test_it_says_which_weights_changed_and_leaves_the_mode() -> None:
     model = twins("bert")
     model.train()
