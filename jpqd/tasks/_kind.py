@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from jpqd.core.errors import DataError
 from jpqd.recipe.task import Task
 
 if TYPE_CHECKING:
@@ -225,8 +226,17 @@ class Kind(ABC):
 
     def value(self, predictions: Predictions) -> float:
         """Return the figure that stands for a model."""
-        value: float = self.score(predictions)[self.metrics[0]]
-        return value
+        return self.told(self.score(predictions), predictions)
+
+    def told(self, figures: Mapping[str, Any], predictions: Predictions) -> float:
+        """Pick the main figure; refuse where nothing says what is right."""
+        name = self.main(predictions)
+        if name not in figures:
+            raise DataError(
+                f"a {self.title} has no figure here: neither labels nor answers of the recipe's "
+                "own model say what is right."
+            )
+        return float(figures[name])
 
     def auto_class(self) -> Any:
         """Return the class of transformers that loads models with this kind's head."""

@@ -68,6 +68,17 @@ def _were_cut(encoded: Any, longest: int) -> list[int]:
     return [int(len(ids) == longest) for ids in encoded["input_ids"]]
 
 
+def without_label(task: Any, text: str) -> Any:
+    """Let a task that names no label take its first column of texts for one."""
+    if not isinstance(task, dict) or task.get("label") is not None:
+        return task
+    columns = task.get("text", [text])
+    return {
+        **task,
+        "label": columns[0] if isinstance(columns, list | tuple) and columns else columns,
+    }
+
+
 def is_plain(feature: Any) -> bool:
     """Return whether a column holds texts, numbers or booleans, and not lists or dates."""
     from datasets import Value

@@ -12,11 +12,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from jpqd.core import cells
-from jpqd.core.errors import DataError
 from jpqd.recipe.schema import Count, Text, mistake
 from jpqd.recipe.task import Task
 from jpqd.tasks import Columns, Kind
-from jpqd.tasks._texts import is_plain, tokens_of
+from jpqd.tasks._texts import is_plain, tokens_of, without_label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,10 +52,7 @@ class EmbeddingTask(Task):
     @classmethod
     def _may_have_no_label(cls, given: Any) -> Any:
         """Take a text for the label where no column has scores."""
-        if isinstance(given, dict) and given.get("label") is None:
-            text = given.get("text", ["text"])
-            return {**given, "label": text[0] if isinstance(text, list | tuple) and text else text}
-        return given
+        return without_label(given, "text")
 
     @field_validator("label")
     @classmethod
@@ -205,14 +201,7 @@ class Embedding(Kind):
 
         scores = self.own(predictions.labels)
         labels = scores if len(vectors.pairs_of(scores)) else predictions.labels
-        figures = vectors.figures(predictions.logits, labels, lambda found: [found.shape[1]])
-        found = next((figures[name] for name in self.metrics if name in figures), None)
-        if found is None:
-            raise DataError(
-                "an embedding model has no figure here: there are neither scored pairs nor vectors "
-                "of the recipe's own model to compare with."
-            )
-        return float(found)
+        return self.told(vectors.figures(predictions.logits, labels, _whole), predictions)
 
     def compare(
         self, predictions: list[Predictions], baseline: list[Predictions]
@@ -262,6 +251,10 @@ class Embedding(Kind):
     def line(self, answer: dict[str, Any]) -> str:
         first = ", ".join(f"{number:.4f}" for number in answer["vector"][:_SHOWN])
         return f"[{first}, ... {len(answer['vector'])} numbers]"
+
+
+def _whole(vectors: np.ndarray) -> list[int]:
+    return [vectors.shape[1]]
 
 
 def _score(task: Task, cell: Any) -> float | None:

@@ -13,7 +13,7 @@ from jpqd.core.errors import DataError
 from jpqd.recipe.schema import Text, mistake
 from jpqd.recipe.task import Task
 from jpqd.tasks import Columns
-from jpqd.tasks._texts import distinct_labels, tokens_of
+from jpqd.tasks._texts import distinct_labels, tokens_of, without_label
 from jpqd.tasks.regression import Regression
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ class RerankingTask(Task):
     @classmethod
     def _may_have_no_label(cls, given: Any) -> Any:
         """Take the query for the label where no column says what a text is worth."""
-        if isinstance(given, dict) and given.get("label") is None:
-            text = given.get("text", ["query"])
-            return {**given, "label": text[0] if isinstance(text, list | tuple) and text else text}
-        return given
+        return without_label(given, "query")
 
     @model_validator(mode="after")
     def _known_metric(self) -> Self:
@@ -152,20 +149,10 @@ class Reranking(Regression):
         return found
 
     def main(self, predictions: Predictions) -> str:
-        return next((name for name in self.metrics if name in self.score(predictions)), "n")
+        return next((name for name in self.metrics if name in self.score(predictions)), "")
 
     def n(self, predictions: Predictions) -> int:
         return int(self.score(predictions)["n"])
-
-    def value(self, predictions: Predictions) -> float:
-        figures = self.score(predictions)
-        found = next((figures[name] for name in self.metrics if name in figures), None)
-        if found is None:
-            raise DataError(
-                "a reranker has no figure without what texts are worth, or another model's "
-                "answers. Give task.label."
-            )
-        return float(found)
 
     def compare(
         self, predictions: list[Predictions], baseline: list[Predictions]

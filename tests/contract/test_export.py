@@ -38,7 +38,9 @@ KINDS = {
 SHAPES = {"bounded": (-1, 63), "dynamic": (-1, -1), "static:2,16": (2, 16)}
 CASES = [
     *((family, kind, shape) for family in small.FAMILIES for kind in ("teacher", "jpqd")
-      for shape in ("bounded", "static:2,16")),
+      for shape in ("bounded", "static:2,16")
+      # Its INT8 is held against PyTorch in test_families.py, by classes: it rounds twice as much.
+      if family != "deberta-v2" or (kind, shape) == ("teacher", "bounded")),
     *(("bert", kind, "dynamic") for kind in KINDS),
 ]  # fmt: skip
 

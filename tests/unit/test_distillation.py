@@ -219,9 +219,9 @@ def test_a_layer_map_that_does_not_fit_is_a_mistake(layers: list[int]) -> None:
 
 
 def test_attention_that_is_not_found_is_a_mistake() -> None:
-    config = AutoConfig.for_model("deberta-v2", vocab_size=50, **COMMON)
+    config = AutoConfig.for_model("deberta", vocab_size=50, **COMMON)
     made = AutoModelForSequenceClassification.from_config(config)
-    with pytest.raises(UserError, match=r"small: distill: the attention .* 'deberta-v2' cannot"):
+    with pytest.raises(UserError, match=r"small: distill: the attention .* 'deberta' cannot"):
         following(made, network(), attention=1.0)
     following(made, network(), hidden=1.0)
 

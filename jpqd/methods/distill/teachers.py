@@ -208,7 +208,7 @@ def predictions(method: Options, training: Training) -> KnownAnswers:
     where = f"{ctx.stage}: distill: predictions {method.predictions!r}"
     if not kind.one_answer or kind.follows:
         raise UserError(
-            f"{where}: a table cannot hold what a {kind.title} answers. "
+            f"{where}: a table has one answer a row, and a {kind.title} gives another kind of it. "
             "Give a teacher that can be asked."
         )
     path = sources.local_file(str(method.predictions))
