@@ -97,13 +97,13 @@ def read(folder: Path) -> Pooling | None:
     if kinds not in _CHAINS:
         raise SourceError(f"{folder / MODULES}: its modules are {', '.join(kinds)}. {_ADVICE}.")
     config = _json(_inside(folder, steps[1][1]) / _CONFIG) or {}
-    settings, texts = (_json(folder / name) or {} for name in (SETTINGS, _TEXTS))
+    settings = _json(folder / SETTINGS) or {}
     return Pooling(
         mode=_mode(config, folder),
         normalize="Normalize" in kinds,
         prompts={str(k): str(v) for k, v in (settings.get("prompts") or {}).items()},
         prompt_name=settings.get("default_prompt_name"),
-        longest=texts.get("max_seq_length"),
+        longest=longest(folder),
     )
 
 

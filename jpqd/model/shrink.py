@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from jpqd.model import families, position_bias
+from jpqd.model import families, position_bias, still
 from jpqd.model.families import Family
 
 Slices = dict[nn.Parameter, Callable[[Tensor], Tensor] | None]
@@ -100,7 +100,7 @@ class _Cutter:
     def heads(self, index: int, kept: tuple[int, ...]) -> None:
         family, layer = self.family, self.layers[index]
         if not kept:
-            _stand_still(layer, family.attention, family.attention_out, pair=True)
+            still.put(layer, family.attention, family.attention_out, pair=True)
             return
         rows = torch.cat([torch.arange(self.size) + head * self.size for head in kept])
         for path in (family.query, family.key, family.value):
@@ -114,7 +114,7 @@ class _Cutter:
     def neurons(self, index: int, kept: tuple[int, ...]) -> None:
         family, layer = self.family, self.layers[index]
         if not kept:
-            _stand_still(layer, family.ffn, family.ffn_out, pair=False)
+            still.put(layer, family.ffn, family.ffn_out, pair=False)
             return
         rows = torch.tensor(kept)
         self._rows(index, family.ffn_in, rows)
@@ -235,42 +235,6 @@ def _call(key: str) -> tuple[str, int, str]:
 def _function(head: str) -> str:
     """Return the operation that a hook is on, given its name up to the call."""
     return re.split("[-/]", head)[-2]
-
-
-def _stand_still(layer: nn.Module, core: str, out: str, *, pair: bool) -> None:
-    """Replace a sub-layer by the bias of its output projection: all that is left of it."""
-    projection = layer.get_submodule(out)
-    bias = BiasOnly(projection.bias)  # type: ignore[arg-type]
-    if out.startswith(core + "."):
-        layer.set_submodule(core, Still(pair, out.removeprefix(core + "."), bias))
-    else:
-        layer.set_submodule(core, Still(pair))
-        layer.set_submodule(out, bias)
-
-
-class BiasOnly(nn.Module):
-    """A projection of nothing."""
-
-    def __init__(self, bias: nn.Parameter) -> None:
-        super().__init__()
-        self.bias = bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bias.expand(*x.shape[:-1], -1)
-
-
-class Still(nn.Module):
-    """Stands where an attention has no heads, or a feed-forward part no neurons."""
-
-    def __init__(self, pair: bool, name: str = "", out: BiasOnly | None = None) -> None:
-        super().__init__()
-        self.pair, self.name = pair, name
-        if out is not None:
-            self.add_module(name, out)
-
-    def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Any:
-        out = getattr(self, self.name)(hidden_states) if self.name else hidden_states
-        return (out, None) if self.pair else out
 
 
 def drop_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:

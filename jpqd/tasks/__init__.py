@@ -74,8 +74,12 @@ def of_config(config: Mapping[str, Any]) -> Kind:
 def of_folder(folder: Path) -> Kind:
     """Find the kind of the model in a folder. Whoever pools its tokens says so beside it."""
     if pools(folder):
-        return next(load(use)() for use in plugins.names(KINDS) if load(use).vectors)
+        return _of_vectors()
     return of_config(json.loads((folder / "config.json").read_text()))
+
+
+def _of_vectors() -> Kind:
+    return next(load(use)() for use in plugins.names(KINDS) if load(use).vectors)
 
 
 def pools(folder: Path) -> bool:
@@ -90,7 +94,7 @@ _POOLING = re.compile(r'"type":\s*"[\w.]*\bPooling"')
 def of_network(network: PreTrainedModel) -> Kind:
     """Find the kind of a model by its head, or by the vectors that it makes."""
     if getattr(network, VECTORS, None) is not None:
-        return next(load(use)() for use in plugins.names(KINDS) if load(use).vectors)
+        return _of_vectors()
     return of_config({**network.config.to_dict(), "architectures": [type(network).__name__]})
 
 
