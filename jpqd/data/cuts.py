@@ -57,20 +57,19 @@ def _chosen(select_on: str, report: str, splits: dict[str, Dataset]) -> Dataset:
 def _cut(
     table: Dataset, share: float, in_order: bool, together: str | None
 ) -> tuple[Dataset, Dataset]:
-    units = np.unique(table[together][:], return_inverse=True)[1] if together else None
-    count = len(table) if units is None else int(units.max()) + 1
+    rows = np.arange(len(table))
+    units = np.unique(table[together][:], return_inverse=True)[1] if together else rows
+    count = int(units.max(initial=-1)) + 1
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
     order = np.arange(count)[::-1] if in_order else order
     size = max(1, round(count * share))
     if size >= count:
         raise DataError(
-            f"{count} {'rows' if units is None else 'queries'} of train are too few to cut "
+            f"{count} {'queries' if together else 'rows'} of train are too few to cut "
             f"{share:.0%} from. Add rows, or add splits of your own for report_on and select_on."
         )
-    if units is not None:
-        mine = np.isin(units, order[:size])
-        return table.select(np.flatnonzero(~mine)), table.select(np.flatnonzero(mine))
-    return table.select(np.sort(order[size:])), table.select(np.sort(order[:size]))
+    mine = np.isin(units, order[:size])
+    return table.select(rows[~mine]), table.select(rows[mine])
 
 
 def held_out(task: Task, raw: DatasetDict) -> list[str]:
