@@ -54,8 +54,9 @@ def prepare(
 
 
 def _export_config(network: PreTrainedModel, kind: Kind) -> Any:
-    import optimum.exporters.openvino  # noqa: F401 - registers the exporters
     from optimum.exporters.tasks import TasksManager
+
+    import export.families  # noqa: F401 - registers upstream's exporters and ours
 
     try:
         constructor = TasksManager.get_exporter_config_constructor(

@@ -69,9 +69,9 @@ def of(network: PreTrainedModel) -> list[Part]:
 def _of_layers(network: PreTrainedModel, names: dict[int, str]) -> Iterator[Part]:
     family = families.of(network)
     groups = {
-        "query, key, value": (family.query, family.key, family.value),
+        "query, key, value": family.feeding(family.attention_out),
         "attention output": (family.attention_out,),
-        "FFN in": (family.ffn_in,),
+        "FFN in": family.ffn_in,
         "FFN out": (family.ffn_out,),
     }
     for number, layer in enumerate(families.layers(network)):

@@ -1,7 +1,8 @@
 """One description for each family of models. No other file knows a name inside one of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,15 +23,17 @@ class Family:
     key: str
     value: str
     attention_out: str
-    ffn_in: str
+    ffn_in: tuple[str, ...]
+    """The projections that make the neurons: one, or two that are multiplied."""
     ffn_out: str
     attention: str
     """The part that makes the context that `attention_out` reads. It stands still when
     no head is left."""
     ffn: str
     """The part that makes what `ffn_out` reads."""
-    positions: str = "embeddings.position_embeddings"
-    """The table of positions. Where it has a row for padding, positions count from behind it."""
+    positions: str | None = "embeddings.position_embeddings"
+    """The table of positions, if there is one. Where it has a row for padding, positions count
+    from behind it."""
     every_token: tuple[str, ...] = ()
     """Projections outside the layers that read every token. A head reads one."""
     heads_told: str | None = "num_attention_heads"
@@ -50,6 +53,16 @@ class Family:
     config names them."""
     calls: tuple[tuple[str, int], ...] = ()
     """Other operations that a layer calls more than once, by their place in it."""
+    joined: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Projections that are one matrix in transformers, and the names that its parts get here."""
+    pre_norm: bool = False
+    """The residual goes round the normalizations: a sub-layer reads what comes out of one."""
+    first_differs: str | None = None
+    """A normalization that the first layer does without, so it cannot be left out."""
+
+    def feeding(self, out: str) -> tuple[str, ...]:
+        """Return the projections that make what an output projection reads."""
+        return self.ffn_in if out == self.ffn_out else (self.query, self.key, self.value)
 
 
 _BERT = Family(
@@ -58,7 +71,7 @@ _BERT = Family(
     key="attention.self.key",
     value="attention.self.value",
     attention_out="attention.output.dense",
-    ffn_in="intermediate.dense",
+    ffn_in=("intermediate.dense",),
     ffn_out="output.dense",
     attention="attention.self",
     ffn="intermediate",
@@ -69,7 +82,7 @@ _DISTILBERT = Family(
     key="attention.k_lin",
     value="attention.v_lin",
     attention_out="attention.out_lin",
-    ffn_in="ffn.lin1",
+    ffn_in=("ffn.lin1",),
     ffn_out="ffn.lin2",
     attention="attention",
     ffn="ffn",
@@ -101,11 +114,30 @@ _DEBERTA_V2 = replace(
         ("attention/self/div", 3),
     ),
 )
+_MODERNBERT = Family(
+    layers="layers",
+    query="attn.Wqkv.query",
+    key="attn.Wqkv.key",
+    value="attn.Wqkv.value",
+    attention_out="attn.Wo",
+    ffn_in=("mlp.Wi.input", "mlp.Wi.gate"),
+    ffn_out="mlp.Wo",
+    attention="attn",
+    ffn="mlp",
+    positions=None,
+    heads_told=None,
+    width_told=None,
+    calls=(("attn/add", 2),),
+    joined=(("attn.Wqkv", ("query", "key", "value")), ("mlp.Wi", ("input", "gate"))),
+    pre_norm=True,
+    first_differs="attn_norm",
+)
 FAMILIES = {
     "bert": _BERT,
     "deberta-v2": _DEBERTA_V2,
     "distilbert": _DISTILBERT,
     "electra": replace(_BERT, every_token=("embeddings_project",)),
+    "modernbert": _MODERNBERT,
     "mpnet": _MPNET,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
@@ -176,6 +208,13 @@ def layers(model: PreTrainedModel, family: Family | None = None) -> nn.ModuleLis
     return found
 
 
+def tell_layers(config: Any, numbers: Sequence[int]) -> None:
+    """Let a config describe a model with these of its layers, or with more like them."""
+    config.num_hidden_layers = len(numbers)
+    if kinds := getattr(config, "layer_types", None):
+        config.layer_types = [kinds[number % len(kinds)] for number in numbers]
+
+
 def layers_path(model: PreTrainedModel) -> str:
     """Return the path of the layers in the whole model, as its parameters are named."""
     inside = f"{model.base_model_prefix}." if model.base_model is not model else ""
@@ -222,7 +261,8 @@ def every_token(model: PreTrainedModel) -> Iterator[nn.Linear]:
 
 def padding(model: PreTrainedModel) -> int | None:
     """Return the row for padding in the table of positions, where it has one."""
-    table = part(model.base_model, FAMILIES.get(name(model), _BERT).positions)
+    path = FAMILIES.get(name(model), _BERT).positions
+    table = None if path is None else part(model.base_model, path)
     found: int | None = getattr(table, "padding_idx", None)
     return found
 

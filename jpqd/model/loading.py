@@ -17,7 +17,7 @@ from jpqd.core import cells
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
 from jpqd.data import sources
-from jpqd.model import families, new, pooling, structure
+from jpqd.model import apart, families, new, pooling, structure
 from jpqd.recipe.task import NewModel, Task, looks_local
 from jpqd.tasks import Kind
 
@@ -43,6 +43,7 @@ def load(folder: str | Path, task: Task | None = None) -> PreTrainedModel:
         model = kind.auto_class().from_pretrained(
             found, dtype=torch.float32, use_safetensors=True, **_SAFE
         )
+        apart.separate(model)
     if kind.vectors:
         pooling.attach(model, pooling.wanted(folder, found, task))
     model.train(False)
@@ -62,6 +63,7 @@ def _load_uneven(folder: Path) -> PreTrainedModel:
     model = kind.auto_class().from_config(config, dtype=torch.float32)
     if kind.vectors:
         pooling.remove_pooler(model)
+    apart.separate(model)
     structure.rebuild(model, folder)
     model.train(False)
     return model  # type: ignore[no-any-return]
@@ -109,6 +111,7 @@ def load_for_training(
 ) -> tuple[PreTrainedModel, list[str]]:
     """Load the model with a head for this kind of task; name the weights that start at random."""
     network, fresh = _with_head(source, kind, tokenizer)
+    apart.separate(network)
     if kind.vectors:
         if isinstance(source, NewModel):
             raise SourceError(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from jpqd.core.errors import UserError
 from jpqd.model import families, position_bias, still
 from jpqd.model.families import Family
 
@@ -103,7 +104,7 @@ class _Cutter:
             still.put(layer, family.attention, family.attention_out, pair=True)
             return
         rows = torch.cat([torch.arange(self.size) + head * self.size for head in kept])
-        for path in (family.query, family.key, family.value):
+        for path in family.feeding(family.attention_out):
             self._rows(index, path, rows)
         self._columns(index, family.attention_out, rows)
         attention: Any = layer.get_submodule(family.attention)
@@ -117,7 +118,8 @@ class _Cutter:
             still.put(layer, family.ffn, family.ffn_out, pair=False)
             return
         rows = torch.tensor(kept)
-        self._rows(index, family.ffn_in, rows)
+        for path in family.ffn_in:
+            self._rows(index, path, rows)
         self._columns(index, family.ffn_out, rows)
 
     def _rows(self, index: int, path: str, rows: Tensor) -> None:
@@ -158,7 +160,7 @@ class Calls:
         self.model = model
         self.storage: Any = getattr(model, HOOKS, None)
         path, _, name = families.layers_path(model).rpartition(".")
-        self.prefix = path.replace(".", "/") + "/"
+        self.prefix = f"{path}.".lstrip(".").replace(".", "/")
         children = model.get_submodule(path).named_children()
         self.outside = tuple(f"{self.prefix}{other}/" for other, _ in children if other != name)
         """The place of a hook beside the layers, such as on the position bias that they share."""
@@ -177,7 +179,7 @@ class Calls:
 
         Calls are counted among the layers that have the Linear.
         """
-        place = 1 if path in (self.family.ffn_in, self.family.ffn_out) else 0
+        place = 1 if path in (*self.family.ffn_in, self.family.ffn_out) else 0
         if self.storage is None or not self.before[index][place]:
             return None
         where = f"{path.replace('.', '/')}/linear"
@@ -199,14 +201,16 @@ class Calls:
                 for kind in (self.storage.pre_hooks, self.storage.post_hooks):
                     self._move(kind, part, was, alive)
 
-    def _move(self, kind: Any, part: int, was: list[int], alive: list[int]) -> None:
+    def _move(self, kind: Any, part: int, before: list[int], after: list[int]) -> None:
         """Name the hooks on a part of the layers anew, given the layers that called it and do."""
         moved = {}
         for key in [key for key in kind if self._part(key) == part]:
             hooks = kind[key]
             del kind[key]
             head, call, tail = _call(key)
-            each = self._each(head.removeprefix(self.prefix).removesuffix("/"))
+            place = head.removeprefix(self.prefix).removesuffix("/")
+            each = self._each(place)
+            was, alive = self._callers(place, before), self._callers(place, after)
             layer, number = was[call // each], call % each
             if layer in alive:
                 moved[f"{head}{alive.index(layer) * each + number}{tail}"] = hooks
@@ -217,9 +221,15 @@ class Calls:
         several = self.family.products if _function(f"{place}/") == "matmul" else 1
         return dict(self.family.calls).get(place, several)
 
+    def _callers(self, place: str, layers: list[int]) -> list[int]:
+        """Return the layers that call an operation: the first one does without some."""
+        without = self.family.first_differs
+        return [n for n in layers if n] if place.split("/")[0] == without else layers
+
     def _part(self, key: str) -> int | None:
         """Say where a hook is: on heads (0), neurons (1), the rest of a layer (2), or elsewhere."""
-        if not key.startswith(self.prefix) or key.startswith(self.outside):
+        is_operation = "/" in key
+        if not is_operation or not key.startswith(self.prefix) or key.startswith(self.outside):
             return None
         return next((part for part in (0, 1) if key.startswith(self.parts[part])), 2)
 
@@ -249,10 +259,15 @@ def leave_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
     """Leave these layers, each with the heads that it has, also where no head can be pruned."""
     found = families.layers(model, families.alike(model))
     heads = heads_kept(model) if families.knows(model) else None
+    if heads is not None and families.of(model).first_differs and 0 not in kept:
+        raise UserError(
+            f"a {families.name(model)} without its first layer cannot be loaded again: the others "
+            "have a normalization more. Keep layer 1."
+        )
     for index in reversed(range(len(found))):
         if index not in kept:
             del found[index]
-    model.config.num_hidden_layers = len(found)
+    families.tell_layers(model.config, sorted(kept))
     if heads is not None:
         remember_heads(model, [heads[index] for index in kept])
 

@@ -77,7 +77,7 @@ def operations(model: PreTrainedModel, tokens: int) -> int:
 def _dense(model: PreTrainedModel) -> PreTrainedModel:
     """The model before anything was cut, without memory for its weights."""
     config = type(model.config).from_dict(model.config.to_dict())
-    config.num_hidden_layers = shrink.layers_before(model)
+    families.tell_layers(config, range(shrink.layers_before(model)))
     with torch.device("meta"):
         return type(model)(config)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -19,14 +20,14 @@ def put(layer: nn.Module, core: str, out: str, *, pair: bool) -> None:
 
 
 class BiasOnly(nn.Module):
-    """A projection of nothing."""
+    """A projection of nothing: its bias, or zeros of the width that it is given."""
 
-    def __init__(self, bias: nn.Parameter) -> None:
+    def __init__(self, bias: nn.Parameter | None) -> None:
         super().__init__()
         self.bias = bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bias.expand(*x.shape[:-1], -1)
+        return torch.zeros_like(x) if self.bias is None else self.bias.expand(*x.shape[:-1], -1)
 
 
 class Still(nn.Module):

@@ -17,7 +17,7 @@ from jpqd.core import files
 from jpqd.core.names import IR_BIN, IR_XML
 from jpqd.methods.prune import heads_ffn
 from jpqd.methods.quantize import Quantize, place
-from jpqd.model import families, loading, shrink
+from jpqd.model import apart, families, loading, shrink
 from jpqd.model.shrink import Kept
 from runtime_bench.table.structures import Structure, Whole
 
@@ -72,8 +72,9 @@ class Factory:
     def _made(self, layers: int, quantized: bool) -> PreTrainedModel:
         torch.manual_seed(0)
         config = copy.deepcopy(self.model.config)
-        config.num_hidden_layers = layers
+        families.tell_layers(config, range(layers))
         model: PreTrainedModel = self.kind.auto_class().from_config(config, dtype=torch.float32)
+        apart.separate(model)
         for parameter in model.parameters():
             if parameter.dim() == 1:  # equal ones would be in the file once
                 parameter.data.add_(0.01 * torch.randn_like(parameter))

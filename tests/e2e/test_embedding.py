@@ -213,7 +213,9 @@ def test_an_unknown_pooling_is_named(
     assert said in done.stderr and "cls, mean and last" in done.stderr
 
 
-@pytest.mark.parametrize(("family", "mode"), [("mpnet", "cls"), ("deberta-v2", "last")])
+@pytest.mark.parametrize(
+    ("family", "mode"), [("mpnet", "cls"), ("deberta-v2", "last"), ("modernbert", "mean")]
+)
 def test_other_families_are_cut_quantized_and_exported(
     family: str, mode: Any, tmp_path: Path
 ) -> None:

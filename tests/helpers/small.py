@@ -13,6 +13,7 @@ from jpqd.methods.prune import Prune
 from jpqd.methods.prune.attach import attach
 from jpqd.methods.prune.pruning import Pruning
 from jpqd.methods.quantize import Quantize, place
+from jpqd.model import apart
 from jpqd.recipe.contracts import Context
 from jpqd.recipe.task import NewModel, Task
 from jpqd.training.method import Training
@@ -37,6 +38,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "norm_rel_ebd": "layer_norm",
         "max_relative_positions": -1,
     },
+    "modernbert": {
+        **SIZES,
+        "pad_token_id": 0,
+        "local_attention": 8,
+        **dict.fromkeys(("bos_token_id", "cls_token_id"), 1),
+        **dict.fromkeys(("eos_token_id", "sep_token_id"), 2),
+    },
     "distilbert": {"dim": 32, "hidden_dim": NEURONS, "n_layers": LAYERS, "n_heads": HEADS},
 }
 
@@ -55,6 +63,7 @@ def of(family: str, seed: int = 0, **sizes: Any) -> PreTrainedModel:
     whole = {"vocab_size": WORDS, "max_position_embeddings": 64, **sizes}
     config = AutoConfig.for_model(family, **whole)
     made = AutoModelForSequenceClassification.from_config(config).float()
+    apart.separate(made)
     for parameter in made.parameters():
         if parameter.dim() > 1:
             parameter.data.mul_(6)

@@ -113,7 +113,7 @@ def test_a_head_competes_with_the_neurons_of_its_size(score: str, power: float) 
     found = learnt("heads_ffn", score)
     worth = []
     for (index, path), gate in found.gates.items():
-        gate.score.fill_(found._cost(path) ** power)
+        gate.score.fill_(found.costs[path] ** power)
         worth += found._comparable(index, path, gate).tolist()
     assert worth == pytest.approx([1.0] * len(worth))
 

@@ -26,11 +26,12 @@ def twins(family: str) -> PreTrainedModel:
     model = small.model(family)
     arch = families.of(model)
     for layer in families.layers(model):
-        for path in (arch.ffn_in, arch.query, arch.key, arch.value):
+        for path in (*arch.ffn_in, *arch.feeding(arch.attention_out)):
             part: Any = layer.get_submodule(path)
             half = part.out_features // 2
             part.weight.data[half:] = part.weight.data[:half]
-            part.bias.data[half:] = part.bias.data[:half]
+            if part.bias is not None:
+                part.bias.data[half:] = part.bias.data[:half]
     if arch.position_bias:  # each head reads a bias of its own: the twins read the same
         bias: Any = model.base_model.encoder.relative_attention_bias
         bias.weight.data[:, small.HEADS // 2 :] = bias.weight.data[:, : small.HEADS // 2]

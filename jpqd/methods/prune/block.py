@@ -29,11 +29,12 @@ class Block(HeadsFfn):
             arch = self.arch
             if heads:
                 side = min(_SIDE, self.head_size)
-                for path in (arch.query, arch.key, arch.value, arch.attention_out):
+                for path in (*arch.feeding(arch.attention_out), arch.attention_out):
                     self.blocks[index, path] = self._put(index, path, (side, side))
                 units[index, arch.attention_out] = self._unit(heads, self.head_size)
             if neurons:
-                self.blocks[index, arch.ffn_in] = self._put(index, arch.ffn_in, (1, ALL))
+                for path in arch.ffn_in:
+                    self.blocks[index, path] = self._put(index, path, (1, ALL))
                 self.blocks[index, arch.ffn_out] = self._put(index, arch.ffn_out, (ALL, 1))
                 units[index, arch.ffn_out] = self._unit(neurons, 1)
         return units
@@ -45,10 +46,8 @@ class Block(HeadsFfn):
     def parts(self, index: int, path: str) -> list[tuple[Gate, int]]:
         """Return the gates of a unit's blocks, each with the dimension that counts units."""
         arch = self.arch
-        if path == arch.ffn_out:
-            return [(self.blocks[index, arch.ffn_in], 0), (self.blocks[index, arch.ffn_out], 1)]
-        rows = [(self.blocks[index, name], 0) for name in (arch.query, arch.key, arch.value)]
-        return [*rows, (self.blocks[index, arch.attention_out], 1)]
+        rows = [(self.blocks[index, name], 0) for name in arch.feeding(path)]
+        return [*rows, (self.blocks[index, path], 1)]
 
     def worth(self, index: int, path: str) -> np.ndarray:
         """Score a unit by its best block: one block is enough to keep it."""

@@ -42,6 +42,7 @@ class HeadsFfn:
         self.drawn: dict[str, np.ndarray] = {}
         wrap_model(model)
         self.gates = self._gates()
+        self.costs = {path: self._cost(index, path) for index, path in reversed(self.gates)}
 
     def _gates(self) -> dict[Place, Gate]:
         """Put gates on the model, and return them by layer and projection."""
@@ -73,15 +74,15 @@ class HeadsFfn:
     def _fixed(self) -> int:
         """Weights that belong to no unit: norms, and the biases behind the projections."""
         return self.total - sum(
-            self._cost(path) * gate.mask.numel() for (_, path), gate in self.gates.items()
+            self.costs[path] * gate.mask.numel() for (_, path), gate in self.gates.items()
         )
 
-    def _cost(self, path: str) -> int:
-        """Weights and biases that leave with one unit."""
-        hidden = int(self.model.config.hidden_size)
-        if path == self.arch.ffn_out:
-            return 2 * hidden + 1
-        return self.head_size * (3 * (hidden + 1) + hidden)
+    def _cost(self, index: int, path: str) -> int:
+        """Count the weights and biases that leave with one unit."""
+        rows = [self.layers[index].get_submodule(name) for name in self.arch.feeding(path)]
+        weights = sum(parameter.numel() for row in rows for parameter in row.parameters())
+        projection = _weight(self.layers[index], path)
+        return (weights + projection.numel()) // self.gates[index, path].mask.numel()
 
     def _pools(self) -> list[Pool]:
         options = self.options
@@ -93,7 +94,7 @@ class HeadsFfn:
                 Pool(
                     layer=index,
                     scores=self._comparable(index, path, gate),
-                    cost=self._cost(path),
+                    cost=self.costs[path],
                     block=self._block(count) if is_ffn else 1,
                     least=int(np.ceil(options.floor * count)),
                     most=int(options.ceiling * count),
@@ -109,9 +110,9 @@ class HeadsFfn:
         have no common scale: a unit is worth what it is among its own kind in its layer."""
         values = self.worth(index, path)
         if self.options.score == "fisher":
-            return values / self._cost(path)
+            return values / self.costs[path]
         if self.options.score == "taylor":  # grows with the root of a unit's size: signs differ
-            return values**2 / self._cost(path)
+            return values**2 / self.costs[path]
         order = values.argsort().argsort()
         return (order + 1) / len(order)
 
@@ -131,13 +132,8 @@ class HeadsFfn:
         """The norm of all weights that belong to a unit."""
         power = 1 if self.options.norm == "l1" else 2
         layer = self.layers[index]
-        rows = (
-            (self.arch.ffn_in,)
-            if path == self.arch.ffn_out
-            else (self.arch.query, self.arch.key, self.arch.value)
-        )
         mass = _weight(layer, path).abs().pow(power).sum(0)
-        for row in rows:
+        for row in self.arch.feeding(path):
             mass = mass + _weight(layer, row).abs().pow(power).sum(1)
         width = 1 if path == self.arch.ffn_out else self.head_size
         return mass.view(-1, width).sum(1).pow(1 / power)
@@ -168,7 +164,7 @@ class HeadsFfn:
     def kept_share(self) -> float:
         """Return the share of the encoder's weights that the masks leave now."""
         units = sum(
-            self._cost(path) * float(gate.mask.sum()) for (_, path), gate in self.gates.items()
+            self.costs[path] * float(gate.mask.sum()) for (_, path), gate in self.gates.items()
         )
         return (self._fixed() + units) / self.total
 

@@ -41,7 +41,10 @@ class Layers:
     def mask(self, keep: float) -> None:
         """Keep the nearest number of layers, at least one: all layers have the same size."""
         count = max(1, round(keep * len(self.layers)))
-        (kept,) = budget.choose([Pool(0, self._scores(), 1)], count)
+        scores = self._scores()
+        if families.of(self.model).first_differs:
+            scores[0] = np.inf
+        (kept,) = budget.choose([Pool(0, scores, 1)], count)
         for index, gate in enumerate(self.gates):
             gate.get_buffer("mask").fill_(index in kept)
 
@@ -50,7 +53,7 @@ class Layers:
         if score in LEARNT:
             return np.array([gate.get_buffer("score").item() for gate in self.gates])
         if score == "random":
-            return self.random
+            return self.random.copy()
         return np.array([_norm(layer, self.options.norm) for layer in self.layers])
 
     def kept_share(self) -> float:

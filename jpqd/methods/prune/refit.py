@@ -56,10 +56,11 @@ def refit(
 def _smooth(model: PreTrainedModel, layers: nn.ModuleList) -> list[Any]:
     """Apply the scales of SmoothQuant, which NNCF applies only while the whole model runs."""
     calls, family = Calls(model), families.of(model)
-    paths = (family.query, family.key, family.value, family.attention_out)
+    outs = (family.attention_out, family.ffn_out)
+    paths = [path for out in outs for path in (*family.feeding(out), out)]
     handles = []
     for index, layer in enumerate(layers):
-        for path in (*paths, family.ffn_in, family.ffn_out):
+        for path in paths:
             hook, part = calls.hook(path, index, 0, "_scale_value"), families.part(layer, path)
             if hook is not None and part is not None:
                 times = _times(hook._scale_value.detach().clone())
@@ -133,7 +134,8 @@ class _Layer:
         for text in texts:
             with _Seen(self.whole, family) as seen:
                 out = _call(self.whole, text.whole, text)
-            wanted.append((text.whole + seen.attended, seen.between + seen.fed))
+            between = self._between(seen, text.whole)
+            wanted.append((text.whole + seen.attended, between + seen.fed))
             text.whole = out
         changed = self._solve(texts, family.attention_out, [sums[0] for sums in wanted])
         changed += self._solve(texts, family.ffn_out, [sums[1] for sums in wanted])
@@ -147,6 +149,8 @@ class _Layer:
         """Find the weights whose output, with the residual, is nearest to what is wanted."""
         projection: Any = self.cut.get_submodule(path)
         weight, bias = getattr(projection, "weight", None), projection.bias
+        if weight is None and bias is None:
+            return []
         is_attention = path == self.family.attention_out
         squares: Any = 0.0
         products: Any = 0.0
@@ -154,20 +158,29 @@ class _Layer:
             with _Seen(self.cut, self.family) as seen:
                 _call(self.cut, text.cut, text)
             read, beside = (
-                (seen.read_attention, text.cut) if is_attention else (seen.read_ffn, seen.between)
+                (seen.read_attention, text.cut)
+                if is_attention
+                else (seen.read_ffn, self._between(seen, text.cut))
             )
             width = 0 if weight is None else weight.shape[1]
-            inputs = nn.functional.pad(read[text.real][:, :width], (0, 1), value=1.0)
+            inputs = read[text.real][:, :width]
+            if bias is not None:
+                inputs = nn.functional.pad(inputs, (0, 1), value=1.0)
             squares = squares + (inputs.T @ inputs).double()
             products = products + (inputs.T @ (target - beside)[text.real]).double()
-        old = torch.cat([*([] if weight is None else [weight.T]), bias[None]])
+        there = [part for part in (weight, bias) if part is not None]
+        old = torch.cat([weight.T if part is weight else bias[None] for part in there])
         new = nearest(squares, products, old.double())
-        bias.copy_(new[-1])
-        if weight is None:  # no unit is left: the bias is all there is
-            return [bias]
-        weight.copy_(new[:-1].T)
-        self._scale(path, weight)
-        return [weight, bias]
+        if bias is not None:
+            bias.copy_(new[-1])
+        if weight is not None:  # else no unit is left, and the bias is all there is
+            weight.copy_(new[: weight.shape[1]].T)
+            self._scale(path, weight)
+        return there
+
+    def _between(self, seen: _Seen, hidden: Tensor) -> Tensor:
+        """Return the residual that the sum of the neurons is added to."""
+        return hidden + seen.attended if self.family.pre_norm else seen.between
 
     def _scale(self, path: str, weight: Tensor) -> None:
         """Give the quantizer of the weights the range that they have now."""
@@ -202,7 +215,7 @@ class _Seen:
     read_attention: Tensor
     read_ffn: Tensor
     between: Tensor
-    """The input of its neurons: the residual that theirs is added to."""
+    """The input of its neurons."""
 
     def __init__(self, layer: nn.Module, family: Family) -> None:
         parts = (family.attention_out, family.ffn, family.ffn_out)
