@@ -24,17 +24,18 @@ class Progress:
     def warn(self, message: str) -> None:
         self.console.print(f"warning: {message}", style="yellow")
 
-    def counting(self, what: str, things: str) -> Callable[[int], None]:
-        """Return a counter for work without a known end, which says a line now and then."""
+    def counting(self, what: str, things: str, total: int | None = None) -> Callable[[int], None]:
+        """Return a counter of what is done, which says a line now and then."""
         started = spoke = time.monotonic()
-        done = 0
+        done, of = 0, "" if total is None else f" of {total:,}"
 
         def count(more: int) -> None:
             nonlocal done, spoke
             done, now = done + more, time.monotonic()
             if now - spoke >= LINE_EVERY_SECONDS:
                 spoke = now
-                self.say(f"{what} {done:,} {things}, {done / (now - started):,.0f} in a second")
+                pace = f"{done / (now - started):,.0f} in a second"
+                self.say(f"{what} {done:,}{of} {things}, {pace}")
 
         return count
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from jpqd.core import processes
 from jpqd.core.names import PREDICTIONS
+from jpqd.core.progress import Progress
 from jpqd.data import batching, splits
 from jpqd.data.batching import Collate, features
 from jpqd.data.splits import Data
@@ -41,20 +42,28 @@ def measure(
 
 @torch.no_grad()
 def predict(
-    model: torch.nn.Module, split: Dataset, kind: Kind, collate: Collate, batch_size: int
+    model: torch.nn.Module,
+    split: Dataset,
+    kind: Kind,
+    collate: Collate,
+    batch_size: int,
+    progress: Progress | None = None,
 ) -> Predictions:
-    """Answer every row of a split. Rows of like length share a batch."""
+    """Answer every row of a split. Rows of like length share a batch, the shortest ones first."""
     order = np.argsort(splits.column(split, "length"), kind="stable")
     mine = order[processes.rank() :: processes.world_size()]
     device = processes.device()
     batch_size = min(batch_size, kind.rows_at_once or batch_size)
     model.to(device).eval()
+    count = progress.counting("    answered", "rows", len(mine)) if progress else None
     parts = []
     for start in range(0, len(mine), batch_size):
         rows = mine[start : start + batch_size]
         batch = collate(split.__getitems__(rows.tolist()))
         outputs = model(**{name: tensor.to(device) for name, tensor in features(batch).items()})
         parts.append(_answers(kind, outputs.logits.float().cpu(), batch["labels"], rows))
+        if count is not None:
+            count(len(rows))
     return _gathered(parts)
 
 

@@ -59,7 +59,9 @@ def added(
         network = loading.load(folder, ctx.task)
         collate = batching.collator(own, data.kind)
         found = {
-            name: evaluation.predict(network, theirs[name], data.kind, collate, _BATCH)
+            name: evaluation.predict(
+                network, theirs[name], data.kind, collate, _BATCH, ctx.progress
+            )
             for name in measured
         }
         if processes.is_main():

@@ -89,7 +89,9 @@ class Teacher:
         if processes.agree(not cached.is_whole(place, ctx.progress)):
             what = "every row of train" if not more else "a changed copy of every row of train"
             ctx.progress.say(f"    {self.where} predicts {what} once")
-            found = evaluation.predict(self.network, split, training.kind, collate, _BATCH)
+            found = evaluation.predict(
+                self.network, split, training.kind, collate, _BATCH, ctx.progress
+            )
             if processes.is_main():
                 facts = training.kind.facts()
                 with FileLock(place.with_suffix(".lock")):
