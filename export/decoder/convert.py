@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from export.names import DETOKENIZER, TOKENIZER
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
+from jpqd.model import families
 from jpqd.tasks import Kind
 
 
@@ -29,7 +30,7 @@ def write(
     from optimum.intel import OVConfig
 
     constructor = _constructor(network, kind)
-    with _quiet(), _without_a_cap(constructor) as refused:
+    with _quiet(), _own_heads(constructor.func, network), _without_a_cap(constructor) as refused:
         export_from_model(
             network,
             output=folder,
@@ -72,6 +73,34 @@ def _without_a_cap(constructor: Any) -> Iterator[bool]:
     finally:
         if refused:
             config.MAX_TRANSFORMERS_VERSION = cap
+
+
+@contextmanager
+def _own_heads(config: Any, network: PreTrainedModel) -> Iterator[None]:
+    """Show the exporter a cache with the heads that each layer has: a cut leaves them unlike."""
+    if not families.knows(network):
+        yield
+        return
+    heads = families.key_heads(network)
+
+    def of_layers(kind: type[Any]) -> type[Any]:
+        class OfLayers(kind):  # type: ignore[misc]
+            def generate(self, name: str, *args: Any, **kwargs: Any) -> Any:
+                made = super().generate(name, *args, **kwargs)
+                layers = zip(made, heads, strict=True)
+                return [tuple(one[:, :count] for one in pair) for pair, count in layers]
+
+        return OfLayers
+
+    before = config.DUMMY_INPUT_GENERATOR_CLASSES
+    config.DUMMY_INPUT_GENERATOR_CLASSES = tuple(
+        of_layers(kind) if "past_key_values" in kind.SUPPORTED_INPUT_NAMES else kind
+        for kind in before
+    )
+    try:
+        yield
+    finally:
+        config.DUMMY_INPUT_GENERATOR_CLASSES = before
 
 
 @contextmanager

@@ -69,9 +69,9 @@ def of(network: PreTrainedModel) -> list[Part]:
 def _of_layers(network: PreTrainedModel, names: dict[int, str]) -> Iterator[Part]:
     family = families.of(network)
     groups = {
-        "query, key, value": family.feeding(family.attention_out),
+        "query, key, value": (family.query, family.key, family.value),
         "attention output": (family.attention_out,),
-        "FFN in": family.ffn_in,
+        "FFN in": tuple(families.feeding(network, family.ffn_out)),
         "FFN out": (family.ffn_out,),
     }
     for number, layer in enumerate(families.layers(network)):
@@ -94,7 +94,7 @@ def _part(
 
 def units(network: PreTrainedModel, ranks: Sequence[Sequence[float]]) -> list[Units]:
     """List the heads and the neurons of each layer that has some."""
-    family, size = families.of(network), families.head_size(network)
+    family, size = families.of(network), families.unit_size(network)
     kinds = (("heads", family.attention_out, size), ("neurons", family.ffn_out, 1))
     found = []
     for number, layer in enumerate(families.layers(network)):

@@ -10,37 +10,58 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from jpqd.model import families
 
 
 def separate(model: PreTrainedModel) -> None:
-    """Replace the joined projections of a model that is described."""
+    """Replace the joined projections of a model that is described, and make all of them Linear."""
     if not families.knows(model):
         return
     for layer in families.layers(model):
         for path, names in families.of(model).joined:
             whole = families.part(layer, path)
-            if isinstance(whole, nn.Linear):
+            if isinstance(whole, nn.Linear | Conv1D):
                 layer.set_submodule(path, Apart(whole, names))
+        for path, part in list(layer.named_modules()):
+            if isinstance(part, Conv1D):
+                layer.set_submodule(path, _linear(Turned, part.weight.T, part.bias))
+
+
+def _linear(kind: type[nn.Linear], weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    rows, columns = weight.shape
+    with torch.device("meta"):
+        made = kind(columns, rows, bias=bias is not None)
+    made.weight = nn.Parameter(weight.detach().clone().contiguous())
+    if bias is not None:
+        made.bias = nn.Parameter(bias.detach().clone())
+    return made
+
+
+class Turned(nn.Linear):
+    """A projection that transformers keeps with its weights turned, as GPT-2's are."""
+
+    def _save_to_state_dict(self, state: dict[str, Any], prefix: str, keep: bool) -> None:
+        super()._save_to_state_dict(state, prefix, keep)
+        state[f"{prefix}weight"] = state[f"{prefix}weight"].T
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        if (name := f"{prefix}weight") in state:
+            state[name] = state[name].T
+        super()._load_from_state_dict(state, prefix, *rest)
 
 
 class Apart(nn.Module):
     """Several projections of the same input, whose outputs stand side by side."""
 
-    def __init__(self, whole: nn.Linear, names: tuple[str, ...]) -> None:
+    def __init__(self, whole: nn.Linear | Conv1D, names: tuple[str, ...]) -> None:
         super().__init__()
-        weights = whole.weight.detach().chunk(len(names))
-        biases = (
-            [None] * len(names) if whole.bias is None else whole.bias.detach().chunk(len(names))
-        )
+        self.turned = isinstance(whole, Conv1D)
+        weights = (whole.weight.T if self.turned else whole.weight).chunk(len(names))
+        biases = [None] * len(names) if whole.bias is None else whole.bias.chunk(len(names))
         for name, weight, bias in zip(names, weights, biases, strict=True):
-            part = nn.Linear(1, 1, bias=bias is not None, device="meta")
-            part.out_features, part.in_features = weight.shape
-            part.weight = nn.Parameter(weight.clone())
-            if bias is not None:
-                part.bias = nn.Parameter(bias.clone())
-            self.add_module(name, part)
+            self.add_module(name, _linear(nn.Linear, weight, bias))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([part(x) for part in self.children()], -1)
@@ -51,7 +72,8 @@ class Apart(nn.Module):
         prefix = kwargs.get("prefix", "")
         for kind in self._kinds():
             names = [f"{prefix}{name}.{kind}" for name, _ in self.named_children()]
-            found[prefix + kind] = torch.cat([found.pop(name) for name in names])
+            whole = torch.cat([found.pop(name) for name in names])
+            found[prefix + kind] = whole.T if self.turned and kind == "weight" else whole
         return found
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -59,6 +81,8 @@ class Apart(nn.Module):
         sizes = [int(part.out_features) for part in self.children()]  # type: ignore[arg-type]
         for kind in self._kinds():
             whole = state.pop(prefix + kind, None)
+            if whole is not None and self.turned and kind == "weight":
+                whole = whole.T
             if whole is not None and len(whole) == sum(sizes):
                 for (name, _), rows in zip(self.named_children(), whole.split(sizes), strict=True):
                     state[f"{prefix}{name}.{kind}"] = rows

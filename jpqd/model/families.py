@@ -1,147 +1,13 @@
-"""One description for each family of models. No other file knows a name inside one of them."""
+"""The parts of a model, found by the description of its family."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from jpqd.core.errors import UserError
-
-
-@dataclass(frozen=True)
-class Family:
-    """The paths of what is pruned, quantized, compared and counted.
-
-    `layers`, `positions` and `every_token` are paths below the model without its head, the others
-    are paths inside a layer.
-    """
-
-    layers: str
-    query: str
-    key: str
-    value: str
-    attention_out: str
-    ffn_in: tuple[str, ...]
-    """The projections that make the neurons: one, or two that are multiplied."""
-    ffn_out: str
-    attention: str
-    """The part that makes the context that `attention_out` reads. It stands still when
-    no head is left."""
-    ffn: str
-    """The part that makes what `ffn_out` reads."""
-    positions: str | None = "embeddings.position_embeddings"
-    """The table of positions, if there is one. Where it has a row for padding, positions count
-    from behind it."""
-    every_token: tuple[str, ...] = ()
-    """Projections outside the layers that read every token. A head reads one."""
-    heads_told: str | None = "num_attention_heads"
-    """The attention's own count of its heads, if it keeps one, ..."""
-    width_told: str | None = "all_head_size"
-    """... and its own width of all of them."""
-    ffn_width: str = "intermediate_size"
-    """The number of neurons, as the config names it."""
-    position_bias: str | None = None
-    """The argument that brings the attention a bias for each head, if the layers share one."""
-    products: int = 2
-    """Matrix products in an attention that is written out: scores, then context."""
-    needs: str | None = None
-    """A switch of the config that must be on, or there are projections that no path names."""
-    distances: str | None = None
-    """Half of the rows of a table of distances of which queries and keys are made too, as the
-    config names them."""
-    calls: tuple[tuple[str, int], ...] = ()
-    """Other operations that a layer calls more than once, by their place in it."""
-    joined: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Projections that are one matrix in transformers, and the names that its parts get here."""
-    pre_norm: bool = False
-    """The residual goes round the normalizations: a sub-layer reads what comes out of one."""
-    first_differs: str | None = None
-    """A normalization that the first layer does without, so it cannot be left out."""
-
-    def feeding(self, out: str) -> tuple[str, ...]:
-        """Return the projections that make what an output projection reads."""
-        return self.ffn_in if out == self.ffn_out else (self.query, self.key, self.value)
-
-
-_BERT = Family(
-    layers="encoder.layer",
-    query="attention.self.query",
-    key="attention.self.key",
-    value="attention.self.value",
-    attention_out="attention.output.dense",
-    ffn_in=("intermediate.dense",),
-    ffn_out="output.dense",
-    attention="attention.self",
-    ffn="intermediate",
-)
-_DISTILBERT = Family(
-    layers="transformer.layer",
-    query="attention.q_lin",
-    key="attention.k_lin",
-    value="attention.v_lin",
-    attention_out="attention.out_lin",
-    ffn_in=("ffn.lin1",),
-    ffn_out="ffn.lin2",
-    attention="attention",
-    ffn="ffn",
-    heads_told=None,
-    width_told=None,
-    ffn_width="hidden_dim",
-)
-_MPNET = replace(
-    _BERT,
-    query="attention.attn.q",
-    key="attention.attn.k",
-    value="attention.attn.v",
-    attention_out="attention.attn.o",
-    attention="attention.attn",
-    position_bias="position_bias",
-)
-# Queries and keys are also made of the table of distances that the layers share.
-_DEBERTA_V2 = replace(
-    _BERT,
-    query="attention.self.query_proj",
-    key="attention.self.key_proj",
-    value="attention.self.value_proj",
-    needs="share_att_key",
-    distances="position_buckets",
-    calls=(
-        ("attention/self/query_proj/linear", 2),
-        ("attention/self/key_proj/linear", 2),
-        ("attention/self/bmm", 4),
-        ("attention/self/div", 3),
-    ),
-)
-_MODERNBERT = Family(
-    layers="layers",
-    query="attn.Wqkv.query",
-    key="attn.Wqkv.key",
-    value="attn.Wqkv.value",
-    attention_out="attn.Wo",
-    ffn_in=("mlp.Wi.input", "mlp.Wi.gate"),
-    ffn_out="mlp.Wo",
-    attention="attn",
-    ffn="mlp",
-    positions=None,
-    heads_told=None,
-    width_told=None,
-    calls=(("attn/add", 2),),
-    joined=(("attn.Wqkv", ("query", "key", "value")), ("mlp.Wi", ("input", "gate"))),
-    pre_norm=True,
-    first_differs="attn_norm",
-)
-FAMILIES = {
-    "bert": _BERT,
-    "deberta-v2": _DEBERTA_V2,
-    "distilbert": _DISTILBERT,
-    "electra": replace(_BERT, every_token=("embeddings_project",)),
-    "modernbert": _MODERNBERT,
-    "mpnet": _MPNET,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-}
+from jpqd.model.described import ENCODERS, FAMILIES, Family
 
 
 def name(model: PreTrainedModel) -> str:
@@ -198,7 +64,8 @@ def _has_queries(model: PreTrainedModel, family: Family) -> bool:
 
 def shows_attention(model: PreTrainedModel) -> bool:
     """Say whether queries are found, so that attention can be compared."""
-    return knows(model) or _has_queries(model, alike(model))
+    family = alike(model)
+    return family.reads_ahead and _has_queries(model, family)
 
 
 def layers(model: PreTrainedModel, family: Family | None = None) -> nn.ModuleList:
@@ -238,10 +105,53 @@ def head_size(model: PreTrainedModel) -> int:
     return size
 
 
+def _heads(model: PreTrainedModel) -> tuple[int, int]:
+    """Return the heads of queries and those of keys, as the config has them."""
+    queries: int = model.config.num_attention_heads
+    return queries, getattr(model.config, "num_key_value_heads", None) or queries
+
+
+def feeding(model: PreTrainedModel, out: str) -> dict[str, int]:
+    """Map the projections that make what an output projection reads to the rows of a unit in each.
+
+    A unit is a neuron or a head. Query heads that share keys are one head; where all of them share
+    the same, each is one, and the keys belong to none.
+    """
+    family, size = of(model), head_size(model)
+    if out == family.ffn_out:
+        return dict.fromkeys(family.ffn_in, 1)
+    queries, keys = _heads(model)
+    if keys == 1:
+        return {family.query: size}
+    return {family.query: size * queries // keys, family.key: size, family.value: size}
+
+
+def key_heads(model: PreTrainedModel) -> list[int]:
+    """Return the heads of keys that each layer has now, which is what its cache holds."""
+    projections = [part(layer, of(model).key) for layer in layers(model)]
+    return [int(one.out_features) // head_size(model) for one in projections]  # type: ignore
+
+
+def unit_size(model: PreTrainedModel) -> int:
+    """Return the columns that a head has in the projection behind it."""
+    return feeding(model, of(model).attention_out)[of(model).query]
+
+
+def tell_heads(model: PreTrainedModel, attention: Any, count: int) -> None:
+    """Let an attention know how many heads it has left, where it counts them."""
+    family = of(model)
+    told = {family.heads_told: count, family.width_told: count * unit_size(model)}
+    if _heads(model)[1] == 1 and not family.reads_ahead:
+        told["num_key_value_groups"] = count
+    for name, value in told.items():
+        if name is not None:
+            setattr(attention, name, value)
+
+
 def whole_layer(model: PreTrainedModel) -> tuple[int, int]:
     """Return the heads and neurons that the config gives to every layer."""
-    config = model.config
-    return config.num_attention_heads, getattr(config, of(model).ffn_width)
+    neurons = getattr(model.config, of(model).ffn_width) or 4 * model.config.hidden_size
+    return _heads(model)[0] * head_size(model) // unit_size(model), neurons
 
 
 def distances(model: PreTrainedModel) -> int:
@@ -261,7 +171,7 @@ def every_token(model: PreTrainedModel) -> Iterator[nn.Linear]:
 
 def padding(model: PreTrainedModel) -> int | None:
     """Return the row for padding in the table of positions, where it has one."""
-    path = FAMILIES.get(name(model), _BERT).positions
+    path = FAMILIES.get(name(model), ENCODERS["bert"]).positions
     table = None if path is None else part(model.base_model, path)
     found: int | None = getattr(table, "padding_idx", None)
     return found

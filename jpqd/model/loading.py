@@ -17,7 +17,8 @@ from jpqd.core import cells
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
 from jpqd.data import sources
-from jpqd.model import apart, families, new, pooling, structure
+from jpqd.model import apart, new, pooling, structure
+from jpqd.model.described import ENCODERS
 from jpqd.recipe.task import NewModel, Task, looks_local
 from jpqd.tasks import Kind
 
@@ -157,7 +158,7 @@ def _with_head(
 
 def _refuse_reader(config: Any, kind: Kind, source: str | Path) -> None:
     """Refuse to predict the next token with a model that has read it."""
-    if kind.rows_are_text and config.model_type in families.FAMILIES:
+    if kind.rows_are_text and config.model_type in ENCODERS:
         raise SourceError(
             f"{source}: a {config.model_type} reads a text in both directions, so it would see "
             "the tokens that it shall predict. Give a decoder, such as {new: qwen3}."

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from jpqd.core.errors import UserError
 from jpqd.model import families, position_bias, still
-from jpqd.model.families import Family
+from jpqd.model.described import Family
 
 Slices = dict[nn.Parameter, Callable[[Tensor], Tensor] | None]
 """The way in which each parameter that became smaller was sliced."""
@@ -41,7 +41,7 @@ class Kept:
 
 def sizes(model: PreTrainedModel) -> list[tuple[int, int]]:
     """Count the heads and neurons of every layer, as they are now."""
-    family, size = families.of(model), families.head_size(model)
+    family, size = families.of(model), families.unit_size(model)
 
     def width(layer: nn.Module, path: str) -> int:
         module = families.part(layer, path)
@@ -95,7 +95,6 @@ class _Cutter:
         self.model, self.slices = model, slices
         self.family: Family = families.of(model)
         self.layers = families.layers(model)
-        self.size = families.head_size(model)
         self.calls = Calls(model)
 
     def heads(self, index: int, kept: tuple[int, ...]) -> None:
@@ -103,14 +102,11 @@ class _Cutter:
         if not kept:
             still.put(layer, family.attention, family.attention_out, pair=True)
             return
-        rows = torch.cat([torch.arange(self.size) + head * self.size for head in kept])
-        for path in family.feeding(family.attention_out):
-            self._rows(index, path, rows)
-        self._columns(index, family.attention_out, rows)
-        attention: Any = layer.get_submodule(family.attention)
-        for name, value in ((family.heads_told, len(kept)), (family.width_told, len(rows))):
-            if name is not None:
-                setattr(attention, name, value)
+        for path, size in families.feeding(self.model, family.attention_out).items():
+            self._rows(index, path, _of_units(kept, size))
+        columns = _of_units(kept, families.unit_size(self.model))
+        self._columns(index, family.attention_out, columns)
+        families.tell_heads(self.model, layer.get_submodule(family.attention), len(kept))
 
     def neurons(self, index: int, kept: tuple[int, ...]) -> None:
         family, layer = self.family, self.layers[index]
@@ -151,6 +147,11 @@ class _Cutter:
         parameter.data = select(parameter.data)
         parameter.grad = None
         self.slices[parameter] = select
+
+
+def _of_units(kept: tuple[int, ...], size: int) -> Tensor:
+    """Return the rows or columns of the units that stay."""
+    return torch.cat([torch.arange(size) + unit * size for unit in kept])
 
 
 class Calls:
@@ -267,6 +268,10 @@ def leave_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
     for index in reversed(range(len(found))):
         if index not in kept:
             del found[index]
+    for index, layer in enumerate(found):  # a decoder's cache is numbered by layer
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = index  # type: ignore[assignment]
     families.tell_layers(model.config, sorted(kept))
     if heads is not None:
         remember_heads(model, [heads[index] for index in kept])

@@ -67,7 +67,7 @@ def operations(model: PreTrainedModel, tokens: int) -> int:
         if isinstance(module, nn.Linear):
             seen = tokens if module in every else 1
             total += 2 * module.in_features * module.out_features * seen
-    size, rows = families.head_size(model), families.distances(model)
+    size, rows = families.unit_size(model), families.distances(model)
     for heads, _ in shrink.sizes(model):
         total += 2 * 2 * tokens * (tokens + rows) * heads * size
         total += 2 * 2 * rows * model.config.hidden_size * heads * size

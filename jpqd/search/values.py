@@ -71,7 +71,7 @@ def _falling(harm: list[float]) -> list[float]:
 
 def _parts(network: PreTrainedModel) -> list[_Part | None]:
     """Find the projection behind the heads and the one behind the neurons of each layer."""
-    family, size = families.of(network), families.head_size(network)
+    family, size = families.of(network), families.unit_size(network)
     found = [
         (families.part(layer, path), width)
         for layer in families.layers(network)

@@ -18,7 +18,7 @@ from transformers import (
 
 from jpqd.core import room
 from jpqd.core.errors import UserError
-from jpqd.model import families, loading, shrink, structure, table
+from jpqd.model import described, families, loading, shrink, structure, table
 from jpqd.model.student import layers_of, shorten
 from jpqd.recipe.task import NewModel, Task
 from tests.helpers import small
@@ -28,7 +28,7 @@ KEPT = [((1, 3), (0, 3, 5, 9, 20)), ((), (1, 2, 4, 8)), ((0, 2, 3), ())]
 """Heads and neurons of three layers; one has no heads, one has no neurons."""
 
 
-@pytest.fixture(params=families.FAMILIES)
+@pytest.fixture(params=described.ENCODERS)
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -52,9 +52,9 @@ def pruned(family: str, quantized: bool) -> tuple[PreTrainedModel, Any]:
     structure: Any = small.pruning(model, 0.5).structure
     if quantized:
         small.quantize(model)
-    described = families.of(model)
+    arch = families.of(model)
     for index, members in enumerate(KEPT):
-        paths = (described.attention_out, described.ffn_out)
+        paths = (arch.attention_out, arch.ffn_out)
         for path, kept in zip(paths, members, strict=True):
             gate = structure.gates[index, path].mask
             gate.zero_()
@@ -72,19 +72,19 @@ def test_the_room_for_tokens_is_known_without_the_model(
 
 
 def test_the_tiny_models_are_of_every_family() -> None:
-    assert small.FAMILIES.keys() == families.FAMILIES.keys()
+    assert small.FAMILIES.keys() == described.ENCODERS.keys()
 
 
 def test_every_path_leads_to_its_module(family: str) -> None:
     model = small.model(family)
-    described = families.of(model)
-    paths = (described.query, described.key, described.value, described.attention_out,
-             *described.ffn_in, described.ffn_out)  # fmt: skip
+    arch = families.of(model)
+    paths = (arch.query, arch.key, arch.value, arch.attention_out,
+             *arch.ffn_in, arch.ffn_out)  # fmt: skip
     for layer in families.layers(model):
         assert all(isinstance(families.part(layer, path), nn.Linear) for path in paths)
-        assert families.part(layer, described.attention) and families.part(layer, described.ffn)
-    if described.positions is not None:
-        assert isinstance(families.part(model.base_model, described.positions), nn.Embedding)
+        assert families.part(layer, arch.attention) and families.part(layer, arch.ffn)
+    if arch.positions is not None:
+        assert isinstance(families.part(model.base_model, arch.positions), nn.Embedding)
     assert set(shrink.sizes(model)) == {families.whole_layer(model)}
     assert families.head_size(model) * small.HEADS == 32
 
@@ -135,7 +135,7 @@ def test_a_whole_model_is_saved_as_transformers_reads_it(family: str, tmp_path: 
 def test_a_family_that_is_not_described_is_shortened_and_compared_but_not_pruned() -> None:
     small_one: dict[str, Any] = {**small.SIZES, "pad_token_id": 0}
     model = small.of("camembert", **small_one)
-    assert families.alike(model) == families.FAMILIES["bert"]
+    assert families.alike(model) == described.ENCODERS["bert"]
     shorten(model, (1, 3), "student")
     assert len(layers_of(model)) == model.config.num_hidden_layers == 2
     with pytest.raises(UserError, match="'camembert' cannot be pruned"):

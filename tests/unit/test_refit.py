@@ -26,7 +26,7 @@ def twins(family: str) -> PreTrainedModel:
     model = small.model(family)
     arch = families.of(model)
     for layer in families.layers(model):
-        for path in (*arch.ffn_in, *arch.feeding(arch.attention_out)):
+        for path in (*arch.ffn_in, *families.feeding(model, arch.attention_out)):
             part: Any = layer.get_submodule(path)
             half = part.out_features // 2
             part.weight.data[half:] = part.weight.data[:half]

@@ -14,7 +14,7 @@ from nncf.torch.function_hook import get_hook_storage
 from optimum.exporters.tasks import TasksManager
 from transformers import PreTrainedModel
 
-from jpqd.model import families, loading, shrink
+from jpqd.model import described, families, loading, shrink
 from jpqd.model import structure as saved
 from jpqd.model.quantizers import Symmetric
 from jpqd.model.shrink import HOOKS
@@ -145,7 +145,7 @@ def test_two_cuts_are_one_cut(family: str) -> None:
 
 def two_layers(family: str) -> list[int]:
     """Layers that can stay: the last ones, if the first one can go."""
-    return [0, 2] if families.FAMILIES[family].first_differs else [1, 2]
+    return [0, 2] if described.ENCODERS[family].first_differs else [1, 2]
 
 
 @pytest.mark.parametrize("quantized", [False, True])
@@ -164,7 +164,7 @@ def test_heads_and_layers_go_in_any_order(family: str, quantized: bool) -> None:
 
 
 def test_layers_that_go_take_their_quantizers_along(family: str, tmp_path: Path) -> None:
-    cut, path = small.quantize(small.model(family)), families.FAMILIES[family].ffn_out
+    cut, path = small.quantize(small.model(family)), described.ENCODERS[family].ffn_out
     scales = [shrink.Calls(cut).hook(path, n, 1, "scale").scale.clone() for n in two_layers(family)]
     outside = {name for name in called_hooks(cut) if "/embedding/" in name}
     shrink.drop_layers(cut, two_layers(family))

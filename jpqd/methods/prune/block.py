@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from jpqd.methods.prune.gates import ALL, LEARNT, Gate, Shape
 from jpqd.methods.prune.heads_ffn import HeadsFfn, Place
 from jpqd.methods.prune.options import Options
+from jpqd.model import families
 
 _SIDE = 32
 
@@ -29,7 +30,7 @@ class Block(HeadsFfn):
             arch = self.arch
             if heads:
                 side = min(_SIDE, self.head_size)
-                for path in (*arch.feeding(arch.attention_out), arch.attention_out):
+                for path in (*self._rows(arch.attention_out), arch.attention_out):
                     self.blocks[index, path] = self._put(index, path, (side, side))
                 units[index, arch.attention_out] = self._unit(heads, self.head_size)
             if neurons:
@@ -39,14 +40,16 @@ class Block(HeadsFfn):
                 units[index, arch.ffn_out] = self._unit(neurons, 1)
         return units
 
+    def _rows(self, path: str) -> list[str]:
+        return list(families.feeding(self.model, path))
+
     def _unit(self, groups: int, width: int) -> Gate:
         shape: Shape = (1, groups)
         return Gate(shape, (ALL, width), self.options.score).to(self.model.device)
 
     def parts(self, index: int, path: str) -> list[tuple[Gate, int]]:
         """Return the gates of a unit's blocks, each with the dimension that counts units."""
-        arch = self.arch
-        rows = [(self.blocks[index, name], 0) for name in arch.feeding(path)]
+        rows = [(self.blocks[index, name], 0) for name in self._rows(path)]
         return [*rows, (self.blocks[index, path], 1)]
 
     def worth(self, index: int, path: str) -> np.ndarray:

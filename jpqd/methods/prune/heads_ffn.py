@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from nncf.torch.function_hook import (
     register_post_function_hook,
     wrap_model,
@@ -35,7 +36,7 @@ class HeadsFfn:
         self.model, self.options = model, options
         self.arch = families.of(model)
         self.layers = families.layers(model)
-        self.head_size = families.head_size(model)
+        self.head_size = families.unit_size(model)
         self.before = shrink.sizes(model)
         self.total = _weights(self.layers)
         self.random = np.random.default_rng(seed)
@@ -79,7 +80,7 @@ class HeadsFfn:
 
     def _cost(self, index: int, path: str) -> int:
         """Count the weights and biases that leave with one unit."""
-        rows = [self.layers[index].get_submodule(name) for name in self.arch.feeding(path)]
+        rows = [self.layers[index].get_submodule(n) for n in families.feeding(self.model, path)]
         weights = sum(parameter.numel() for row in rows for parameter in row.parameters())
         projection = _weight(self.layers[index], path)
         return (weights + projection.numel()) // self.gates[index, path].mask.numel()
@@ -96,11 +97,15 @@ class HeadsFfn:
                     scores=self._comparable(index, path, gate),
                     cost=self.costs[path],
                     block=self._block(count) if is_ffn else 1,
-                    least=int(np.ceil(options.floor * count)),
+                    least=max(int(np.ceil(options.floor * count)), self._needed(path)),
                     most=int(options.ceiling * count),
                 )
             )
         return pools
+
+    def _needed(self, path: str) -> int:
+        """Count the units without which a layer would not work."""
+        return int(path == self.arch.attention_out and not self.arch.reads_ahead)
 
     def _block(self, neurons: int) -> int:
         return self.options.round_ffn_to or usual_step(neurons)
@@ -132,11 +137,11 @@ class HeadsFfn:
         """The norm of all weights that belong to a unit."""
         power = 1 if self.options.norm == "l1" else 2
         layer = self.layers[index]
-        mass = _weight(layer, path).abs().pow(power).sum(0)
-        for row in self.arch.feeding(path):
-            mass = mass + _weight(layer, row).abs().pow(power).sum(1)
-        width = 1 if path == self.arch.ffn_out else self.head_size
-        return mass.view(-1, width).sum(1).pow(1 / power)
+        count = self.gates[index, path].mask.numel()
+        weights = [_weight(layer, path).T]
+        weights += [_weight(layer, row) for row in families.feeding(self.model, path)]
+        mass = [weight.abs().pow(power).reshape(count, -1).sum(1) for weight in weights]
+        return torch.stack(mass).sum(0).pow(1 / power)
 
     # Masks and the cut.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from transformers import PreTrainedModel
 
 from jpqd.data.batching import Batch
 from jpqd.model import families
-from jpqd.model.families import Family
+from jpqd.model.described import Family
 from jpqd.model.shrink import Calls
 
 _TOKENS = 100_000
@@ -41,7 +42,7 @@ def refit(
     layers = families.layers(model)
     modes = [(module, module.training) for module in layers.modules()]
     layers.eval()
-    texts = list(_texts(model, layers[0], batches))
+    texts = list(_texts(model, batches))
     smoothing = _smooth(model, layers)
     changed: list[nn.Parameter] = []
     for index, uncut in enumerate(whole):
@@ -57,7 +58,7 @@ def _smooth(model: PreTrainedModel, layers: nn.ModuleList) -> list[Any]:
     """Apply the scales of SmoothQuant, which NNCF applies only while the whole model runs."""
     calls, family = Calls(model), families.of(model)
     outs = (family.attention_out, family.ffn_out)
-    paths = [path for out in outs for path in (*family.feeding(out), out)]
+    paths = [path for out in outs for path in (*families.feeding(model, out), out)]
     handles = []
     for index, layer in enumerate(layers):
         for path in paths:
@@ -83,37 +84,51 @@ class _Text:
     """... and in the one after it."""
     real: Tensor
     """The tokens that are not padding."""
-    rest: tuple[Any, ...]
-    named: dict[str, Any]
+    given: dict[str, tuple[tuple[Any, ...], dict[str, Any]]]
+    """The other arguments of a layer, by its kind: a window of attention, or all of it."""
 
 
 class _Reached(Exception):
-    """The first layer was called."""
+    """The first layer of each kind was called."""
 
 
-def _texts(model: PreTrainedModel, first: nn.Module, batches: Iterable[Batch]) -> Iterator[_Text]:
-    """Catch what the first layer is given for each batch, until there are enough tokens."""
-    caught: list[Any] = []
+def _kinds(model: PreTrainedModel) -> list[str]:
+    """Return the kind of each layer. Those of one kind are given the same masks."""
+    return getattr(model.config, "layer_types", None) or [""] * len(families.layers(model))
 
-    def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        caught.append((given, named))
-        raise _Reached
+
+def _texts(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[_Text]:
+    """Catch what the layers are given for each batch, until there are enough tokens."""
+    kinds, layers = _kinds(model), families.layers(model)
+    firsts = {kinds.index(kind): kind for kind in kinds}
+    caught: dict[str, Any] = {}
+
+    def catch(kind: str, is_last: bool) -> Any:
+        def note(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            caught[kind] = (given, named)
+            if is_last:
+                raise _Reached
+
+        return note
 
     tokens = 0
-    handle = first.register_forward_pre_hook(catch, with_kwargs=True)
+    handles = [
+        layers[index].register_forward_pre_hook(catch(kind, index == max(firsts)), with_kwargs=True)
+        for index, kind in firsts.items()
+    ]
     try:
         for features in batches:
-            try:
+            with suppress(_Reached):
                 model(**features)
-            except _Reached:
-                (hidden, *rest), named = caught.pop()
-            real = features["attention_mask"].bool()
-            yield _Text(hidden, hidden, real, tuple(rest), named)
+            hidden, real = caught[kinds[0]][0][0], features["attention_mask"].bool()
+            given = {kind: (rest[1:], named) for kind, (rest, named) in caught.items()}
+            yield _Text(hidden, hidden, real, given)
             tokens += int(real.sum())
             if tokens > _TOKENS:
                 return
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 # One layer.
@@ -125,7 +140,7 @@ class _Layer:
     def __init__(self, model: PreTrainedModel, index: int, whole: nn.Module) -> None:
         self.family: Family = families.of(model)
         self.cut, self.whole = families.layers(model)[index], whole
-        self.index, self.calls = index, Calls(model)
+        self.index, self.calls, self.kind = index, Calls(model), _kinds(model)[index]
 
     def refit(self, texts: Sequence[_Text]) -> list[nn.Parameter]:
         """Solve both projections, then send the texts on to the next layer."""
@@ -133,14 +148,14 @@ class _Layer:
         wanted = []
         for text in texts:
             with _Seen(self.whole, family) as seen:
-                out = _call(self.whole, text.whole, text)
-            between = self._between(seen, text.whole)
-            wanted.append((text.whole + seen.attended, between + seen.fed))
+                out = _call(self.whole, text.whole, text, self.kind)
+            first, second = self._residuals(seen, text.whole)
+            wanted.append((first + seen.attended, second + seen.fed))
             text.whole = out
         changed = self._solve(texts, family.attention_out, [sums[0] for sums in wanted])
         changed += self._solve(texts, family.ffn_out, [sums[1] for sums in wanted])
         for text in texts:
-            text.cut = _call(self.cut, text.cut, text)
+            text.cut = _call(self.cut, text.cut, text, self.kind)
         return changed
 
     def _solve(
@@ -156,12 +171,9 @@ class _Layer:
         products: Any = 0.0
         for text, target in zip(texts, wanted, strict=True):
             with _Seen(self.cut, self.family) as seen:
-                _call(self.cut, text.cut, text)
-            read, beside = (
-                (seen.read_attention, text.cut)
-                if is_attention
-                else (seen.read_ffn, self._between(seen, text.cut))
-            )
+                _call(self.cut, text.cut, text, self.kind)
+            read = seen.read_attention if is_attention else seen.read_ffn
+            beside = self._residuals(seen, text.cut)[not is_attention]
             width = 0 if weight is None else weight.shape[1]
             inputs = read[text.real][:, :width]
             if bias is not None:
@@ -178,9 +190,12 @@ class _Layer:
             self._scale(path, weight)
         return there
 
-    def _between(self, seen: _Seen, hidden: Tensor) -> Tensor:
-        """Return the residual that the sum of the neurons is added to."""
-        return hidden + seen.attended if self.family.pre_norm else seen.between
+    def _residuals(self, seen: _Seen, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the outputs of the heads and of the neurons are added to, at once."""
+        if self.family.norms == "around":  # what is added to is added to after a normalization
+            return torch.zeros_like(hidden), torch.zeros_like(hidden)
+        after = self.family.norms == "after"
+        return hidden, seen.between if after else hidden + seen.attended
 
     def _scale(self, path: str, weight: Tensor) -> None:
         """Give the quantizer of the weights the range that they have now."""
@@ -199,8 +214,9 @@ def nearest(squares: Tensor, products: Tensor, old: Tensor) -> Tensor:
     return solved
 
 
-def _call(layer: nn.Module, hidden: Tensor, text: _Text) -> Tensor:
-    out = layer(hidden, *text.rest, **text.named)
+def _call(layer: nn.Module, hidden: Tensor, text: _Text, kind: str) -> Tensor:
+    rest, named = text.given[kind]
+    out = layer(hidden, *rest, **named)
     found: Tensor = out[0] if isinstance(out, tuple) else out
     return found
 
