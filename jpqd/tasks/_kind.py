@@ -56,6 +56,8 @@ class Kind(ABC):
     """True where a row has one answer, and not one for each of its words."""
     rows_are_text: ClassVar[bool] = False
     """True where all rows, in their order, are one text."""
+    fits_in_memory: ClassVar[bool] = True
+    """True where a model's answers to all rows can be kept, and not its choice alone."""
     rows_at_once: ClassVar[int | None] = None
     """The most rows that a model answers together, where answers take much room."""
     output: ClassVar[str] = "logits"

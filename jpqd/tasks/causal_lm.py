@@ -79,6 +79,7 @@ class CausalLm(TokenKind):
     older_heads = ("LMHeadModel",)
     exporter = "text-generation-with-past"
     rows_are_text = True
+    fits_in_memory = False
     rows_at_once = 4
 
     # Data.

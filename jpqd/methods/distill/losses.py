@@ -35,11 +35,16 @@ def attach(
         given = teachers.predictions(method, training)
         return network, Following(method, kind, known=given)
     teacher = teachers.load(method, training, network.config.hidden_size)
+    if method.variants and not kind.fits_in_memory:
+        raise UserError(
+            f"{training.stage}: distill: variants: the answers of a {kind.title} to all of train "
+            "do not fit into memory. Leave it out: the teacher answers in every step."
+        )
     if method.variants:
         variants = Variants(method, training)
         known = teacher.answers_to_variants(training, variants)
         return network, Following(method, kind, known=known, variants=variants)
-    if method.hidden or method.attention or method.augment:
+    if method.hidden or method.attention or method.augment or not kind.fits_in_memory:
         nn.Module.to(teacher.network, processes.device())
         is_inside = method.hidden or method.attention
         inside = Inside(method, network, teacher, training.stage) if is_inside else None

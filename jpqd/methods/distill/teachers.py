@@ -73,9 +73,7 @@ class Teacher:
                 batch = plain(rows)
                 return variants.change(batch, torch.full((len(rows),), variant))
 
-            device = processes.device().type
-            with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
-                return self._answers(training, collate, [variants.identity(variant)])
+            return self._answers(training, collate, [variants.identity(variant)])
 
         copies = [changed(number) for number in range(variants.count)]
         return self._known(training, copies, variants.rows)
@@ -85,13 +83,16 @@ class Teacher:
         tokens = splits.fingerprint(ctx.task, training.tokenizer)
         identity = [_identity(self.folder, training.kind), tokens, *more]
         identity += [training.data.texts] if training.data.texts else []
+        identity += ["bf16"] if self.bf16 else []
         place = ctx.cache / f"logits-{seals.digest(identity)[:16]}"
         if processes.agree(not cached.is_whole(place, ctx.progress)):
             what = "every row of train" if not more else "a changed copy of every row of train"
             ctx.progress.say(f"    {self.where} predicts {what} once")
-            found = evaluation.predict(
-                self.network, split, training.kind, collate, _BATCH, ctx.progress
-            )
+            device = processes.device().type
+            with torch.autocast(device, torch.bfloat16, enabled=self.bf16):  # as the student learns
+                found = evaluation.predict(
+                    self.network, split, training.kind, collate, _BATCH, ctx.progress
+                )
             if processes.is_main():
                 facts = training.kind.facts()
                 with FileLock(place.with_suffix(".lock")):
@@ -107,7 +108,7 @@ class Teacher:
         logits = (
             copies[0].logits if len(copies) == 1 else np.concatenate([c.logits for c in copies])
         )
-        if self.order != list(range(logits.shape[1])):
+        if self.order not in (slice(None), list(range(logits.shape[1]))):
             logits = logits[:, self.order]
         return KnownAnswers(logits, np.concatenate(numbers))
 
@@ -173,9 +174,11 @@ def _width(network: PreTrainedModel, width: int | None, where: str) -> int:
 
 def _label_order(
     network: PreTrainedModel, kind: Kind, where: str, width: int | None = None
-) -> list[int]:
+) -> list[int] | slice:
     """Find where each of the task's labels stands in the teacher's logits."""
     config = network.config
+    if kind.rows_are_text and type(network).__name__.endswith((kind.head, *kind.older_heads)):
+        return slice(None)  # the tokens, which are the student's
     if kind.vectors:
         return list(range(_width(network, width, where)))
     if kind.is_number:

@@ -105,6 +105,35 @@ def test_training_and_ir_have_the_same_perplexity(folder: Path) -> None:
     assert (check["rows"], check["same"]) == (8, 1.0)
 
 
+CUT = """\
+  cut: {use: train, needs: [base], epochs: 0, methods: [{use: prune, keep: 0.4, samples: 64}]}
+  learnt:
+    use: train
+    needs: [cut]
+    epochs: 3
+    batch_size: 8
+    learning_rate: 5.0e-3
+    methods: [{use: distill, teacher: base, weight: 1.0, hidden: 0.1}]
+  small: {use: ov_ir, needs: [learnt]}
+"""
+
+
+def test_a_decoder_is_cut_and_learns_from_what_it_was(folder: Path) -> None:
+    made = run(folder, CUT)
+    base, cut, learnt, small = (
+        figures(made, stage)["log_likelihood"] for stage in ("base", "cut", "learnt", "small")
+    )
+    assert cut < base and cut + 0.3 * (base - cut) < learnt
+    assert small == pytest.approx(learnt, abs=1e-3)
+    facts = artifact.open_sealed(made / "small").manifest.metrics["model"]
+    assert facts["encoder_share"] < 0.42
+    refused = folder / "refused.yaml"
+    wrong = CUT.replace("hidden: 0.1", "augment: 0.1, variants: 2")
+    refused.write_text("name: lm\n" + HEAD + BASE + wrong.replace("learnt", "other"))
+    done = CliRunner().invoke(app, ["run", str(refused), "--runs", str(folder / "runs")])
+    assert done.exit_code == 2 and "do not fit into memory" in done.stderr
+
+
 def test_eight_bits_are_a_fourth_and_near(folder: Path) -> None:
     made = folder / "runs" / "lm"
     found = figures(made, "int8")
