@@ -63,6 +63,11 @@ def _named_once(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
+def is_plain(model: PreTrainedModel) -> bool:
+    """Return whether transformers loads the model by itself."""
+    return _structure(model) is None
+
+
 def _structure(model: PreTrainedModel) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
     if families.knows(model) and not _is_even(model):

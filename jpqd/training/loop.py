@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from jpqd.core import artifact, interrupts, processes
+from jpqd.core import artifact, interrupts, memory, processes
 from jpqd.core.errors import RunError, UserError
 from jpqd.data import batching, splits
 from jpqd.training import evaluation, journal, randomness, steps
@@ -49,6 +49,8 @@ class Loop:
         self.learner.loss_sum.fill_(self.journal.loss_sum)
         self.trackers = Trackers(stage, self.ctx, network, self.steps)
         self.chooser = training.kind.chooser(self.ctx.task)
+        self.trainable = sum(one.numel() for one in network.parameters() if one.requires_grad)
+        self.counts_memory = memory.forget_peak()
         self.stopped_by = 0
         """The signal that ended the loop before its last step."""
 
@@ -204,6 +206,11 @@ class Loop:
         step = self.journal.best_step or self.journal.step
         self.learner.load_weights(self.checkpoints.at(step))
 
+    def _peak(self) -> int | None:
+        """Return the most memory that this process took since the loop began, in MB."""
+        found = memory.peak_mb() if self.counts_memory else None
+        return None if found is None else round(found)
+
     def facts(self) -> dict[str, Any]:
         """Facts of the training itself, for the manifest."""
         done = self.journal
@@ -214,5 +221,7 @@ class Loop:
             f"select_{self.chooser}": done.best_value if done.best_step else None,
             "samples_per_second": round(samples / max(done.seconds, 1e-9), 1),
             "training_seconds": round(done.seconds, 1),
+            "trainable_parameters": self.trainable,
+            "peak_memory_mb": self._peak(),
             "precision": "bf16" if self.training.bf16 else "f32",
         }

@@ -110,6 +110,12 @@ class TrainOptions(Stage):
                 raise mistake(
                     f"{name!r} is listed twice", "Give the second one a stage of its own."
                 )
+        for name in {"prune", "quantize"} & set(names):
+            if "lora" in names:
+                raise mistake(
+                    f"{name!r} changes what the adapters of 'lora' stand beside",
+                    f"Give {name} a stage of its own, before or after.",
+                )
         return methods
 
     @field_validator("student")

@@ -23,6 +23,7 @@ LAYERS = (
 BLOCK = "{use: prune, keep: 0.3, structure: block, score: taylor, end: 0.5}"
 WEIGHTS = "{use: prune, keep: 0.3, structure: unstructured, score: random, end: 0.5}"
 ORIGINAL = "{use: prune, target: threshold, structure: block, score: movement, end: 0.5}"
+ADAPTERS = "{use: lora, rank: 2, dropout: 0.1, dora: true}"
 STEPS, CUT = 10, 5
 """The cut comes before the step after the fifth."""
 
@@ -64,8 +65,9 @@ def outcome(made: Path) -> tuple[object, list[float]]:
         (BLOCK, [CUT + 1]),
         (WEIGHTS, [3]),
         (ORIGINAL, [3]),
+        (ADAPTERS, [3]),
     ],
-    ids=["joint", "layers", "block", "weights", "original"],
+    ids=["joint", "layers", "block", "weights", "original", "adapters"],
 )
 def test_kills_around_the_cut_change_nothing(place: Place, methods: str, deaths: list[int]) -> None:
     path = joint(place, methods)

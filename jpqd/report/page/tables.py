@@ -165,7 +165,7 @@ def _size(layers: list[tuple[int, int]], layer: int) -> str:
 
 def training(page: Page) -> Table | None:
     head = ["stage", "steps", "best step", "chosen by", "its value", "n", "samples/s",
-            "precision", "took, s"]  # fmt: skip
+            "precision", "weights that train", "peak memory, MB", "took, s"]  # fmt: skip
     rows = [_trained(page, stage) for stage in page.trained if stage.training]
     return Table("Training", head, rows) if rows else None
 
@@ -183,8 +183,13 @@ def _trained(page: Page, stage: Manifest) -> list[str]:
         str(evaluated[-1]["select_n"]) if evaluated else NONE,
         words.number(facts.get("samples_per_second")),
         facts.get("precision", NONE),
+        *(_count(facts.get(key)) for key in ("trainable_parameters", "peak_memory_mb")),
         f"{stage.seconds:.0f}",
     ]
+
+
+def _count(number: int | None) -> str:
+    return NONE if number is None else f"{number:,}"
 
 
 def checks(page: Page) -> Table | None:

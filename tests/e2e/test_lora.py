@@ -1,0 +1,156 @@
+"""Low-rank adapters: what learns, what peft reads, what they cannot stand beside."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from typer.testing import CliRunner
+
+from cli import app
+from jpqd.core import artifact
+from jpqd.core.progress import Progress
+from jpqd.recipe import recipes
+from jpqd.run import runner
+from tests.helpers import tiny
+
+TASK = """\
+model: {new: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2,
+        intermediate_size: 64, vocab_size: 400}
+task: {name: r, dataset: "builtin:reviews", text: [text], label: label, max_length: 32,
+       train_rows: 256, report_on: part, holdout: 0.05}
+stages:
+  whole: {use: train, epochs: 1, batch_size: 16, learning_rate: 3.0e-3}
+"""
+LEARNT = """\
+  learnt:
+    use: train
+    needs: [whole]
+    epochs: 2
+    batch_size: 16
+    learning_rate: 1.0e-2
+    precision: f32
+    methods: [{use: lora, rank: 4, dropout: 0.1}]
+"""
+AFTER_A_CUT = """\
+  cut: {use: train, needs: [whole], epochs: 0, methods: [{use: prune, keep: 0.5, samples: 64}]}
+  back:
+    use: train
+    needs: [cut]
+    epochs: 1
+    batch_size: 16
+    learning_rate: 1.0e-2
+    methods: [{use: lora, dora: true, targets: ffn}, {use: distill, teacher: whole}]
+"""
+WORDS = {"input_ids": torch.tensor([[2, 40, 77, 120, 9, 3]])}
+
+
+def run(folder: Path, text: str) -> Path:
+    path = folder / "lora.yaml"
+    path.write_text(text)
+    runner.execute(recipes.load(path), folder / "runs", Progress(quiet=True))
+    return folder / "runs" / "lora"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("lora"), TASK + LEARNT + AFTER_A_CUT)
+
+
+def weights(stage: Path) -> dict[str, torch.Tensor]:
+    return load_file(stage / "model.safetensors")
+
+
+@torch.no_grad()
+def logits(model: Any) -> torch.Tensor:
+    found: torch.Tensor = model.eval()(**WORDS).logits
+    return found
+
+
+def test_only_adapters_and_head_have_learnt(made: Path) -> None:
+    before, after = weights(made / "whole"), weights(made / "learnt")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    expected = {f"bert.encoder.layer.{layer}.{path}.weight" for layer in (0, 1) for path in (
+        "attention.self.query", "attention.self.key", "attention.self.value",
+        "attention.output.dense", "intermediate.dense", "output.dense")}  # fmt: skip
+    head = {f"{part}.{kind}" for part in ("classifier", "bert.pooler.dense")
+            for kind in ("weight", "bias")}  # fmt: skip
+    assert changed == expected | head
+    facts = tiny.manifest(made.parent, "learnt", "lora")["metrics"]["train"]
+    whole = tiny.manifest(made.parent, "whole", "lora")["metrics"]["train"]
+    adapters = 2 * 4 * (4 * (32 + 32) + 2 * (32 + 64))
+    assert facts["trainable_parameters"] == adapters + 33 * 32 + 33 * 2
+    assert whole["trainable_parameters"] == sum(weight.numel() for weight in before.values())
+    assert facts["peak_memory_mb"] > 100 and facts["samples_per_second"] > 0
+
+
+def test_peft_opens_the_adapter_and_says_the_same_as_the_merged_model(made: Path) -> None:
+    base = AutoModelForSequenceClassification.from_pretrained(made / "whole")
+    apart = PeftModel.from_pretrained(base, made / "learnt" / "adapter")
+    merged = AutoModelForSequenceClassification.from_pretrained(made / "learnt")
+    torch.testing.assert_close(logits(apart), logits(merged), atol=1e-5, rtol=0)
+    plain = AutoModelForSequenceClassification.from_pretrained(made / "whole")
+    assert (logits(plain) - logits(merged)).abs().max() > 1e-3
+
+
+def test_a_cut_model_learns_by_adapters_towards_its_teacher(made: Path) -> None:
+    before, after = weights(made / "cut"), weights(made / "back")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all("dense" in name or "classifier" in name for name in changed)
+    assert not any("attention" in name for name in changed), "targets: ffn"
+    facts = [artifact.open_sealed(made / stage).manifest.model for stage in ("cut", "back")]
+    assert facts[0] and facts[1] and facts[0].layers == facts[1].layers
+    assert not (made / "back" / "adapter").exists(), "transformers loads no cut model"
+
+
+def test_a_decoder_learns_by_adapters_and_its_words_stand_still(tmp_path: Path) -> None:
+    head = """\
+model: {new: qwen3, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2,
+        intermediate_size: 64, vocab_size: 400}
+task: {name: r, use: causal_lm, dataset: "builtin:reviews", max_length: 32, train_rows: 200,
+       report_on: part, holdout: 0.02, select_on: 0.02}
+stages:
+  whole: {use: train, epochs: 1, batch_size: 8, learning_rate: 1.0e-2}
+"""
+    made = run(tmp_path, head + LEARNT.replace("dropout: 0.1", "dora: true"))
+    before, after = weights(made / "whole"), weights(made / "learnt")
+    still = [name for name in before if torch.equal(before[name], after[name])]
+    assert {name for name in before if "proj" not in name} == set(still)
+    first, then = (artifact.open_sealed(made / name).manifest for name in ("whole", "learnt"))
+    assert then.splits["part"]["perplexity"] < first.splits["part"]["perplexity"]
+    base = AutoModelForCausalLM.from_pretrained(made / "whole")
+    apart = PeftModel.from_pretrained(base, made / "learnt" / "adapter")
+    merged = AutoModelForCausalLM.from_pretrained(made / "learnt")
+    torch.testing.assert_close(logits(apart), logits(merged), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("other", ["{use: prune, keep: 0.5}", "{use: quantize}"])
+def test_what_changes_the_projections_needs_a_stage_of_its_own(tmp_path: Path, other: str) -> None:
+    path = tmp_path / "lora.yaml"
+    path.write_text(TASK + LEARNT.replace("{use: lora,", f"{other}, {{use: lora,"))
+    done = CliRunner().invoke(app, ["plan", str(path), "--runs", str(tmp_path / "runs")])
+    assert done.exit_code == 2 and "stage of its own" in done.stderr.replace("\n", " ")
+
+
+def test_without_peft_the_extra_is_named(
+    made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    path = tmp_path / "lora.yaml"
+    path.write_text(TASK + LEARNT.replace("rank: 4", "rank: 2"))
+    done = CliRunner().invoke(app, ["run", str(path), "--runs", str(made.parent)])
+    assert done.exit_code == 2 and "pip install 'jpqd[lora]'" in done.stderr
+
+
+def test_the_adapter_says_what_it_is(made: Path) -> None:
+    config = json.loads((made / "learnt" / "adapter" / "adapter_config.json").read_text())
+    assert config["task_type"] == "SEQ_CLS" and config["r"] == 4 and config["lora_alpha"] == 8
+    assert set(config["modules_to_save"]) == {"classifier", "pooler"}
