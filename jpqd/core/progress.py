@@ -34,13 +34,16 @@ class Progress:
             done, now = done + more, time.monotonic()
             if now - spoke >= LINE_EVERY_SECONDS:
                 spoke = now
-                pace = f"{done / (now - started):,.0f} in a second"
-                self.say(f"{what} {done:,}{of} {things}, {pace}")
+                self.say(f"{what} {done:,}{of} {things}, {_pace(done / (now - started))}")
 
         return count
 
     def training(self, stage: str, steps: int, done: int) -> "TrainingProgress":
         return TrainingProgress(self, stage, steps, done)
+
+
+def _pace(each_second: float) -> str:
+    return f"{each_second:,.0f} in a second" if each_second >= 1 else f"{1 / each_second:.0f} s each"
 
 
 class TrainingProgress:

@@ -111,9 +111,10 @@ class Pruning(Hooks):
         whole = refitting.whole_layers(self.model) if refit else []
         self.slices = {**self.structure.cut(), **(self.slices or {})}
         if refit:
-            self.training.ctx.progress.say("    solves the output projections again")
+            progress = self.training.ctx.progress
+            progress.say("    solves the output projections again")
             texts = (features for features, _ in self._some_rows())
-            for weight in refitting.refit(self.model, whole, texts):
+            for weight in refitting.refit(self.model, whole, texts, progress):
                 self.slices[weight] = None  # its moments and its average are of another weight
 
     def resized(self) -> Slices | None:

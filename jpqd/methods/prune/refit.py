@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from jpqd.core.progress import Progress
 from jpqd.data.batching import Batch
 from jpqd.model import families
 from jpqd.model.described import Family
@@ -36,9 +37,13 @@ def whole_layers(model: PreTrainedModel) -> list[nn.Module]:
 
 @torch.no_grad()
 def refit(
-    model: PreTrainedModel, whole: Sequence[nn.Module], batches: Iterable[Batch]
+    model: PreTrainedModel,
+    whole: Sequence[nn.Module],
+    batches: Iterable[Batch],
+    progress: Progress | None = None,
 ) -> list[nn.Parameter]:
     """Solve every layer's output projections again, and return the weights that changed."""
+    count = progress.counting("    solved", "layers", len(whole)) if progress else None
     layers = families.layers(model)
     modes = [(module, module.training) for module in layers.modules()]
     layers.eval()
@@ -47,6 +52,8 @@ def refit(
     changed: list[nn.Parameter] = []
     for index, uncut in enumerate(whole):
         changed += _Layer(model, index, uncut).refit(texts)
+        if count is not None:
+            count(1)
     for handle in smoothing:
         handle.remove()
     for module, was in modes:
