@@ -43,7 +43,9 @@ class Progress:
 
 
 def _pace(each_second: float) -> str:
-    return f"{each_second:,.0f} in a second" if each_second >= 1 else f"{1 / each_second:.0f} s each"
+    return (
+        f"{each_second:,.0f} in a second" if each_second >= 1 else f"{1 / each_second:.0f} s each"
+    )
 
 
 class TrainingProgress:
