@@ -1,6 +1,7 @@
 """Progress for a person: a live line on a terminal, and a line now and then elsewhere."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from jpqd.core.terminal import PlainConsole
 
 LINE_EVERY_SECONDS = 10.0
+_RECENT_SECONDS = 60.0
 
 
 class Progress:
@@ -53,7 +55,9 @@ class TrainingProgress:
 
     def __init__(self, parent: Progress, stage: str, steps: int, done: int) -> None:
         self.parent, self.stage, self.steps = parent, stage, steps
-        self.first, self.started, self.spoke = done, time.monotonic(), 0.0
+        self.first, self.spoke = done, 0.0
+        self.marks = deque([(time.monotonic(), done, 0)])
+        """When a step was done and how many samples were, over the last minute or so."""
         self.loss: float | None = None
         self.bars = _bars(parent.console)
         self.task = self.bars.add_task(stage, total=steps, completed=done, facts="")
@@ -64,21 +68,30 @@ class TrainingProgress:
 
     def update(self, step: int, epoch: float, samples: int) -> None:
         """Show the step; `samples` is the number trained on since this process started."""
-        facts = self._facts(epoch, samples)
-        self.bars.update(self.task, completed=step, facts=facts)
         now = time.monotonic()
+        facts = self._facts(epoch, samples, now)
+        self.bars.update(self.task, completed=step, facts=facts)
         if not self.parent.console.is_terminal and now - self.spoke >= LINE_EVERY_SECONDS:
             self.spoke = now
             left = self._time_left(step, now)
             self.parent.say(f"{self.stage}: step {step}/{self.steps}, {facts}, {left} left")
+        self._mark(now, step, samples)
 
-    def _facts(self, epoch: float, samples: int) -> str:
-        seconds = max(time.monotonic() - self.started, 1e-6)
+    def _mark(self, now: float, step: int, samples: int) -> None:
+        """Forget what is long ago: what a method did once says nothing about the next steps."""
+        self.marks.append((now, step, samples))
+        while len(self.marks) > 2 and now - self.marks[1][0] > _RECENT_SECONDS:
+            self.marks.popleft()
+
+    def _facts(self, epoch: float, samples: int, now: float) -> str:
+        since, _, before = self.marks[0]
+        pace = (samples - before) / max(now - since, 1e-6)
         loss = "" if self.loss is None else f", loss {self.loss:.4f}"
-        return f"epoch {epoch:.2f}, {samples / seconds:.0f} samples/s{loss}"
+        return f"epoch {epoch:.2f}, {pace:.0f} samples/s{loss}"
 
     def _time_left(self, step: int, now: float) -> str:
-        pace = (now - self.started) / max(step - self.first, 1)
+        since, before, _ = self.marks[0]
+        pace = (now - since) / max(step - before, 1)
         minutes, seconds = divmod(int(pace * (self.steps - step)), 60)
         return f"{minutes}:{seconds:02d}"
 

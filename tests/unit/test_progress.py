@@ -34,3 +34,21 @@ def test_the_other_processes_say_nothing(capsys: pytest.CaptureFixture[str]) -> 
 def test_names_with_brackets_are_text_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     Progress().say("[red]folder[/red]")
     assert capsys.readouterr().err == "[red]folder[/red]\n"
+
+
+def test_the_time_left_is_that_of_the_last_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method that took five minutes once does not slow the steps that follow."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    bar = Progress().training("small", steps=1000, done=0)
+    now = 300.0
+    bar.update(step=1, epoch=0.0, samples=10)
+    for step in range(2, 203):
+        now += 1
+        bar.update(step=step, epoch=0.1, samples=10 * step)
+    bar.stop()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("small: step 201/1000") and "10 samples/s" in last
+    assert last.endswith("13:19 left"), "799 steps of a second each"
