@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from jpqd.core.errors import UserError
 from jpqd.methods.distill import Distill
+from jpqd.methods.distill.likeliest import Likeliest
 from jpqd.methods.distill.losses import (
     PROJECTION,
     Following,
@@ -85,6 +87,28 @@ def test_the_divergence_of_predictions_is_what_the_formula_says() -> None:
     expected = 9 * (p * np.log(p / q)).sum() / 2
     found = softened(torch.tensor(student), torch.tensor(said), 3.0)
     assert found.item() == pytest.approx(expected)
+
+
+def kept(logits: torch.Tensor, counts: list[int], top: int, temperature: float) -> Likeliest:
+    best = functional.log_softmax(logits / temperature, -1).topk(top, -1)
+    found = {"logs": best.values, "ids": best.indices.int(), "counts": torch.tensor(counts)}
+    return Likeliest({name: tensor.numpy() for name, tensor in found.items()})
+
+
+def test_the_likeliest_tokens_are_compared_and_the_others_as_one() -> None:
+    """Row 0 has two answers, row 1 three, row 2 one; the batch has rows 2 and 0."""
+    torch.manual_seed(0)
+    teacher, student = 3 * torch.randn(6, 12), 3 * torch.randn(3, 12)
+    rows, own = torch.tensor([2, 0]), teacher[[5, 0, 1]]
+    exact = softened(student, own, 2.0)
+    whole = kept(teacher, [2, 3, 1], 12, 2.0).divergence(student, rows, 2.0)
+    torch.testing.assert_close(whole, exact, atol=1e-3, rtol=1e-3)
+    some = kept(teacher, [2, 3, 1], 4, 2.0).divergence(student, rows, 2.0)
+    assert 0 < some < exact, "what is put together tells less apart"
+    chosen = functional.softmax(own / 2, -1).topk(4, -1)
+    ours = functional.softmax(student / 2, -1).gather(-1, chosen.indices)
+    p, q = (torch.cat([one, 1 - one.sum(-1, keepdim=True)], -1) for one in (chosen.values, ours))
+    torch.testing.assert_close(some, 4 * (p * (p / q).log()).sum(-1).mean(), atol=1e-4, rtol=1e-4)
 
 
 def test_a_table_of_predictions_is_looked_up_by_row() -> None:

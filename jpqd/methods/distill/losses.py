@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 
 from jpqd.core import processes
 from jpqd.core.errors import UserError
-from jpqd.methods.distill import teachers
+from jpqd.methods.distill import likeliest, teachers
+from jpqd.methods.distill.likeliest import Likeliest
 from jpqd.methods.distill.options import Options
 from jpqd.methods.distill.teachers import KnownAnswers, Teacher
 from jpqd.methods.distill.variants import Variants
@@ -40,6 +41,14 @@ def attach(
             f"{training.stage}: distill: variants: the answers of a {kind.title} to all of train "
             "do not fit into memory. Leave it out: the teacher answers in every step."
         )
+    if method.top:
+        if kind.fits_in_memory:
+            raise UserError(
+                f"{training.stage}: distill: top: for language models. The answers of a "
+                f"{kind.title} are kept whole. Leave it out."
+            )
+        best = likeliest.of_train(teacher, training, method.top, method.temperature)
+        return network, Following(method, kind, best=best)
     if method.variants:
         variants = Variants(method, training)
         known = teacher.answers_to_variants(training, variants)
@@ -63,9 +72,11 @@ class Following(Hooks):
         teacher: Teacher | None = None,
         inside: Inside | None = None,
         variants: Variants | None = None,
+        best: Likeliest | None = None,
     ) -> None:
         self.method, self.kind, self.variants = method, kind, variants
         self.known, self.teacher, self.inside = known, teacher, inside
+        self.best = best
         self.task_weight = 1 - method.weight
         self.last = torch.tensor(math.nan)
 
@@ -86,11 +97,16 @@ class Following(Hooks):
         elif self.teacher:
             logits = self.teacher.answer(batch)
         student = self.kind.answers(out.logits.float(), batch["labels"])
-        if self.known:
-            answers = self.known.of_rows(batch["row"])
+        temperature = self.method.temperature
+        if self.best:
+            distance = self.best.divergence(student, batch["row"], temperature)
         else:
-            answers = self.kind.answers(logits, batch["labels"])
-        distance = self.kind.distance(student, answers, self.method.temperature)
+            answers = (
+                self.known.of_rows(batch["row"])
+                if self.known
+                else self.kind.answers(logits, batch["labels"])
+            )
+            distance = self.kind.distance(student, answers, temperature)
         total: Tensor = term + self.method.weight * distance
         self.last = total.detach()
         return total

@@ -36,6 +36,9 @@ class Options(Method):
     variants: Count | None = None
     """The number of changed copies of each text, the same in all epochs and stages, so that the
     teacher reads them once; by default a new copy each time, and the teacher beside the student."""
+    top: Count | None = None
+    """The number of likeliest tokens that are kept of each answer of a language model, so that it
+    is asked once; by default it answers in every step, with all tokens."""
     hidden: NonNegative = 0.0
     """The weight of hidden states of each pair of layers, as their mean squared difference."""
     attention: NonNegative = 0.0
@@ -74,15 +77,23 @@ class Options(Method):
             raise mistake("are copies in which tokens are exchanged", "Give augment, such as 0.15.")
         return variants
 
+    @field_validator("top")
+    @classmethod
+    def _of_the_text_itself(cls, top: int | None, others: ValidationInfo) -> int | None:
+        if top and others.data.get("augment"):
+            raise mistake("are of the text as it is, and augment changes it", "Leave one out.")
+        return top
+
     @field_validator("hidden", "attention")
     @classmethod
     def _beside_the_student(cls, weight: float, others: ValidationInfo) -> float:
-        if weight and others.data.get("variants"):
-            raise mistake("needs the teacher beside the student in every step",
-                          "Leave variants out.")  # fmt: skip
+        for name in ("variants", "top"):
+            if weight and others.data.get(name):
+                raise mistake("needs the teacher beside the student in every step",
+                              f"Leave {name} out.")  # fmt: skip
         return weight
 
-    @field_validator("texts", "augment", "hidden", "attention")
+    @field_validator("texts", "augment", "top", "hidden", "attention")
     @classmethod
     def _needs_a_teacher(cls, weight: Any, others: ValidationInfo) -> Any:
         if weight and others.data.get("predictions") is not None:

@@ -78,12 +78,16 @@ class Teacher:
         copies = [changed(number) for number in range(variants.count)]
         return self._known(training, copies, variants.rows)
 
+    def identity(self, training: Training) -> list[Any]:
+        """Return all that the answers to train depend on."""
+        tokens = splits.fingerprint(training.ctx.task, training.tokenizer)
+        found = [_identity(self.folder, training.kind), tokens]
+        found += [training.data.texts] if training.data.texts else []
+        return [*found, "bf16"] if self.bf16 else found
+
     def _answers(self, training: Training, collate: Collate, more: list[Any]) -> Predictions:
         ctx, split = training.ctx, training.data.splits["train"]
-        tokens = splits.fingerprint(ctx.task, training.tokenizer)
-        identity = [_identity(self.folder, training.kind), tokens, *more]
-        identity += [training.data.texts] if training.data.texts else []
-        identity += ["bf16"] if self.bf16 else []
+        identity = [*self.identity(training), *more]
         place = ctx.cache / f"logits-{seals.digest(identity)[:16]}"
         if processes.agree(not cached.is_whole(place, ctx.progress)):
             what = "every row of train" if not more else "a changed copy of every row of train"

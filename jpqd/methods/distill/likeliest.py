@@ -1,0 +1,110 @@
+"""A language model's likeliest next tokens at each place of train, asked once and kept on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+from torch.nn import functional
+
+from jpqd.core import cached, processes, seals
+from jpqd.core.errors import UserError
+from jpqd.data import batching, splits
+from jpqd.methods.distill.teachers import Teacher
+from jpqd.training.method import Training
+
+_FILE = "likeliest.safetensors"
+_BATCH = 4
+_MOST_BYTES = 8e9
+_EACH_BYTES = 6
+"""The bytes of a token's number and of its log-probability."""
+_LEAST = 1e-6
+"""The least that all other tokens together can be likely."""
+
+
+class Likeliest:
+    """The log-probabilities of the teacher's likeliest tokens; all others are one more token."""
+
+    def __init__(self, found: dict[str, np.ndarray]) -> None:
+        device = processes.device()
+        self.logs, self.ids = (torch.from_numpy(found[name]).to(device) for name in ("logs", "ids"))
+        counts = torch.from_numpy(found["counts"]).to(device)
+        self.counts, self.starts = counts, counts.cumsum(0) - counts
+
+    def divergence(self, student: Tensor, rows: Tensor, temperature: float) -> Tensor:
+        """Return KL(teacher || student) over the likeliest tokens and the others as one."""
+        counts = self.counts[rows]
+        places = torch.arange(int(counts.sum()), device=counts.device)
+        places += (self.starts[rows] - (counts.cumsum(0) - counts)).repeat_interleave(counts)
+        theirs = _with_rest(self.logs[places].float())
+        ours = functional.log_softmax(student / temperature, -1)
+        ours = _with_rest(ours.gather(-1, self.ids[places].long()))
+        divergence = functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+        return temperature**2 * divergence
+
+
+def _with_rest(logs: Tensor) -> Tensor:
+    """Put the log-probability of all other tokens together behind those of the likeliest."""
+    rest = (1 - logs.exp().sum(-1, keepdim=True)).clamp_min(_LEAST)
+    return torch.cat([logs, rest.log()], -1)
+
+
+def of_train(teacher: Teacher, training: Training, count: int, temperature: float) -> Likeliest:
+    """Ask the teacher for every row of train once, for all runs."""
+    ctx, split = training.ctx, training.data.splits["train"]
+    _refuse_too_much(split, count, training.stage)
+    identity = [*teacher.identity(training), "likeliest", count, temperature]
+    place = ctx.cache / f"likeliest-{seals.digest(identity)[:16]}"
+    if processes.agree(not cached.is_whole(place, ctx.progress)):
+        ctx.progress.say(f"    {teacher.where} predicts every row of train once")
+        if processes.is_main():
+            found = _asked(teacher, training, split, count, temperature)
+            cached.put(place, lambda out: _write(out, found))
+        processes.barrier()
+    return Likeliest(load_file(place / _FILE))
+
+
+def _write(out: Path, found: dict[str, np.ndarray]) -> None:
+    save_file(found, out / _FILE)
+
+
+def _refuse_too_much(split: Dataset, count: int, stage: str) -> None:
+    tokens = int(splits.column(split, "length").sum())
+    if (needed := tokens * count * _EACH_BYTES) > _MOST_BYTES:
+        raise UserError(
+            f"{stage}: distill: top: {count} tokens at {tokens:,} places take "
+            f"{needed / 1e9:.1f} GB of memory and disk ({_MOST_BYTES / 1e9:.0f} at the most). "
+            "Give fewer, or leave it out: the teacher answers in every step."
+        )
+
+
+@torch.no_grad()
+def _asked(
+    teacher: Teacher, training: Training, split: Dataset, count: int, temperature: float
+) -> dict[str, np.ndarray]:
+    """Answer row by row, in the order of the rows' numbers in the data."""
+    collate = batching.collator(teacher.tokenizer, training.kind)
+    numbers = splits.column(split, "row")
+    counts = np.zeros(int(numbers.max()) + 1, np.int64)
+    told = training.ctx.progress.counting("    answered", "rows", len(split))
+    logs: list[Any] = []
+    ids: list[Any] = []
+    teacher.network.to(processes.device()).eval()  # type: ignore[arg-type]
+    order = np.argsort(numbers, kind="stable")
+    for start in range(0, len(order), _BATCH):
+        batch = collate(split.__getitems__(order[start : start + _BATCH].tolist()))
+        labels = batch["labels"]
+        answers = training.kind.answers(teacher.answer(batch), labels)
+        best = functional.log_softmax(answers / temperature, -1).topk(
+            min(count, answers.shape[-1]), -1
+        )
+        logs.append(best.values.half().cpu().numpy())
+        ids.append(best.indices.int().cpu().numpy())
+        counts[batch["row"].numpy()] = [len(training.kind.targets(one[None])) for one in labels]
+        told(len(labels))
+    return {"logs": np.concatenate(logs), "ids": np.concatenate(ids), "counts": counts}
