@@ -18,7 +18,7 @@ from export.names import TEXTS
 from export.shapes import Shape
 from jpqd import __version__
 from jpqd.core.errors import RunError, UserError
-from jpqd.model import families, quantizers
+from jpqd.model import apart, families, quantizers
 from jpqd.tasks import Kind
 
 
@@ -29,7 +29,12 @@ def convert(
     config = _export_config(network, kind)
     example = _example(tokenizer, list(config.inputs))
     quantizers.settle(network, example)
-    with torch.no_grad(), warnings.catch_warnings(), config.patch_model_for_export(network):
+    with (
+        torch.no_grad(),
+        warnings.catch_warnings(),
+        apart.together(network),
+        config.patch_model_for_export(network),
+    ):
         warnings.simplefilter("ignore")
         model = ov.convert_model(network, example_input=example)
     for port in model.inputs:  # a tensor that passes through unchanged has two names: MPNet's mask

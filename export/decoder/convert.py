@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from export.names import DETOKENIZER, TOKENIZER
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
-from jpqd.model import families
+from jpqd.model import apart, families
 from jpqd.tasks import Kind
 
 
@@ -30,7 +30,12 @@ def write(
     from optimum.intel import OVConfig
 
     constructor = _constructor(network, kind)
-    with _quiet(), _own_heads(constructor.func, network), _without_a_cap(constructor) as refused:
+    with (
+        _quiet(),
+        _own_heads(constructor.func, network),
+        apart.together(network),
+        _without_a_cap(constructor) as refused,
+    ):
         export_from_model(
             network,
             output=folder,

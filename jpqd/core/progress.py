@@ -57,7 +57,7 @@ class TrainingProgress:
         self.parent, self.stage, self.steps = parent, stage, steps
         self.first, self.spoke = done, 0.0
         self.marks = deque([(time.monotonic(), done, 0)])
-        """When a step was done and how many samples were, over the last minute or so."""
+        """Times, with the steps and samples that were done by then, over the last minute or so."""
         self.loss: float | None = None
         self.bars = _bars(parent.console)
         self.task = self.bars.add_task(stage, total=steps, completed=done, facts="")

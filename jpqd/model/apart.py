@@ -5,6 +5,8 @@ On disk they stay one matrix, under the name that transformers gives it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from jpqd.model import families
+from jpqd.model import families, shrink
 
 
 def separate(model: PreTrainedModel) -> None:
@@ -27,6 +29,23 @@ def separate(model: PreTrainedModel) -> None:
         for path, part in list(layer.named_modules()):
             if isinstance(part, Conv1D):
                 layer.set_submodule(path, _linear(Turned, part.weight.T, part.bias))
+
+
+@contextmanager
+def together(model: PreTrainedModel) -> Iterator[None]:
+    """Join what was taken apart, while a model is exported: one product is faster than three.
+
+    Quantizers read the parts by themselves, so a quantized model stays as it is.
+    """
+    joined = [] if hasattr(model, shrink.HOOKS) else list(model.named_modules())
+    before = {path: part for path, part in joined if isinstance(part, Apart)}
+    for path, part in before.items():
+        model.set_submodule(path, part.whole())
+    try:
+        yield
+    finally:
+        for path, part in before.items():
+            model.set_submodule(path, part)
 
 
 def _linear(kind: type[nn.Linear], weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -63,6 +82,12 @@ class Apart(nn.Module):
         for name, weight, bias in zip(names, weights, biases, strict=True):
             self.add_module(name, _linear(nn.Linear, weight, bias))
 
+    def whole(self) -> nn.Linear:
+        """Make one projection of all."""
+        parts: list[Any] = list(self.children())
+        bias = torch.cat([part.bias for part in parts]) if "bias" in self._kinds() else None
+        return _linear(nn.Linear, torch.cat([part.weight for part in parts]), bias)
+
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([part(x) for part in self.children()], -1)
 
@@ -78,12 +103,15 @@ class Apart(nn.Module):
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Read one matrix: the children, which come next, find their own rows of it."""
+        errors: list[str] = rest[-1]
         sizes = [int(part.out_features) for part in self.children()]  # type: ignore[arg-type]
         for kind in self._kinds():
             whole = state.pop(prefix + kind, None)
             if whole is not None and self.turned and kind == "weight":
                 whole = whole.T
-            if whole is not None and len(whole) == sum(sizes):
+            if whole is not None and len(whole) != sum(sizes):
+                errors.append(f"size mismatch for {prefix}{kind}: {len(whole)} rows")
+            elif whole is not None:
                 for (name, _), rows in zip(self.named_children(), whole.split(sizes), strict=True):
                     state[f"{prefix}{name}.{kind}"] = rows
         super()._load_from_state_dict(state, prefix, *rest)

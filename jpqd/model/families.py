@@ -75,6 +75,46 @@ def layers(model: PreTrainedModel, family: Family | None = None) -> nn.ModuleLis
     return found
 
 
+def needed_layers(model: PreTrainedModel, worth: Sequence[float]) -> list[int]:
+    """Return the layers without which a model could not be loaded again, given what each is worth.
+
+    ModernBERT's first one differs from the others, and it needs a layer of each kind of attention.
+    """
+    if not knows(model) or not of(model).first_differs:
+        return []
+    kinds = list(model.config.layer_types)
+    best = sorted(range(1, len(kinds)), key=lambda index: -worth[index])
+    others = dict.fromkeys(kind for kind in kinds if kind != kinds[0])
+    return [0, *(next(index for index in best if kinds[index] == kind) for kind in others)]
+
+
+def refuse_headless(model: PreTrainedModel, heads: Sequence[int]) -> None:
+    """Refuse a decoder's layer without a head: it would have no cache."""
+    if not of(model).reads_ahead and not all(heads):
+        raise UserError(
+            f"layer {list(heads).index(0) + 1} would have no head left, and a decoder's layer "
+            "needs one. Keep more, or leave the whole layer out."
+        )
+
+
+def refuse_without(model: PreTrainedModel, kept: Sequence[int]) -> None:
+    """Refuse to leave layers out that the others cannot do without."""
+    config = model.config
+    kinds = getattr(config, "layer_types", None) or [""] * config.num_hidden_layers
+    lacks = 0 not in kept or {kinds[index] for index in kept} != set(kinds)
+    if lacks and knows(model) and of(model).first_differs:
+        raise UserError(
+            f"a {name(model)} cannot be loaded again without its first layer, nor without "
+            "any layer of one kind of attention. Keep layer 1 and one of the other kind, such as "
+            "layers: [1, 2]."
+        )
+    if getattr(config, "scale_attn_by_inverse_layer_idx", False) and len(kept) < len(kinds):
+        raise UserError(
+            "the attention of this model is scaled by the number of its layer, so no layer can be "
+            "left out."
+        )
+
+
 def tell_layers(config: Any, numbers: Sequence[int]) -> None:
     """Let a config describe a model with these of its layers, or with more like them."""
     config.num_hidden_layers = len(numbers)

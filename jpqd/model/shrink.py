@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from jpqd.core.errors import UserError
 from jpqd.model import families, position_bias, still
 from jpqd.model.described import Family
 
@@ -56,6 +55,7 @@ def sizes(model: PreTrainedModel) -> list[tuple[int, int]]:
 def cut(model: PreTrainedModel, kept: Sequence[Kept]) -> Slices:
     """Leave what is kept of every layer. The model itself changes."""
     before = sizes(model)
+    families.refuse_headless(model, [len(keep.heads) for keep in kept])
     slices: Slices = {}
     old = heads_kept(model)
     numbers = [tuple(known[i] for i in keep.heads) for known, keep in zip(old, kept, strict=True)]
@@ -260,11 +260,7 @@ def leave_layers(model: PreTrainedModel, kept: Sequence[int]) -> None:
     """Leave these layers, each with the heads that it has, also where no head can be pruned."""
     found = families.layers(model, families.alike(model))
     heads = heads_kept(model) if families.knows(model) else None
-    if heads is not None and families.of(model).first_differs and 0 not in kept:
-        raise UserError(
-            f"a {families.name(model)} without its first layer cannot be loaded again: the others "
-            "have a normalization more. Keep layer 1."
-        )
+    families.refuse_without(model, kept)
     for index in reversed(range(len(found))):
         if index not in kept:
             del found[index]

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from jpqd.core.manifest import ModelFacts
-from jpqd.model import families, shrink
+from jpqd.model import apart, families, shrink
 
 TOKENS = 128
 """Operations are counted for one text of this length."""
@@ -79,7 +79,9 @@ def _dense(model: PreTrainedModel) -> PreTrainedModel:
     config = type(model.config).from_dict(model.config.to_dict())
     families.tell_layers(config, range(shrink.layers_before(model)))
     with torch.device("meta"):
-        return type(model)(config)
+        whole = type(model)(config)
+        apart.separate(whole)
+    return whole
 
 
 def _encoder(model: PreTrainedModel) -> int:

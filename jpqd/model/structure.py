@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ def _put_hooks(model: PreTrainedModel, hooks: dict[str, Any]) -> None:
 
     from jpqd.model import quantizers
 
+    _refuse_joined(model, hooks)
     for hook in hooks["compression_state"]:
         hook["module_path"] = _MOVED.get(hook["module_path"], hook["module_path"])
     try:
@@ -120,6 +122,18 @@ def _put_hooks(model: PreTrainedModel, hooks: dict[str, Any]) -> None:
     except InternalError as error:  # a class that is not there, or from elsewhere
         raise ValueError(str(error)) from error
     quantizers.connect(model)
+
+
+def _refuse_joined(model: PreTrainedModel, hooks: dict[str, Any]) -> None:
+    """Refuse quantizers on projections that were one matrix here before they were taken apart."""
+    joined = families.of(model).joined if families.knows(model) else ()
+    names = [name for hook in hooks["compression_state"] for name in hook["hook_names_in_model"]]
+    for path, _ in joined:
+        if any(re.search(f"/{path.replace('.', '/')}/[a-z]+/[0-9]", name) for name in names):
+            raise ValueError(
+                f"its quantizers are those of an earlier jpqd, which kept {path} in one matrix. "
+                "Make it anew"
+            )
 
 
 def _first(layer: dict[str, Any]) -> Kept:

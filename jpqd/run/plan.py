@@ -66,7 +66,7 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
 def _refuse_unfit(recipe: Recipe, kind: type[Kind] | None) -> None:
     """Refuse stages that know classes and numbers only, before anything runs."""
     for name, stage in recipe.stages.items():
-        if kind and kind.follows and stage.use in _OF_CLASSES:
+        if kind and (kind.follows or kind.rows_are_text) and stage.use in _OF_CLASSES:
             raise UserError(
                 f"{name}: `use: {stage.use}` does not measure models of `use: {kind.use}`. Leave "
                 "it out."

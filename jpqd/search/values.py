@@ -34,7 +34,8 @@ class _Part:
 
     def seen(self, read: Tensor, gradient: Tensor) -> None:
         weights = gradient.square().sum(1, keepdim=True)
-        inputs = nn.functional.pad(read, (0, 1), value=1.0)
+        has_bias = int(self.projection.bias is not None)
+        inputs = nn.functional.pad(read, (0, has_bias), value=1.0)
         self.squares = self.squares + inputs.T @ (inputs * weights)
 
     def harm(self, kept: tuple[int, ...]) -> float:
@@ -42,9 +43,9 @@ class _Part:
         if not self.squares.any():  # the loss depends on none of it
             return 0.0
         places = [unit * self.width + place for unit in kept for place in range(self.width)]
-        rows = torch.tensor([*places, len(self.squares) - 1])
-        weight, bias = self.projection.weight.detach(), self.projection.bias.detach()
-        old = torch.cat([weight.T, bias[None]])
+        weight, bias = self.projection.weight.detach(), self.projection.bias
+        old = weight.T if bias is None else torch.cat([weight.T, bias.detach()[None]])
+        rows = torch.tensor([*places, *range(weight.shape[1], len(old))], dtype=torch.long)
         products = self.squares[rows] @ old
         missing = old.clone()
         missing[rows] -= nearest(self.squares[rows][:, rows], products, old[rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ from typer.testing import CliRunner
 from cli import app
 from export.decoder import ask
 from jpqd.core import artifact
+from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
+from jpqd.methods.prune import refit
+from jpqd.methods.quantize import Quantize
 from jpqd.model import apart, described, families, loading, new, shrink, size
 from jpqd.model import structure as saved
 from jpqd.model.shrink import Kept
 from jpqd.model.student import shorten
 from jpqd.recipe import recipes
 from jpqd.recipe.task import NewModel, build
-from jpqd.run import runner
+from jpqd.run import plan, runner
 from tests.helpers import small
 
 WORDS = 400
@@ -118,6 +122,73 @@ def test_a_whole_decoder_is_saved_as_transformers_reads_it(tmp_path: Path) -> No
     saved.save(whole, tmp_path)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert torch.equal(logits(theirs), logits(whole))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("heads", [True, False])
+def test_a_cut_decoder_is_solved_again_whatever_its_config_says_of_a_cache(
+    family: str, heads: bool
+) -> None:
+    """The second half of its heads and neurons repeats the first."""
+    twins = network(family, num_key_value_heads=4) if family != "gpt2" else network(family)
+    twins.config.use_cache = True
+    arch = families.of(twins)
+    for layer in families.layers(twins):
+        for path in (*arch.ffn_in, *((arch.query, arch.key, arch.value) if heads else ())):
+            part: Any = layer.get_submodule(path)
+            half = part.out_features // 2
+            part.weight.data[half:] = part.weight.data[:half]
+    texts = [torch.randint(5, WORDS, (16, 12)) for _ in range(8)]
+    batches = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)} for ids in texts]
+    count, neurons = families.whole_layer(twins)
+    half = Kept(tuple(range(count // 2 if heads else count)), tuple(range(neurons // 2)))
+    expected, solved, plain = logits(twins), deepcopy(twins), deepcopy(twins)
+    whole = refit.whole_layers(solved)
+    for one in (solved, plain):
+        shrink.cut(one, [half, half])
+    refit.refit(solved, whole, batches)
+    gaps = [(logits(one) - expected).abs().mean() for one in (solved, plain)]
+    assert gaps[0] < 0.1 * gaps[1]
+
+
+def test_what_a_decoder_cannot_do_without_is_refused() -> None:
+    with pytest.raises(UserError, match="no head left"):
+        shrink.cut(network("llama"), [Kept((), (1,)), Kept((0,), (1,))])
+    scaled = network("gpt2", scale_attn_by_inverse_layer_idx=True)
+    with pytest.raises(UserError, match="scaled by the number of its layer"):
+        shorten(scaled, (2,), "student")
+
+
+def test_blocks_are_no_larger_than_a_head_of_keys() -> None:
+    block: Any = small.pruning(
+        network("qwen3"), 0.5, structure="block", score="magnitude"
+    ).structure
+    block.mask(0.5)
+    block.cut()
+    assert all(heads for heads, _ in shrink.sizes(block.model))
+
+
+def test_quantizers_are_refused() -> None:
+    with pytest.raises(UserError, match="quantize is for encoders"):
+        Quantize(use="quantize").attach(network("qwen3"), small.training())
+
+
+@pytest.mark.parametrize("stage", ["sensitivity", "latency_table"])
+def test_stages_that_know_classes_only_are_refused_before_anything_runs(
+    stage: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "lm.yaml"
+    head, _ = STAGES.split("stages:")
+    stages = f"stages:\n  f: {{use: train, epochs: 0}}\n  wrong: {{use: {stage}, needs: [f]}}\n"
+    path.write_text(f"model: {model('llama', tmp_path)}\n{head}{stages}")
+    with pytest.raises(UserError, match=f"`use: {stage}` does not measure models"):
+        plan.plan(recipes.load(path), tmp_path / "runs")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_operations_of_a_whole_decoder_are_its_own(family: str) -> None:
+    facts = size.facts(network(family))
+    assert facts.dense is not None and facts.gflops_128 == facts.dense.gflops_128
 
 
 def test_layers_that_are_left_out_leave_a_cache_without_gaps(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from jpqd.core import room
-from jpqd.core.errors import UserError
-from jpqd.model import described, families, loading, shrink, structure, table
+from jpqd.core.errors import SourceError, UserError
+from jpqd.model import apart, described, families, loading, shrink, structure, table
 from jpqd.model.student import layers_of, shorten
 from jpqd.recipe.task import NewModel, Task
 from tests.helpers import small
@@ -151,14 +151,55 @@ def test_a_deberta_with_projections_of_its_own_for_distances_is_not_pruned() -> 
 
 
 def test_a_first_layer_that_others_cannot_stand_in_for_stays() -> None:
-    with pytest.raises(UserError, match="Keep layer 1"):
-        shorten(small.model("modernbert"), (2, 3), "student")
+    for numbers in ((2, 3), (1,)):  # without the first one, and with one kind of attention
+        with pytest.raises(UserError, match="Keep layer 1"):
+            shorten(small.model("modernbert"), numbers, "student")
     by_size: Any = small.pruning(small.model("modernbert"), 0.4, structure="layers",
                                  score="magnitude").structure  # fmt: skip
     for weight in by_size.layers[0].parameters():
         weight.data.zero_()
-    by_size.mask(0.4)
+    by_size.mask(0.1)
+    assert [by_size.masks()[str(index)].item() for index in range(3)].count(1) == 2
     assert by_size.masks()["0"].item() == 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_so_many_layers_of_a_modernbert_are_some_that_it_can_do_with(
+    count: int, tmp_path: Path
+) -> None:
+    model = small.model("modernbert")
+    shorten(model, count, "student")
+    assert len(layers_of(model)) == 2
+    structure.save(model, tmp_path)
+    batch = small.batch()
+    assert torch.equal(small.logits(loading.load(tmp_path), batch), small.logits(model, batch))
+
+
+def test_quantizers_of_joined_projections_are_refused(tmp_path: Path) -> None:
+    """Earlier versions kept ModernBERT's in one matrix; their hooks would never be called."""
+    model = small.quantize(small.model("modernbert"))
+    structure.save(model, tmp_path)
+    told = (tmp_path / "structure.json").read_text()
+    (tmp_path / "structure.json").write_text(told.replace("/Wqkv/query/linear/", "/Wqkv/linear/"))
+    with pytest.raises(SourceError, match="Make it anew"):
+        loading.load(tmp_path)
+
+
+def test_a_joined_matrix_of_another_size_is_not_read_as_if_it_were_missing() -> None:
+    model = small.model("modernbert")
+    state = model.state_dict()
+    state["model.layers.0.attn.Wqkv.weight"] = torch.zeros(90, 32)
+    with pytest.raises(RuntimeError, match=r"size mismatch for model.*Wqkv.weight"):
+        model.load_state_dict(state)
+
+
+def test_what_was_taken_apart_is_one_product_while_it_is_exported() -> None:
+    model, batch = small.model("modernbert"), small.batch()
+    expected = small.logits(model, batch)
+    with apart.together(model):
+        assert isinstance(model.get_submodule("model.layers.0.attn.Wqkv"), nn.Linear)
+        torch.testing.assert_close(small.logits(model, batch), expected, atol=1e-5, rtol=0)
+    assert isinstance(model.get_submodule("model.layers.0.attn.Wqkv"), apart.Apart)
 
 
 def test_rows_of_the_table_of_words_can_be_left_out(family: str, tmp_path: Path) -> None:

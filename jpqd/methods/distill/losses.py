@@ -41,6 +41,8 @@ def attach(
             f"{training.stage}: distill: variants: the answers of a {kind.title} to all of train "
             "do not fit into memory. Leave it out: the teacher answers in every step."
         )
+    if kind.rows_are_text:
+        teacher.follow_words(network.config.vocab_size)
     if method.top:
         if kind.fits_in_memory:
             raise UserError(

@@ -50,6 +50,16 @@ class Teacher:
         _check_tokens(self.tokenizer, training.tokenizer, ctx.task, where)
         self.order = _label_order(self.network, training.kind, where, width)
 
+    def follow_words(self, count: int) -> None:
+        """Answer for so many tokens: tables of words are filled up to different lengths."""
+        theirs = self.network.config.vocab_size
+        if theirs < count:
+            raise SourceError(
+                f"{self.where}: it knows {theirs} tokens, and the student {count}. Take a teacher "
+                "of the same kind."
+            )
+        self.order = slice(count)
+
     @torch.no_grad()
     def answer(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits of a batch, in the task's order of labels."""
@@ -73,7 +83,8 @@ class Teacher:
                 batch = plain(rows)
                 return variants.change(batch, torch.full((len(rows),), variant))
 
-            return self._answers(training, collate, [variants.identity(variant)])
+            precision = "bf16" if self.bf16 else "f32"
+            return self._answers(training, collate, [variants.identity(variant), precision])
 
         copies = [changed(number) for number in range(variants.count)]
         return self._known(training, copies, variants.rows)

@@ -18,6 +18,7 @@ from jpqd.methods.prune.pruning import Pruning, Structure
 from jpqd.methods.prune.threshold import Thresholded, ThresholdPruning
 from jpqd.methods.prune.unstructured import Unstructured
 from jpqd.model import size
+from jpqd.model.apart import Apart
 from jpqd.training.method import Training
 
 
@@ -43,6 +44,11 @@ STRUCTURES: dict[str, Callable[[PreTrainedModel, Any, int], Structure]] = {
 def attach(model: PreTrainedModel, options: Options, training: Training) -> Pruning:
     if options.advice is not None:
         options = _advised(options, options.advice, training)
+    if options.after == "reinit" and any(isinstance(part, Apart) for part in model.modules()):
+        raise UserError(
+            f"{training.stage}: prune: after: reinit: the projections of this model are joined, "
+            "and transformers cannot draw the parts anew. Give keep or rewind."
+        )
     if options.plan is not None:
         return planned.attach(model, options, options.plan, training)
     if options.keep is None:

@@ -5,6 +5,8 @@ Each block has its own score. In the end a head or neuron stays if one of its bl
 
 from __future__ import annotations
 
+from math import gcd
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,7 +31,7 @@ class Block(HeadsFfn):
         for index, (heads, neurons) in enumerate(self.before):
             arch = self.arch
             if heads:
-                side = min(_SIDE, self.head_size)
+                side = gcd(_SIDE, families.head_size(self.model))
                 for path in (*self._rows(arch.attention_out), arch.attention_out):
                     self.blocks[index, path] = self._put(index, path, (side, side))
                 units[index, arch.attention_out] = self._unit(heads, self.head_size)

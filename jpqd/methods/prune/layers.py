@@ -42,9 +42,9 @@ class Layers:
         """Keep the nearest number of layers, at least one: all layers have the same size."""
         count = max(1, round(keep * len(self.layers)))
         scores = self._scores()
-        if families.of(self.model).first_differs:
-            scores[0] = np.inf
-        (kept,) = budget.choose([Pool(0, scores, 1)], count)
+        needed = families.needed_layers(self.model, scores.tolist())
+        scores[needed] = np.inf
+        (kept,) = budget.choose([Pool(0, scores, 1)], max(count, len(needed)))
         for index, gate in enumerate(self.gates):
             gate.get_buffer("mask").fill_(index in kept)
 

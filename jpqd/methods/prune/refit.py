@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from jpqd.core.progress import Progress
 from jpqd.data.batching import Batch
@@ -99,6 +99,11 @@ class _Reached(Exception):
     """The first layer of each kind was called."""
 
 
+def _forgetful(argument: Any) -> Any:
+    """Leave a cache out: a layer that is called again would find its first call there."""
+    return None if isinstance(argument, Cache) else argument
+
+
 def _kinds(model: PreTrainedModel) -> list[str]:
     """Return the kind of each layer. Those of one kind are given the same masks."""
     return getattr(model.config, "layer_types", None) or [""] * len(families.layers(model))
@@ -112,7 +117,10 @@ def _texts(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[_Text]:
 
     def catch(kind: str, is_last: bool) -> Any:
         def note(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            caught[kind] = (given, named)
+            caught[kind] = (
+                [_forgetful(one) for one in given],
+                {name: _forgetful(one) for name, one in named.items()},
+            )
             if is_last:
                 raise _Reached
 
@@ -128,7 +136,7 @@ def _texts(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[_Text]:
             with suppress(_Reached):
                 model(**features)
             hidden, real = caught[kinds[0]][0][0], features["attention_mask"].bool()
-            given = {kind: (rest[1:], named) for kind, (rest, named) in caught.items()}
+            given = {kind: (tuple(rest[1:]), named) for kind, (rest, named) in caught.items()}
             yield _Text(hidden, hidden, real, given)
             tokens += int(real.sum())
             if tokens > _TOKENS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jpqd.core import advice
+from jpqd.core.errors import UserError
 from jpqd.methods.quantize.options import Options
 from jpqd.training.method import Hooks, Training
 
@@ -21,8 +22,14 @@ class Quantize(Options):
 
     def attach(self, model: PreTrainedModel, training: Training) -> tuple[PreTrainedModel, Hooks]:
         from jpqd.methods.quantize import place
+        from jpqd.model import families
         from jpqd.training import calibration
 
+        if families.knows(model) and not families.of(model).reads_ahead:
+            raise UserError(
+                f"{training.stage}: quantize is for encoders. The weights of a decoder get fewer "
+                "bits after the export: use: compress_weights."
+            )
         if self.range == "min_max":  # extremes are the same, however rows are put together
             given = calibration.unpadded(training, self.samples, model.device, _TOGETHER)
         else:
