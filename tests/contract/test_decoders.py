@@ -200,7 +200,7 @@ def test_layers_that_are_left_out_leave_a_cache_without_gaps(tmp_path: Path) -> 
     assert greedy(loaded)[: len(IDS) + 1] == [*IDS, int(logits(whole)[0, -1].argmax())]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"qwen2"}))  # a Llama to the exporter
 def test_a_decoder_is_exported_compressed_and_writes(family: str, tmp_path: Path) -> None:
     path = tmp_path / "lm.yaml"
     path.write_text(f"model: {model(family, tmp_path)}\n{STAGES}")

@@ -40,7 +40,7 @@ def folder_of(family: str, folder: Path) -> Path:
     return folder / family
 
 
-@pytest.mark.parametrize("family", SIZES)
+@pytest.mark.parametrize("family", ["distilbert", "xlm-roberta", "camembert"])
 def test_a_family_trains_and_loads_again(family: str, tmp_path: Path) -> None:
     recipe = tiny.write_recipe(tmp_path, rows=64)
     start = folder_of(family, tmp_path)
