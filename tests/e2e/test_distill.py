@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from jpqd.core.progress import Progress
 from jpqd.data import batching, splits
-from jpqd.methods.distill.losses import PROJECTION
+from jpqd.methods.distill.inside import PROJECTION
 from jpqd.model import loading
 from jpqd.recipe import recipes
 from jpqd.recipe.contracts import Context
