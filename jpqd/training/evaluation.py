@@ -83,9 +83,22 @@ def _gathered(parts: list[Predictions]) -> Predictions:
     """Every process ends with all rows, back in the split's order."""
     if processes.world_size() > 1:
         parts = gather_object(parts)
-    logits, labels, rows = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("logits", "labels", "rows")
+    labels, rows = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "rows")
     )
     order = np.argsort(rows, kind="stable")
-    return Predictions(logits[order], labels[order], rows[order])
+    return Predictions(_put(parts, order), labels[order], rows[order])
+
+
+def _put(parts: list[Predictions], order: np.ndarray) -> np.ndarray:
+    """Put the answers into this order; each part goes as it is read, as all take gigabytes."""
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    first = parts[0].logits
+    out = np.empty((len(order), *first.shape[1:]), first.dtype)
+    end = len(order)
+    while parts:
+        part = parts.pop().logits
+        out[places[end - len(part) : end]] = part
+        end -= len(part)
+    return out

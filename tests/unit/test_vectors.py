@@ -7,6 +7,7 @@ import pytest
 
 from jpqd.model.pooling import Pooling
 from jpqd.scores import vectors
+from jpqd.tasks.embedding import Embedding
 
 
 def sizes(found: np.ndarray) -> list[int]:
@@ -58,3 +59,20 @@ def test_padding_is_no_part_of_a_vector(mode: str, expected: float) -> None:
     mask = np.array([[1, 1, 1, 0]])
     pooled = Pooling(mode, normalize=False).vectors(hidden, mask)  # type: ignore[arg-type]
     assert pooled[0, 0] == expected
+
+
+def test_an_ir_may_be_as_far_off_as_the_model_from_itself_and_no_further() -> None:
+    """In INT8 a nudge of the input tips roundings over; vectors move, some of them far."""
+    draw = np.random.default_rng(0)
+    own = draw.normal(size=(2000, 16))
+
+    def moved(by: float) -> np.ndarray:
+        return own + by * draw.normal(size=own.shape) * draw.exponential(size=(len(own), 1))
+
+    nudged, kind = [moved(0.05) for _ in range(3)], Embedding()
+    assert kind.tips(own, moved(0.04), nudged, False).mean() > 0.995
+    assert not kind.tips(own, moved(0.06), nudged, False).any(), "further off on average"
+    wrong = own.copy()
+    wrong[:5] = draw.normal(size=(5, 16))
+    found = kind.tips(own, wrong, nudged, False)
+    assert not found[:5].any() and found[5:].all(), "some vectors that are simply wrong"

@@ -112,6 +112,7 @@ class Teacher:
                 facts = training.kind.facts()
                 with FileLock(place.with_suffix(".lock")):
                     cached.put(place, lambda out: scores.save(out / PREDICTIONS, found, facts))
+            del found  # gigabytes, which are read from the file now
             processes.barrier()
         return scores.load(place / PREDICTIONS)[0]
 
