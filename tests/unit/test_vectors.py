@@ -69,9 +69,9 @@ def test_an_ir_may_be_as_far_off_as_the_model_from_itself_and_no_further() -> No
     def moved(by: float) -> np.ndarray:
         return own + by * draw.normal(size=own.shape) * draw.exponential(size=(len(own), 1))
 
-    nudged, kind = [moved(0.05) for _ in range(3)], Embedding()
-    assert kind.tips(own, moved(0.04), nudged, False).mean() > 0.995
-    assert not kind.tips(own, moved(0.06), nudged, False).any(), "further off on average"
+    nudged, kind = [moved(0.1) for _ in range(3)], Embedding()
+    assert kind.tips(own, moved(0.08), nudged, False).mean() > 0.995
+    assert not kind.tips(own, moved(0.12), nudged, False).any(), "further off on average"
     wrong = own.copy()
     wrong[:5] = draw.normal(size=(5, 16))
     found = kind.tips(own, wrong, nudged, False)
