@@ -1,4 +1,4 @@
-"""What is compared inside of two networks: hidden states and attention of pairs of layers."""
+"""Hidden states and attention, compared for pairs of layers of two networks."""
 
 from __future__ import annotations
 
