@@ -81,7 +81,9 @@ def test_another_family_is_refused_with_those_that_can_be_pruned(place: Place) -
     folder = folder_of("camembert", place.folder)
     message = refused(place, from_folder(place, folder, stage(PRUNE)))
     assert "'camembert' cannot be pruned" in message
-    assert "bert, deberta-v2, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta" in message
+    assert (
+        "bert, deberta-v2, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta" in message
+    )
 
 
 def test_a_part_that_no_module_has_is_refused(place: Place) -> None:
