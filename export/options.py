@@ -12,7 +12,21 @@ from jpqd.recipe.schema import StageId
 ShapeText = Annotated[str, AfterValidator(shapes.checked)]
 
 
-class Options(Stage):
+class Measured(Stage):
+    """A stage whose IR may be measured beside another one, if it is a language model's."""
+
+    beside: StageId | None = None
+    """Language models: the IR that it is measured beside, such as that of the uncut model."""
+
+    def inputs(self) -> tuple[str, ...]:
+        return self.needs if self.beside is None else (*self.needs, self.beside)
+
+    def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
+        irs: tuple[FolderKind, ...] = ("ir",)
+        return super().kinds() if self.beside is None else (*super().kinds(), (self.beside, irs))
+
+
+class Options(Measured):
     """OpenVINO IR of an earlier stage, checked against it row by row."""
 
     makes: ClassVar[FolderKind] = "ir"

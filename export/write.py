@@ -15,13 +15,17 @@ from jpqd.core.progress import Progress
 from jpqd.tasks.causal_lm import CausalLm
 
 
-def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[str, Any]:
-    """Write an export to `out` and return its metrics."""
+def write(
+    spec: Options, origin: Origin, out: Path, progress: Progress, beside: Path | None = None
+) -> dict[str, Any]:
+    """Write an export to `out` and return its metrics, those of a decoder beside another IR's."""
     origin.refuse_unusable()
     writes = tasks.of_folder(origin.folder).rows_are_text
     _refuse_other_task(origin, writes)
     if writes:
-        return decoder_ir.write(spec, origin, out, progress)
+        return decoder_ir.write(spec, origin, out, progress, beside)
+    if beside:
+        raise UserError("ov_ir: beside: for language models. `jpqd compare` compares others.")
     return ir.write(spec, origin, out, progress)
 
 

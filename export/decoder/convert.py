@@ -12,6 +12,7 @@ from typing import Any
 import openvino as ov
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from export.decoder import packed
 from export.names import DETOKENIZER, TOKENIZER
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
@@ -34,6 +35,7 @@ def write(
         _quiet(),
         _own_heads(constructor.func, network),
         apart.together(network),
+        packed.weights(network),
         _without_a_cap(constructor) as refused,
     ):
         export_from_model(

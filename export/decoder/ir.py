@@ -22,13 +22,19 @@ _COMPARED = 8
 """The windows that PyTorch reads too."""
 NEAR, SAME = 1e-4, 0.999
 """The relative difference of perplexities that is allowed, and the share of the same best token."""
+_LEARNT = {"format": "int4", "method": "qlora"}
+"""How weights got four bits before the export."""
 _ONLY = ("shape", "precision", "embedding", "fuse_tokenizer", "layout")
 """Keys of `use: ov_ir` that are for encoders."""
 
 
-def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[str, Any]:
+def write(
+    spec: Options, origin: Origin, out: Path, progress: Progress, beside: Path | None
+) -> dict[str, Any]:
     """Write an export to `out` and return its metrics."""
     _refuse_keys(spec)
+    if beside:
+        measure.refuse_other(beside)
     origin.refuse_unusable()
     room.refuse_too_large(origin.folder)
     loading.quiet()
@@ -50,14 +56,16 @@ def write(spec: Options, origin: Origin, out: Path, progress: Progress) -> dict[
         if origin.task
         else measure.at_random(tokenizer, kind)
     )
+    facts = size.facts(network)
     return {
         "check": _checked(network, windows, out, progress) if spec.check else None,
-        "model": size.facts(network).model_dump(exclude_unset=True),
+        "model": facts.model_dump(exclude_unset=True),
         "ir": {MODEL.partition(".")[0]: room.of_ir(out)},
         "texts": 1,
         "task": kind.use,
+        **({"weights": _LEARNT} if facts.precision == "INT4" else {}),
         **windows.facts,
-        **(measure.figures(out, windows, None, out, progress) if origin.task else {}),
+        **(measure.figures(out, windows, beside, out, progress) if origin.task else {}),
     }
 
 

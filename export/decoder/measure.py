@@ -13,12 +13,15 @@ from transformers import PreTrainedTokenizerBase
 
 from export.decoder import ask
 from export.decoder.tally import Tally, in_logs
+from jpqd.core import artifact
+from jpqd.core.errors import UserError
 from jpqd.core.names import PREDICTIONS
 from jpqd.core.progress import Progress
 from jpqd.data import sources, splits
 from jpqd.recipe.task import Task
 from jpqd.scores import predictions
 from jpqd.tasks import Kind
+from jpqd.tasks.causal_lm import CausalLm
 
 DEPLOYED = "deployed"
 """The end of a split's name where the device's own settings were used."""
@@ -49,6 +52,13 @@ def of_task(
     labels = [np.array(row) for row in table["labels"][:]]
     name = sources.canonical(task.report_on)
     return Windows(name, table["input_ids"][:], labels, data.kind, {"data": data.facts()})
+
+
+def refuse_other(folder: Path) -> None:
+    """Refuse to measure beside what is no IR of a decoder."""
+    found = artifact.open_sealed(folder).manifest
+    if found.metrics.get("task") != CausalLm.use:
+        raise UserError(f"beside: {found.stage} is no IR of a language model.")
 
 
 def at_random(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Windows:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from export.options import Measured
 from jpqd.core.manifest import FolderKind
 from jpqd.data.texts import Files
 from jpqd.recipe.contracts import Stage
@@ -39,7 +40,7 @@ class WeightsTarget(Spec):
         return kl
 
 
-class Options(Stage):
+class Options(Measured):
     """A decoder's IR with weights in fewer bits, measured beside the one that it is made of."""
 
     makes: ClassVar[FolderKind] = "ir"

@@ -60,6 +60,8 @@ def write(stage: Options, ctx: Context) -> dict[str, Any]:
             f"{ctx.stage}: {stage.needs[0]} is no IR of a decoder with whole weights. Give a stage "
             "of `use: ov_ir` of a task with `use: causal_lm`."
         )
+    beside = ctx.inputs[stage.beside] if stage.beside else base
+    measure.refuse_other(beside)
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     work = _Work(stage, ctx, base, tokenizer)
     ratio = work.found() if stage.target else stage.ratio
@@ -76,7 +78,7 @@ def write(stage: Options, ctx: Context) -> dict[str, Any]:
         "task": windows.kind.use,
         "model": {**before["model"], "precision": stage.format.upper()},
         **windows.facts,
-        **measure.figures(ctx.out, windows, base, ctx.out, ctx.progress),
+        **measure.figures(ctx.out, windows, beside, ctx.out, ctx.progress),
     }
 
 

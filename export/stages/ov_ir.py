@@ -19,7 +19,8 @@ class OvIr(Options):
             origin = Origin(ctx.inputs[self.needs[0]], ctx.task, ctx.cache)
         else:
             origin = Origin(_given(ctx), ctx.task, ctx.cache, from_recipe=True)
-        return write.write(self, origin, ctx.out, ctx.progress)
+        beside = ctx.inputs[self.beside] if self.beside else None
+        return write.write(self, origin, ctx.out, ctx.progress, beside)
 
 
 def _given(ctx: Context) -> Path:

@@ -20,7 +20,7 @@ def facts(model: PreTrainedModel) -> ModelFacts:
     own = [p for name, p in model.named_parameters() if not name.startswith(shrink.HOOKS)]
     found: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in own),
-        "precision": "INT8" if _is_quantized(model) else "FP32",
+        "precision": _precision(model),
     }
     if families.knows(model):
         found |= _encoder_facts(model)
@@ -88,6 +88,8 @@ def _encoder(model: PreTrainedModel) -> int:
     return sum(parameter.numel() for parameter in families.layers(model).parameters())
 
 
-def _is_quantized(model: PreTrainedModel) -> bool:
+def _precision(model: PreTrainedModel) -> str:
     hooks = getattr(model, shrink.HOOKS, None)
-    return hooks is not None and any("scale" in name for name in hooks.state_dict())
+    if hooks is None or not any("scale" in name for name in hooks.state_dict()):
+        return "FP32"
+    return f"INT{min((getattr(hook, 'bits', 8) for hook in hooks.modules()), default=8)}"

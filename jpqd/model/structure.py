@@ -19,7 +19,7 @@ from jpqd.model import families, shrink
 from jpqd.model.shrink import Kept
 
 _OURS = "jpqd.model.quantizers"
-_ALLOWED = (_OURS, "nncf.torch.quantization.layers")
+_ALLOWED = (_OURS, "jpqd.model.rounded", "nncf.torch.quantization.layers")
 """The modules that a class named in a structure.json may come from."""
 _MOVED = {"jpqd.quantizers": _OURS}
 """The module in which version 0.1 had our classes."""

@@ -36,6 +36,10 @@ AnyMethod = Annotated[
 ]
 
 
+_ADAPTERS, _CHANGES = ("lora", "qlora"), ("prune", "quantize")
+"""Methods that put adapters beside weights, and those that change these weights themselves."""
+
+
 def _student_layers(value: Any) -> int | tuple[int, ...]:
     if isinstance(value, list | tuple):
         return increasing(_NUMBERS.validate_python(value))
@@ -110,12 +114,13 @@ class TrainOptions(Stage):
                 raise mistake(
                     f"{name!r} is listed twice", "Give the second one a stage of its own."
                 )
-        for name in {"prune", "quantize"} & set(names):
-            if "lora" in names:
-                raise mistake(
-                    f"{name!r} changes what the adapters of 'lora' stand beside",
-                    f"Give {name} a stage of its own, before or after.",
-                )
+        alone = [name for name in names if name in _ADAPTERS]
+        others = [name for name in names if name in (*_CHANGES, *alone[1:])]
+        if alone and others:
+            raise mistake(
+                f"{others[0]!r} changes what the adapters of {alone[0]!r} stand beside",
+                f"Give {others[0]} a stage of its own, before or after.",
+            )
         return methods
 
     @field_validator("student")

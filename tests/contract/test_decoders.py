@@ -47,6 +47,8 @@ stages:
   f32: {use: ov_ir}
   int8: {use: compress_weights, needs: [f32]}
   int4: {use: compress_weights, needs: [f32], format: int4, group_size: 8, samples: 2}
+  few: {use: train, epochs: 0, methods: [{use: qlora, rank: 2, group_size: 8}]}
+  few_ir: {use: ov_ir, needs: [few], beside: f32}
 """
 
 
@@ -209,9 +211,10 @@ def test_a_decoder_is_exported_compressed_and_writes(family: str, tmp_path: Path
     check = artifact.open_sealed(made / "f32").manifest.metrics["check"]["openvino_model.xml"]
     assert check["same"] == 1.0
     kl = [
-        artifact.open_sealed(made / name).manifest.splits["part"]["kl"] for name in ("int8", "int4")
+        artifact.open_sealed(made / name).manifest.splits["part"]["kl"]
+        for name in ("int8", "int4", "few_ir")
     ]
-    assert 0 < kl[0] < kl[1]
+    assert 0 < kl[0] < min(kl[1:])
     opened = OVModelForCausalLM.from_pretrained(made / "int8", ov_config=dict(ask.ACCURATE))
     found = opened(torch.tensor([IDS]), attention_mask=torch.ones(1, 5)).logits[0]
     expected = ask.openvino(made / "int8", ask.ACCURATE)(IDS)
