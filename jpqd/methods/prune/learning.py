@@ -16,13 +16,16 @@ from jpqd.tasks import Kind
 def learn(model: PreTrainedModel, batches: Iterable[tuple[Batch, Tensor]], kind: Kind) -> None:
     """Let the gates of the model learn their scores; nothing else of it changes."""
     modes = [(module, module.training) for module in model.modules()]
+    learns = [(weight, weight.requires_grad) for weight in model.parameters()]
     model.train(False)
+    model.requires_grad_(False)  # the gradients of weights are not read, and cost as much again
     gates = [module for module in model.modules() if isinstance(module, Gate)]
     for gate in gates:
         gate.training = True
     for features, labels in batches:
         answers = kind.answers(model(**features).logits.float(), labels)
         torch.autograd.backward(kind.loss(answers, kind.targets(labels)))
-    model.zero_grad(set_to_none=True)
     for module, was in modes:
         module.training = was
+    for weight, was in learns:
+        weight.requires_grad_(was)
