@@ -23,7 +23,7 @@ _COMPARED = 8
 NEAR, SAME = 1e-4, 0.999
 """The relative difference of perplexities that is allowed, and the share of the same best token."""
 _LEARNT = {"format": "int4", "method": "qlora"}
-"""How weights got four bits before the export."""
+"""The way that weights got four bits before the export."""
 _ONLY = ("shape", "precision", "embedding", "fuse_tokenizer", "layout")
 """Keys of `use: ov_ir` that are for encoders."""
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_
 from jpqd.core import environment
 from jpqd.core.names import FUSED_FILES, IR_BIN, IR_XML, WEIGHTS
 
-FolderKind = Literal["model", "ir", "bench", "figures", "table", "plan", "worth"]
+FolderKind = Literal["model", "ir", "bench", "figures", "table", "plan", "worth", "texts"]
 """The content of a folder: a model, an IR, a benchmark, or figures of another folder's model."""
 _KINDS: dict[str, FolderKind] = {
     "train": "model", "ov_ir": "ir", "bench": "bench", "evaluate": "figures"

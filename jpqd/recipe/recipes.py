@@ -248,7 +248,7 @@ def _kind_problems(recipe: Recipe, document: Document, stage: str) -> Iterator[P
 
 _LEFT = {
     "model": "model", "ir": "IR", "bench": "benchmark", "figures": "figures",
-    "table": "latency table", "plan": "plan", "worth": "advice",
+    "table": "latency table", "plan": "plan", "worth": "advice", "texts": "texts",
 }  # fmt: skip
 
 

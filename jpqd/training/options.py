@@ -25,6 +25,7 @@ from jpqd.recipe.schema import (
     Share,
     Spec,
     StageId,
+    Text,
     increasing,
     mistake,
 )
@@ -36,7 +37,7 @@ AnyMethod = Annotated[
 ]
 
 
-_ADAPTERS, _CHANGES = ("lora", "qlora"), ("prune", "quantize")
+_ADAPTERS, _CHANGES = ("ia3", "lora", "qlora"), ("prune", "quantize")
 """Methods that put adapters beside weights, and those that change these weights themselves."""
 
 
@@ -73,6 +74,8 @@ class TrainOptions(Stage):
     needs: Annotated[tuple[StageId, ...], Field(max_length=1)] = ()
     student: Student | None = None
     """Instead of `needs`: starts from some layers of an earlier stage's model."""
+    completions: StageId | None = None
+    """Language models: learn what a model wrote, by a stage of `use: imitate`, instead of train."""
     epochs: NonNegative = 3.0
     batch_size: Count = 32
     """Rows for one optimizer step, over all processes together."""
@@ -134,14 +137,16 @@ class TrainOptions(Stage):
         return self.student.source if self.student else super().start()
 
     def inputs(self) -> tuple[str, ...]:
-        start = [name for name in [self.start()] if name]
+        start = [name for name in (self.start(), self.completions) if name]
         return tuple(
             dict.fromkeys([*start, *(i for method in self.methods for i in method.inputs())])
         )
 
     def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
         of_methods = [kinds for method in self.methods for kinds in method.kinds()]
-        return (*super().kinds(), *of_methods)
+        texts: tuple[FolderKind, ...] = ("texts",)
+        written = [(self.completions, texts)] if self.completions else []
+        return (*super().kinds(), *written, *of_methods)
 
     def sources(self) -> tuple[str, ...]:
         return tuple(source for method in self.methods for source in method.sources())
@@ -183,3 +188,39 @@ class VocabularyOptions(Stage):
 
     def disk_bytes(self, weights_bytes: int) -> int:
         return weights_bytes
+
+
+class ImitateOptions(Stage):
+    """Texts that a language model writes after prompts, cleaned, for another one to learn."""
+
+    makes: ClassVar[FolderKind] = "texts"
+
+    use: Literal["imitate"]
+    needs: Annotated[tuple[StageId, ...], Field(max_length=1)] = ()
+    """A stage whose model writes."""
+    prompts: Text | None = None
+    """A file with a prompt in each line, for the model of `needs`."""
+    table: Annotated[Text | None, Field(validate_default=True)] = None
+    """Instead of both: a table with `prompt` and `completion`, which another model wrote."""
+    new_tokens: Count = 64
+    """The longest that a text becomes."""
+    temperature: NonNegative = 0.0
+    """0 takes the likeliest token each time; 1 draws as the model thinks."""
+    least: Count = 8
+    """The tokens below which a text is too short."""
+
+    @field_validator("table")
+    @classmethod
+    def _one_source(cls, table: str | None, others: ValidationInfo) -> str | None:
+        given = others.data
+        if table is None and not (given.get("needs") and given.get("prompts")):
+            raise mistake(
+                "without a table a model has to write",
+                "Give `needs` and `prompts`, or a table with prompt and completion.",
+            )
+        if table is not None and (given.get("needs") or given.get("prompts")):
+            raise mistake("does not go with needs and prompts", "Give one or the other.")
+        return table
+
+    def sources(self) -> tuple[str, ...]:
+        return tuple(file for file in (self.prompts, self.table) if file)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from jpqd.core import files, interrupts, processes
 from jpqd.core.errors import Interrupted, UserError
 from jpqd.core.names import HISTORY
-from jpqd.data import splits, unlabelled
+from jpqd.data import completions, splits, unlabelled
+from jpqd.data.splits import Data
 from jpqd.model import loading, size, student
 from jpqd.recipe.contracts import Context
 from jpqd.training import evaluation, references
@@ -29,6 +30,8 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     files = [file for method in stage.methods for file in method.more_texts()]
     prepared = unlabelled.added(prepared, files, ctx.task, tokenizer, ctx.cache, ctx.progress)
     prepared = references.added(prepared, ctx, tokenizer)
+    if stage.completions:
+        prepared = _imitating(prepared, stage.completions, ctx, tokenizer)
     training = Training(ctx, tokenizer, prepared, _bf16(stage.precision))
     set_seed(ctx.seed)
     network, fresh = loading.load_for_training(source, prepared.kind, tokenizer, ctx.task)
@@ -50,6 +53,15 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     report = _report(training, network)
     sizes = found.model_dump(exclude_unset=True)
     return {**report, **facts, "model": sizes, "data": prepared.facts()}
+
+
+def _imitating(data: Data, stage: str, ctx: Context, tokenizer: PreTrainedTokenizerBase) -> Data:
+    """Learn what another model wrote instead of train."""
+    if not data.kind.rows_are_text:
+        raise UserError(f"{ctx.stage}: completions: for language models. Leave it out.")
+    found = completions.as_train(data, ctx.inputs[stage] / completions.FILE, ctx.task, tokenizer)
+    ctx.progress.say(f"    train: {len(found.splits['train'])} texts of {stage} instead")
+    return found
 
 
 def _refuse_no_teacher(training: Training, hooks: list[Hooks]) -> None:

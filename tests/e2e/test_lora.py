@@ -154,3 +154,22 @@ def test_the_adapter_says_what_it_is(made: Path) -> None:
     config = json.loads((made / "learnt" / "adapter" / "adapter_config.json").read_text())
     assert config["task_type"] == "SEQ_CLS" and config["r"] == 4 and config["lora_alpha"] == 8
     assert set(config["modules_to_save"]) == {"classifier", "pooler"}
+
+
+def test_three_vectors_a_layer_learn_and_become_part_of_the_weights(tmp_path: Path) -> None:
+    made = run(tmp_path, TASK + LEARNT.replace("{use: lora, rank: 4, dropout: 0.1}", "{use: ia3}"))
+    facts = tiny.manifest(made.parent, "learnt", "lora")["metrics"]["train"]
+    assert facts["trainable_parameters"] == 2 * (32 + 32 + 64) + 33 * 32 + 33 * 2
+    before, after = weights(made / "whole"), weights(made / "learnt")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    layers = {name for name in changed if "layer." in name}
+    paths = ("attention.self.key", "attention.self.value", "output.dense")
+    expected = {f"bert.encoder.layer.{n}.{p}.weight" for n in (0, 1) for p in paths}
+    expected |= {f"bert.encoder.layer.{n}.attention.self.{p}.bias" for n in (0, 1)
+                 for p in ("key", "value")}  # fmt: skip
+    assert layers == expected
+    base = AutoModelForSequenceClassification.from_pretrained(made / "whole")
+    apart = PeftModel.from_pretrained(base, made / "learnt" / "adapter")
+    merged = AutoModelForSequenceClassification.from_pretrained(made / "learnt")
+    torch.testing.assert_close(logits(apart), logits(merged), atol=1e-5, rtol=0)

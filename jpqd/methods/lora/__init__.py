@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,15 @@ class Lora(Method):
     """Learn the length of each row of the weights by itself (DoRA)."""
 
     def attach(self, model: PreTrainedModel, training: Training) -> tuple[PreTrainedModel, Hooks]:
-        from jpqd.methods.lora.adapters import attach
+        from jpqd.methods.lora import adapters
 
-        return attach(self, model, training)
+        def config(peft: Any) -> Any:
+            return peft.LoraConfig(
+                r=self.rank,
+                lora_alpha=self.alpha or 2 * self.rank,
+                lora_dropout=self.dropout,
+                target_modules=adapters.targets(self.targets, model),
+                use_dora=self.dora,
+            )
+
+        return adapters.attach(self.use, config, model, training)

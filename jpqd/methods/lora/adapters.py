@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,9 +17,6 @@ from jpqd.model.apart import Apart
 from jpqd.model.student import layers_of
 from jpqd.training.method import Hooks, Training
 
-if TYPE_CHECKING:
-    from jpqd.methods.lora import Lora
-
 ADAPTER = "adapter"
 """The folder of a stage that holds the adapters by themselves, as peft reads them."""
 _NAME = "default"
@@ -27,23 +25,17 @@ _TASKS = {"ForSequenceClassification": "SEQ_CLS", "ForTokenClassification": "TOK
 
 
 def attach(
-    method: Lora, network: PreTrainedModel, training: Training
+    name: str, config_of: Callable[[Any], Any], network: PreTrainedModel, training: Training
 ) -> tuple[PreTrainedModel, Hooks]:
-    """Put adapters beside the projections; all but they and the head stands still."""
-    where = f"{training.stage}: lora"
+    """Put adapters into the network; all but they and the head stands still."""
+    where = f"{training.stage}: {name}"
     peft = _peft(where)
     if hasattr(network, shrink.HOOKS):
         raise UserError(
             f"{where}: the model has gates or quantizers. Train adapters in a stage before prune "
             "and quantize, or after a cut."
         )
-    config = peft.LoraConfig(
-        r=method.rank,
-        lora_alpha=method.alpha or 2 * method.rank,
-        lora_dropout=method.dropout,
-        target_modules=_targets(method.targets, network),
-        use_dora=method.dora,
-    )
+    config = config_of(peft)
     peft.inject_adapter_in_model(config, network, _NAME)
     head = _head(network)
     for part in head.values():
@@ -59,15 +51,20 @@ def _peft(where: str) -> Any:
     return peft
 
 
-def _targets(which: str, network: PreTrainedModel) -> list[str]:
+def targets(which: str, network: PreTrainedModel) -> list[str]:
     """Name the projections of the layers that get an adapter."""
-    names = {module: name for name, module in network.named_modules()}
     if which == "all":
+        names = {module: name for name, module in network.named_modules()}
         found = [m for m in layers_of(network).modules() if isinstance(m, nn.Linear)]
         return [names[module] for module in found]
     family = families.of(network)
     out = family.attention_out if which == "attention" else family.ffn_out
-    paths = (*_inputs(family, out), out)
+    return named(network, *_inputs(family, out), out)
+
+
+def named(network: PreTrainedModel, *paths: str) -> list[str]:
+    """Name these projections of every layer, where they are."""
+    names = {module: name for name, module in network.named_modules()}
     parts = [families.part(layer, path) for layer in families.layers(network) for path in paths]
     return [names[part] for part in parts if isinstance(part, nn.Linear)]
 

@@ -19,7 +19,7 @@ class Qlora(Method):
     group_size: Count = 64
     """Weights that share a scale."""
     sym: bool = False
-    """Without a zero point."""
+    """Symmetric: no zero point."""
 
     def attach(self, model: PreTrainedModel, training: Training) -> tuple[PreTrainedModel, Hooks]:
         from jpqd.methods.qlora.place import attach

@@ -1,0 +1,140 @@
+"""A model writes, another one learns it: from a stage, or from a table of someone else's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from jpqd.core import artifact
+from jpqd.core.progress import Progress
+from jpqd.data import completions, corpus
+from jpqd.data.completions import Text
+from jpqd.model import loading
+from jpqd.recipe import recipes
+from jpqd.recipe.task import build
+from jpqd.run import runner
+from jpqd.stages.imitate import Imitate
+from jpqd.training import imitating
+
+HEAD = """\
+model: {new: qwen3, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 4,
+        intermediate_size: 64, vocab_size: 400}
+task: {name: r, use: causal_lm, dataset: "builtin:reviews", max_length: 32, train_rows: 200,
+       report_on: part, holdout: 0.02, select_on: 0.02}
+stages:
+  whole: {use: train, epochs: 1, batch_size: 8, learning_rate: 1.0e-2}
+"""
+TOLD = (
+    "  told: {use: imitate, needs: [whole], prompts: PROMPTS, new_tokens: 12, temperature: 1.0}\n"
+)
+LEARNT = """\
+  learnt: {use: train, needs: [whole], completions: told, epochs: 16, batch_size: 8,
+           learning_rate: 1.0e-2, precision: f32}
+"""
+
+
+def run(folder: Path, text: str, name: str = "im") -> Path:
+    prompts = folder / "prompts.txt"
+    starts = [" ".join(text.split()[:3]) for text, _ in corpus.reviews("train")[:40]]
+    prompts.write_text("\n".join(starts))
+    path = folder / f"{name}.yaml"
+    path.write_text(text.replace("PROMPTS", str(prompts)))
+    runner.execute(recipes.load(path), folder / "runs", Progress(quiet=True))
+    return folder / "runs" / name
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("im"), HEAD + TOLD)
+
+
+def test_every_prompt_is_accounted_for(made: Path) -> None:
+    counts = artifact.open_sealed(made / "told").manifest.metrics["written"]
+    assert counts["asked"] == 40
+    assert counts["kept"] == len(completions.read(made / "told" / "completions.jsonl"))
+    assert counts["asked"] == sum(count for name, count in counts.items() if name != "asked")
+
+
+def test_a_killed_stage_goes_on_with_the_text_after(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, asked = imitating._continued, []
+
+    def die(prompts: list[str], *rest: object) -> list[Text]:
+        asked.append(len(prompts))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return write(prompts, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(imitating, "_continued", die)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, HEAD + TOLD)
+    again = run(tmp_path, HEAD + TOLD)
+    assert asked == [16, 16, 16, 8], "the first sixteen are written once"
+    texts = [(folder / "told" / "completions.jsonl").read_text() for folder in (made, again)]
+    assert texts[0] == texts[1]
+
+
+def test_a_model_learns_the_table_of_someone_else(tmp_path: Path) -> None:
+    told = {"prompt": "The plot was", "completion": " a waste of the time that it took to see it"}
+    rows = [told | {"prompt": f"{told['prompt']} {number}"} for number in range(66)]
+    rows += [
+        {"prompt": "Empty", "completion": " "},
+        rows[0],
+        {"prompt": "Short", "completion": "a"},
+    ]
+    table = tmp_path / "theirs.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = run(tmp_path, HEAD + f"  told: {{use: imitate, table: {table}}}\n" + LEARNT)
+    counts = artifact.open_sealed(made / "told").manifest.metrics["written"]
+    assert counts == {"asked": 69, "kept": 66, "empty": 1, "short": 1, "circling": 0, "double": 1}
+    network, tokenizer = loading.load(made / "learnt"), loading.tokenizer_from(made / "learnt")
+    stage = Imitate(use="imitate", table="x", new_tokens=40)
+    found = imitating._continued(["The plot was 7"], network, tokenizer, stage)
+    assert found[0].completion == told["completion"], "and it stops where the text ends"
+
+
+def test_only_what_was_written_is_learnt(made: Path) -> None:
+    tokenizer = loading.tokenizer_from(made / "whole")
+    task = build({"name": "r", "use": "causal_lm", "dataset": "builtin:reviews", "max_length": 8})
+    row = completions._row(Text("The plot", " was thin"), task, tokenizer)
+    assert row is not None
+    ids, labels = row
+    before = tokenizer("The plot")["input_ids"]
+    assert ids[: len(before)] == before
+    assert labels[: len(before) - 1] == [-100] * (len(before) - 1)
+    assert labels[len(before) - 1 : -1] == ids[len(before) :], "each learns the next one"
+    assert completions._row(Text("The plot " * 8, " was thin"), task, tokenizer) is None
+
+
+def test_circles_are_left_out(made: Path) -> None:
+    tokenizer = loading.tokenizer_from(made / "whole")
+    texts = [Text("a", " it was good" * 12), Text("a", " it was good, and the rest was not so bad")]
+    kept, why = completions.clean(texts, 4, tokenizer)
+    assert kept == texts[1:] and why["circling"] == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ("{use: imitate, needs: [whole]}", "Give `needs` and `prompts`, or a table"),
+        ("{use: imitate, needs: [whole], prompts: a.txt, table: b.csv}", "one or the other"),
+        ("{use: train, needs: [whole], completions: whole}", "makes no texts"),
+    ],
+)
+def test_mistakes(stage: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "im.yaml"
+    path.write_text(HEAD + f"  wrong: {stage}\n")
+    done = CliRunner().invoke(app, ["plan", str(path), "--runs", str(tmp_path / "runs")])
+    assert done.exit_code == 2 and told in done.stderr.replace("\n", " ")
+
+
+def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "theirs.csv"
+    table.write_text("prompt,answer\nThe plot,was thin\n")
+    with pytest.raises(Exception, match="completion"):
+        run(tmp_path, HEAD + f"  told: {{use: imitate, table: {table}}}\n")
