@@ -58,8 +58,6 @@ class Kind(ABC):
     """True where all rows, in their order, are one text."""
     fits_in_memory: ClassVar[bool] = True
     """True where a model's answers to all rows can be kept, and not its choice alone."""
-    rows_at_once: ClassVar[int | None] = None
-    """The most rows that a model answers together, where answers take much room."""
     output: ClassVar[str] = "logits"
     """The output of an IR that holds its answers."""
     vectors: ClassVar[bool] = False
@@ -141,6 +139,10 @@ class Kind(ABC):
     def own(self, labels: np.ndarray) -> np.ndarray:
         """Return what the data says of labels, without answers of a model behind them."""
         return labels
+
+    def rows_at_once(self, rows: int, length: int, words: int) -> int:
+        """Return the rows, of so many wanted, that a model of so many words answers together."""
+        return rows
 
     def kept(self, answers: Tensor, targets: Tensor) -> Tensor:
         """Return what is kept of answers, for scores."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from jpqd.scores.predictions import Predictions
 
+_NUMBERS = 2**27
+"""The logits of a batch: half a gigabyte, and what is done with them takes it several times."""
 _PART = 5_000_000
 """The letters that are given to a tokenizer at once."""
 
@@ -80,7 +82,6 @@ class CausalLm(TokenKind):
     exporter = "text-generation-with-past"
     rows_are_text = True
     fits_in_memory = False
-    rows_at_once = 4
 
     # Data.
 
@@ -125,6 +126,9 @@ class CausalLm(TokenKind):
             "lost": [0] * len(windows),
             "parts": [len(window.ids) for window in windows],
         }
+
+    def rows_at_once(self, rows: int, length: int, words: int) -> int:
+        return max(1, min(rows, _NUMBERS // (length * words)))
 
     # The head, the loss.
 

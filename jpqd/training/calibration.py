@@ -13,8 +13,9 @@ def batches(
     training: Training, rows: int, device: torch.device, size: int = 1
 ) -> Iterator[tuple[batching.Batch, torch.Tensor]]:
     """Features and labels. Rows of like length share a batch: nobody reads what padding gives."""
-    size = min(size, training.kind.rows_at_once or size)
     chosen, lengths, random = _chosen(training, rows)
+    longest = int(lengths[chosen].max(initial=1))
+    size = training.kind.rows_at_once(size, longest, len(training.tokenizer))
     if size > 1:
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
     groups = [chosen[start : start + size] for start in range(0, len(chosen), size)]

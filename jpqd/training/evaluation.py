@@ -42,7 +42,7 @@ def measure(
 
 @torch.no_grad()
 def predict(
-    model: torch.nn.Module,
+    network: PreTrainedModel,
     split: Dataset,
     kind: Kind,
     collate: Collate,
@@ -53,14 +53,15 @@ def predict(
     order = np.argsort(splits.column(split, "length"), kind="stable")
     mine = order[processes.rank() :: processes.world_size()]
     device = processes.device()
-    batch_size = min(batch_size, kind.rows_at_once or batch_size)
-    model.to(device).eval()
+    longest, words = int(splits.column(split, "length").max()), network.config.vocab_size
+    batch_size = kind.rows_at_once(batch_size, longest, words)
+    network.to(device).eval()  # type: ignore[arg-type]
     count = progress.counting("    answered", "rows", len(mine)) if progress else None
     parts = []
     for start in range(0, len(mine), batch_size):
         rows = mine[start : start + batch_size]
         batch = collate(split.__getitems__(rows.tolist()))
-        outputs = model(**{name: tensor.to(device) for name, tensor in features(batch).items()})
+        outputs = network(**{name: tensor.to(device) for name, tensor in features(batch).items()})
         parts.append(_answers(kind, outputs.logits.float().cpu(), batch["labels"], rows))
         if count is not None:
             count(len(rows))
