@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from typer.testing import CliRunner
 
 from cli import app
+from export.decoder import ask
 from jpqd.core import artifact
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
@@ -120,7 +121,8 @@ task: {name: r, use: causal_lm, dataset: "builtin:reviews", max_length: 32, trai
 stages:
   whole: {use: train, epochs: 1, batch_size: 8, learning_rate: 1.0e-2}
 """
-    made = run(tmp_path, head + LEARNT.replace("dropout: 0.1", "dora: true"))
+    irs = "  whole_ir: {use: ov_ir, needs: [whole]}\n  ir: {use: ov_ir, needs: [learnt]}\n"
+    made = run(tmp_path, head + LEARNT + irs)
     before, after = weights(made / "whole"), weights(made / "learnt")
     still = [name for name in before if torch.equal(before[name], after[name])]
     assert {name for name in before if "proj" not in name} == set(still)
@@ -130,6 +132,22 @@ stages:
     apart = PeftModel.from_pretrained(base, made / "learnt" / "adapter")
     merged = AutoModelForCausalLM.from_pretrained(made / "learnt")
     torch.testing.assert_close(logits(apart), logits(merged), atol=1e-4, rtol=0)
+    assert _written(made / "whole_ir", made / "learnt" / "adapter") == _written(made / "ir")
+    assert _written(made / "whole_ir") != _written(made / "ir")
+
+
+def _written(ir: Path, adapter: Path | None = None) -> list[str]:
+    """Write with GenAI, with an adapter put on an IR while it runs."""
+    import openvino_genai as genai
+
+    how = genai.GenerationConfig(max_new_tokens=12, do_sample=False)
+    more = {}
+    if adapter:
+        config = json.loads((adapter / "adapter_config.json").read_text())
+        on = genai.Adapter(str(adapter / "adapter_model.safetensors"))
+        more["adapters"] = genai.AdapterConfig(on, config["lora_alpha"] / config["r"])
+    model = genai.LLMPipeline(str(ir), "CPU", **ask.ACCURATE, **more)
+    return [str(model.generate(start, how)) for start in ("The plot was", "I would", "It is")]
 
 
 @pytest.mark.parametrize("other", ["{use: prune, keep: 0.5}", "{use: quantize}"])
