@@ -48,12 +48,12 @@ def encoder_share(model: PreTrainedModel) -> float:
     return _encoder(model) / _encoder(_dense(model))
 
 
-def summary(found: ModelFacts) -> str:
-    """Say in one line what was cut out, where the encoder is known."""
+def summary(found: ModelFacts, what: str) -> str:
+    """Say in one line what was cut out of an encoder or a decoder, where its family is known."""
     if found.dense is None or found.encoder_weights is None:
         return ""
     return (
-        f"encoder {found.dense.encoder_weights / 1e6:.2f} -> {found.encoder_weights / 1e6:.2f} M "
+        f"{what} {found.dense.encoder_weights / 1e6:.2f} -> {found.encoder_weights / 1e6:.2f} M "
         f"weights ({found.encoder_share:.1%}), {found.dense.gflops_128:.2f} -> "
         f"{found.gflops_128:.2f} GFLOPs for {TOKENS} tokens, {found.precision}"
     )

@@ -1,6 +1,7 @@
 """Figures as text: each with its interval and n, or with the reason why it has none."""
 
 from jpqd.core.bench_result import Accuracy, Arm, Estimate
+from jpqd.core.manifest import Manifest
 from jpqd.recipe.task import kinds
 
 NONE = "-"
@@ -110,3 +111,9 @@ def megabytes(size: float | None) -> str:
 
 def arm(arm: Arm) -> str:
     return f"{arm.backend} {arm.precision}"
+
+
+def body(stage: Manifest) -> str:
+    """Name what pruning cuts: the encoder of a model, or the decoder."""
+    task = stage.metrics.get("task") or (stage.metrics.get("data") or {}).get("task")
+    return "decoder" if task == "causal_lm" else "encoder"

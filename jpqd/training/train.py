@@ -48,7 +48,8 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     for hook in reversed(hooks):
         network = hook.finish(network)
     found = size.facts(network)
-    if stage.methods and (summary := size.summary(found)):
+    what = "decoder" if prepared.kind.rows_are_text else "encoder"
+    if stage.methods and (summary := size.summary(found, what)):
         ctx.progress.say(f"    {summary}")
     report = _report(training, network)
     sizes = found.model_dump(exclude_unset=True)

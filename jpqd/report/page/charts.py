@@ -98,7 +98,7 @@ def layers(page: Page) -> Iterator[Chart]:
 
 def _layers(whole: Manifest, stage: Manifest, name: str) -> Chart:
     title = f"What is left of every layer: {stage.stage}"
-    note = f"Pale: the whole model. Solid: {stage.stage}, {_encoder(stage)}."
+    note = f"Pale: the whole model. Solid: {stage.stage}, {_share_left(stage)}."
     return left_of_layers(tables.sizes(stage), tables.sizes(whole), name, title, note)
 
 
@@ -125,9 +125,9 @@ def left_of_layers(
     return Chart(title, svg.text(drawn, name, title, spoken), note)
 
 
-def _encoder(stage: Manifest) -> str:
+def _share_left(stage: Manifest) -> str:
     share = stage.model.encoder_share if stage.model else None
-    return f"{words.share(share)} of the encoder's weights"
+    return f"{words.share(share)} of the {words.body(stage)}'s weights"
 
 
 def _bars(axes: Axes, before: Sequence[int], left: Sequence[int], colour: str) -> None:
@@ -157,7 +157,7 @@ def _curves(stage: Manifest, history: list[dict[str, Any]], name: str) -> Chart:
     metric = chooser.removeprefix("select_")
     scale, _ = words.scale_of(metric)
     panels = [("loss", "loss", 1.0), (chooser, words.titled(metric), scale),
-              ("kept", "encoder kept, %", 100.0)]  # fmt: skip
+              ("kept", f"{words.body(stage)} kept, %", 100.0)]  # fmt: skip
     panels = [panel for panel in panels if any(panel[0] in entry for entry in history)]
     drawn = svg.figure(2.1)
     for place, (key, label, factor) in enumerate(panels):

@@ -77,7 +77,7 @@ class Page:
         def size(stage: Manifest) -> tuple[float, bool]:
             facts = stage.model
             share = facts.encoder_share if facts else None
-            return (1.0 if share is None else share), not facts or facts.precision != "INT8"
+            return (1.0 if share is None else share), not facts or facts.precision == "FP32"
 
         return min(reversed(self.trained), key=size) if self.trained else self.stages[-1]
 

@@ -42,7 +42,11 @@ def _smaller_and_faster(page: Page, main: Deployed, base: Deployed) -> str:
 
 def _left(main: Deployed) -> str:
     kept = tables.share(main.stage)
-    return f"; {words.share(kept)} of the encoder's weights are left" if kept < 1 else ""
+    return (
+        f"; {words.share(kept)} of the {words.body(main.stage)}'s weights are left"
+        if kept < 1
+        else ""
+    )
 
 
 def _than(ratio: float, base: str) -> str:

@@ -35,8 +35,8 @@ def stages(page: Page) -> Table:
     """Make the table of all stages, each with the accuracy that it measured itself."""
     head = [
         "stage", "answers of", "measured on", "n", f"{words.titled(page.metric)} {INTERVAL}",
-        f"{words.points(page.metric)} {INTERVAL}", "file, MB", "parameters", "encoder kept",
-        "weights",
+        f"{words.points(page.metric)} {INTERVAL}", "file, MB", "parameters",
+        f"{words.body(page.baseline)} kept", "weights",
     ]  # fmt: skip
     rows = [row for stage in page.stages for row in _stage(page, stage)]
     return Table("Stages", head, rows, _stages_note(page))
