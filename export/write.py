@@ -25,7 +25,7 @@ def write(
     if writes:
         return decoder_ir.write(spec, origin, out, progress, beside)
     if beside:
-        raise UserError("ov_ir: beside: for language models. `jpqd compare` compares others.")
+        raise UserError("ov_ir: beside is for language models. Leave it out: jpqd compare.")
     return ir.write(spec, origin, out, progress)
 
 

@@ -33,13 +33,13 @@ def write(
 ) -> dict[str, Any]:
     """Write an export to `out` and return its metrics."""
     _refuse_keys(spec)
-    if beside:
-        measure.refuse_other(beside)
     origin.refuse_unusable()
     room.refuse_too_large(origin.folder)
     loading.quiet()
     network = loading.load(origin.folder)
     tokenizer = loading.tokenizer_from(origin.folder)
+    if beside:
+        measure.refuse_other(beside, tokenizer)
     kind = tasks.of_network(network)
     progress.say("    converting the model")
     refused = convert.write(network, tokenizer, kind, out)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from export.decoder import ask
 from export.decoder.tally import Tally, in_logs
@@ -54,11 +54,22 @@ def of_task(
     return Windows(name, table["input_ids"][:], labels, data.kind, {"data": data.facts()})
 
 
-def refuse_other(folder: Path) -> None:
-    """Refuse to measure beside what is no IR of a decoder."""
+def refuse_other(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse to measure beside what is no IR of a decoder, or reads other tokens."""
     found = artifact.open_sealed(folder).manifest
     if found.metrics.get("task") != CausalLm.use:
-        raise UserError(f"beside: {found.stage} is no IR of a language model.")
+        problem = "is no IR of a language model"
+    elif _words(folder) != tokenizer.get_vocab():
+        problem = "reads other tokens, so its answers cannot be compared"
+    else:
+        return
+    raise UserError(f"beside: {found.stage} {problem}. Name another stage of `use: ov_ir`.")
+
+
+def _words(folder: Path) -> dict[str, int]:
+    found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    words: dict[str, int] = found.get_vocab()
+    return words
 
 
 def at_random(tokenizer: PreTrainedTokenizerBase, kind: Kind) -> Windows:

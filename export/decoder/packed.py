@@ -20,14 +20,14 @@ def weights(network: PreTrainedModel) -> Iterator[None]:
     """Show the exporter packed weights, with NNCF's own way to unpack them."""
     found = list(rounded.on(network)) if hasattr(network, shrink.HOOKS) else []
     before: list[tuple[str, nn.Parameter, Tensor, Rounded]] = []
-    for name, path, grid in found:
-        weight = network.get_parameter(path)
-        before.append((name, weight, weight.data, grid))
-        unpack, data = _packed(weight, grid)
-        weight.requires_grad_(False)
-        weight.data = data
-        _exchange(network, name, unpack)
     try:
+        for name, path, grid in found:
+            weight = network.get_parameter(path)
+            weight.requires_grad_(False)
+            unpack, data = _packed(weight, grid)
+            before.append((name, weight, weight.data, grid))
+            weight.data = data
+            _exchange(network, name, unpack)
         yield
     finally:
         for name, weight, data, grid in before:

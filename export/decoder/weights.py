@@ -61,8 +61,8 @@ def write(stage: Options, ctx: Context) -> dict[str, Any]:
             "of `use: ov_ir` of a task with `use: causal_lm`."
         )
     beside = ctx.inputs[stage.beside] if stage.beside else base
-    measure.refuse_other(beside)
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    measure.refuse_other(beside, tokenizer)
     work = _Work(stage, ctx, base, tokenizer)
     ratio = work.found() if stage.target else stage.ratio
     work.compress(ratio, ctx.out)

@@ -36,6 +36,8 @@ class Text:
 
     prompt: str
     completion: str
+    ended: bool = True
+    """True where the model itself ended it."""
 
 
 def of_table(place: str, cache: Path) -> list[Text]:
@@ -54,15 +56,17 @@ def read(file: Path) -> list[Text]:
     if not file.exists():
         return []
     whole, _, _ = file.read_text(encoding="utf-8").rpartition("\n")
-    found = [json.loads(line) for line in whole.splitlines()]
-    return [Text(one[PROMPT], one[COMPLETION]) for one in found]
+    return [Text(**json.loads(line)) for line in whole.split("\n") if line]
 
 
 def write(file: Path, texts: Iterable[Text]) -> None:
-    """Add texts to a file."""
-    lines = [json.dumps(vars(text), ensure_ascii=False) + "\n" for text in texts]
+    """Add texts to a file, at once."""
     with file.open("a", encoding="utf-8") as out:
-        out.writelines(lines)
+        out.write(lines(texts))
+
+
+def lines(texts: Iterable[Text]) -> str:
+    return "".join(json.dumps(vars(text)) + "\n" for text in texts)
 
 
 def clean(
@@ -93,22 +97,43 @@ def _fault(text: Text, ids: list[int], least: int) -> str:
 def as_train(data: Data, file: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Data:
     """Return the data with these texts as train, and some of them as the rows that choose."""
     texts = read(file)
-    rows = [row for text in texts if (row := _row(text, task, tokenizer))]
-    every = round(1 / task.select_on) if isinstance(task.select_on, float) else _EVERY
-    choosing = rows[every - 1 :: every]
-    learnt = [row for number, row in enumerate(rows, 1) if number % every]
-    if not learnt or not choosing:
+    parts, left_out = _shared(texts, task, tokenizer)
+    if not all(parts.values()):
         raise DataError(
-            f"{file}: {len(rows)} texts whose prompt ends within task.max_length "
-            f"{task.max_length}, too few: one of {every} chooses the checkpoint."
+            f"{file}: {len(texts)} texts are too few: those of one prompt in "
+            f"{_every(task)} choose the checkpoint, and {left_out} prompts are as long as "
+            f"task.max_length {task.max_length}. Give more prompts."
         )
-    parts = {"train": learnt, "select": choosing}
     tables = {name: _table(some, data.splits["train"]) for name, some in parts.items()}
-    counts = {name: {"used": len(some), "unusable": 0} for name, some in parts.items()}
-    whole = DatasetDict({**data.splits, **tables})
-    digest = seals.digest([vars(text) for text in texts])
-    rows_now = {**data.rows, **counts}
-    return replace(data, splits=whole, rows=rows_now, of_train=len(learnt), texts=digest)
+    rows = {name: {"used": len(some), "unusable": 0} for name, some in parts.items()}
+    rows["train"]["unusable"] = left_out
+    return replace(
+        data,
+        splits=DatasetDict({**data.splits, **tables}),
+        rows={**data.rows, **rows},
+        of_train=len(parts["train"]),
+        texts=seals.digest([vars(text) for text in texts]),
+    )
+
+
+def _shared(
+    texts: Sequence[Text], task: Task, tokenizer: PreTrainedTokenizerBase
+) -> tuple[dict[str, list[Row]], int]:
+    """Share texts between train and the rows that choose, by their prompts."""
+    every, left_out = _every(task), 0
+    numbers = {prompt: number for number, prompt in enumerate({t.prompt: 0 for t in texts}, 1)}
+    parts: dict[str, list[Row]] = {"train": [], "select": []}
+    for text in texts:
+        if row := _row(text, task, tokenizer):
+            parts["train" if numbers[text.prompt] % every else "select"].append(row)
+        else:
+            left_out += 1
+    return parts, left_out
+
+
+def _every(task: Task) -> int:
+    share = task.select_on
+    return max(2, round(1 / share)) if isinstance(share, float) else _EVERY
 
 
 def _table(rows: list[Row], like: Dataset) -> Dataset:
@@ -122,10 +147,13 @@ def _table(rows: list[Row], like: Dataset) -> Dataset:
 
 
 def _row(text: Text, task: Task, tokenizer: PreTrainedTokenizerBase) -> Row | None:
-    """Make a window of a text; the prompt, and what is too long, is not learnt."""
+    """Make a window of a text; the prompt, and what is too long, is not learnt.
+
+    A text that was cut off does not teach to end there.
+    """
     before = tokenizer(text.prompt)["input_ids"]
     after = tokenizer(text.completion, add_special_tokens=False)["input_ids"]
-    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    end = [tokenizer.eos_token_id] if text.ended and tokenizer.eos_token_id is not None else []
     ids = [*before, *after, *end][: task.max_length + 1]
     silent = max(len(before) - 1, 0)
     labels = [*[SILENT] * silent, *ids[silent + 1 :]]

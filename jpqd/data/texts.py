@@ -28,6 +28,8 @@ Files = Annotated[
     AfterValidator(_all_texts),
 ]
 """A key of a recipe: one file, or several."""
+File = Annotated[Text, AfterValidator(lambda file: _all_texts((file,))[0])]
+"""The same, and one file only."""
 
 
 def lines(place: str) -> Iterator[list[str]]:

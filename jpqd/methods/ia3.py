@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from jpqd.core.errors import UserError
 from jpqd.training.method import Hooks, Method, Training
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ class Ia3(Method):
     def attach(self, model: PreTrainedModel, training: Training) -> tuple[PreTrainedModel, Hooks]:
         from jpqd.methods.lora import adapters
         from jpqd.model import families
+
+        if not families.knows(model):
+            raise UserError(
+                f"{training.stage}: ia3: the layers of a {model.config.model_type} are not "
+                "described here. `use: lora` adapts any model."
+            )
 
         def config(peft: Any) -> Any:
             family = families.of(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ class Rounded(nn.Module, StatefulModuleInterface):  # type: ignore[misc]
         self.scale: Tensor
         self.zero: Tensor
         self.register_buffer("scale", torch.ones(scales, dtype=torch.float16))
-        self.register_buffer("zero", torch.zeros(scales, dtype=torch.int16))
+        self.register_buffer("zero", torch.zeros(scales, dtype=torch.uint8))  # gloo knows no int16
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight
@@ -54,6 +55,8 @@ class Rounded(nn.Module, StatefulModuleInterface):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, state: dict[str, Any]) -> Self:
+        if state["bits"] not in (4, 8):
+            raise ValueError(f"weights of {state['bits']} bits")
         return cls(**state)
 
 
@@ -62,3 +65,10 @@ def on(model: PreTrainedModel) -> Iterator[tuple[str, str, Rounded]]:
     for name, hook in list(get_hook_storage(model).named_hooks()):
         if isinstance(hook, Rounded):
             yield name, decode_hook_name(name)[1], hook
+
+
+def check(model: PreTrainedModel) -> None:
+    """Refuse grids that do not fit the weights that they stand on."""
+    for _, path, grid in on(model):
+        if math.prod(grid.groups) != model.get_parameter(path).numel():
+            raise ValueError(f"groups of {grid.groups} do not fit {path}")

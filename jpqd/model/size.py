@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from jpqd.core.errors import UserError
 from jpqd.core.manifest import ModelFacts
 from jpqd.model import apart, families, shrink
 
@@ -20,7 +21,7 @@ def facts(model: PreTrainedModel) -> ModelFacts:
     own = [p for name, p in model.named_parameters() if not name.startswith(shrink.HOOKS)]
     found: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in own),
-        "precision": _precision(model),
+        "precision": precision(model),
     }
     if families.knows(model):
         found |= _encoder_facts(model)
@@ -88,7 +89,17 @@ def _encoder(model: PreTrainedModel) -> int:
     return sum(parameter.numel() for parameter in families.layers(model).parameters())
 
 
-def _precision(model: PreTrainedModel) -> str:
+def refuse_four_bits(model: PreTrainedModel, where: str) -> None:
+    """Refuse to change weights that have few values: their grid would no longer hold them."""
+    if precision(model) == "INT4":
+        raise UserError(
+            f"{where}: its weights have four bits, and are exported as they are. Start from the "
+            "stage before qlora."
+        )
+
+
+def precision(model: PreTrainedModel) -> str:
+    """Name the precision that the weights are to be stored in."""
     hooks = getattr(model, shrink.HOOKS, None)
     if hooks is None or not any("scale" in name for name in hooks.state_dict()):
         return "FP32"

@@ -112,7 +112,7 @@ def _put_hooks(model: PreTrainedModel, hooks: dict[str, Any]) -> None:
     from nncf import InternalError
     from nncf.torch import load_from_config
 
-    from jpqd.model import quantizers
+    from jpqd.model import quantizers, rounded
 
     _refuse_joined(model, hooks)
     for hook in hooks["compression_state"]:
@@ -121,6 +121,7 @@ def _put_hooks(model: PreTrainedModel, hooks: dict[str, Any]) -> None:
         load_from_config(model, hooks, allowed_modules=_ALLOWED)
     except InternalError as error:  # a class that is not there, or from elsewhere
         raise ValueError(str(error)) from error
+    rounded.check(model)
     quantizers.connect(model)
 
 

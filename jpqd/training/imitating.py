@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from jpqd.core import processes
+from jpqd.core import files, processes
 from jpqd.core.errors import DataError, UserError
 from jpqd.data import completions, texts
 from jpqd.data.completions import Text
@@ -23,44 +25,72 @@ _BATCH = 16
 def imitate(stage: ImitateOptions, ctx: Context) -> dict[str, Any]:
     """Let the model write, or read what another one wrote; keep what is worth learning."""
     loading.quiet()
-    if ctx.task.use != CausalLm.use:
-        raise UserError(f"{ctx.stage}: `use: imitate` is for tasks of `use: {CausalLm.use}`.")
+    _refuse_unfit(ctx)
     source = str(ctx.inputs[stage.needs[0]]) if stage.needs else ctx.model
     tokenizer = loading.load_tokenizer(source, ctx.task, ctx.cache)
     if stage.table:
-        written = completions.of_table(stage.table, ctx.cache)
+        written, long = completions.of_table(stage.table, ctx.cache), 0
     else:
-        written = _written(stage, ctx, tokenizer)
+        written, long = _written(stage, ctx, tokenizer)
     kept, why = completions.clean(written, stage.least, tokenizer)
+    counts = {"asked": len(written) + long, "kept": len(kept), "long": long, **why}
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     if not kept:
-        left = ", ".join(f"{count} {reason}" for reason, count in why.items() if count)
-        raise DataError(f"{ctx.stage}: no text is worth learning: {left or 'there is none'}.")
+        raise DataError(f"{ctx.stage}: no text is worth learning: {told}. Give other prompts.")
     completions.write(ctx.out / completions.FILE, kept)
-    counts = {"asked": len(written), "kept": len(kept), **why}
-    ctx.progress.say("    " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    ctx.progress.say(f"    {told}")
     return {"written": counts}
 
 
-def _written(stage: ImitateOptions, ctx: Context, tokenizer: PreTrainedTokenizerBase) -> list[Text]:
-    """Write after every prompt that has no text yet."""
-    assert stage.prompts is not None
-    prompts = list(chain.from_iterable(texts.lines(stage.prompts)))
-    if not prompts:
-        raise DataError(f"{stage.prompts}: there is no prompt in it. Write one in each line.")
-    ctx.work.mkdir(parents=True, exist_ok=True)
-    file = ctx.work / completions.FILE
-    done = completions.read(file)[: len(prompts)]
-    file.unlink(missing_ok=True)
-    completions.write(file, done)
-    network = loading.load(ctx.inputs[stage.needs[0]], ctx.task).to(processes.device())  # type: ignore[arg-type]
+def _refuse_unfit(ctx: Context) -> None:
+    if ctx.task.use != CausalLm.use:
+        raise UserError(
+            f"{ctx.stage}: `use: imitate` is for language models: task: {{use: {CausalLm.use}}}."
+        )
+    if processes.world_size() > 1:
+        raise UserError(
+            f"{ctx.stage}: a model writes in one process. Run the recipe up to it without "
+            f"torchrun: jpqd run RECIPE --until {ctx.stage}"
+        )
+
+
+def _written(
+    stage: ImitateOptions, ctx: Context, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[Text], int]:
+    """Write after every prompt that has no text yet; count those that leave no room for one."""
+    every = _prompts(stage)
+    counts = map(len, tokenizer(every, verbose=False)["input_ids"])
+    prompts = [one for one, count in zip(every, counts, strict=True) if count < ctx.task.max_length]
+    file = _whole_batches(ctx, len(prompts))
+    network = loading.load(ctx.inputs[stage.needs[0]], ctx.task)
+    nn.Module.to(network, processes.device())
     told = ctx.progress.counting("    written", "texts", len(prompts))
-    told(len(done))
-    for start in range(len(done), len(prompts), _BATCH):
+    done = len(completions.read(file))
+    told(done)
+    for start in range(done, len(prompts), _BATCH):
         some = prompts[start : start + _BATCH]
         torch.manual_seed(ctx.seed + start)
-        completions.write(file, _continued(some, network, tokenizer, stage))
+        longest = ctx.task.max_length
+        completions.write(file, _continued(some, network, tokenizer, stage, longest))
         told(len(some))
-    return completions.read(file)
+    return completions.read(file), len(every) - len(prompts)
+
+
+def _prompts(stage: ImitateOptions) -> list[str]:
+    assert stage.prompts is not None
+    found = list(chain.from_iterable(texts.lines(stage.prompts)))
+    if not found:
+        raise DataError(f"{stage.prompts}: there is no prompt in it. Write one in each line.")
+    return found
+
+
+def _whole_batches(ctx: Context, wanted: int) -> Path:
+    """Leave what a kill left of a batch out: a text depends on those written beside it."""
+    ctx.work.mkdir(parents=True, exist_ok=True)
+    file = ctx.work / completions.FILE
+    done = completions.read(file)
+    whole = len(done) if len(done) == wanted else len(done) // _BATCH * _BATCH
+    return files.write_text(file, completions.lines(done[:whole]))
 
 
 @torch.no_grad()
@@ -69,20 +99,31 @@ def _continued(
     network: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     stage: ImitateOptions,
+    longest: int,
 ) -> list[Text]:
+    """Write after some prompts at once; the longest of them leaves the others less room."""
     tokenizer.padding_side = "left"
     batch = tokenizer(prompts, padding=True, return_tensors="pt").to(network.device)
+    width = batch["input_ids"].shape[1]
     draws = {"temperature": stage.temperature, "top_k": 0} if stage.temperature else {}
-    network_: Any = network
-    found = network_.generate(
+    writes: Any = network.generate
+    found = writes(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
-        max_new_tokens=stage.new_tokens,
+        max_new_tokens=min(stage.new_tokens, longest - width),
         do_sample=bool(stage.temperature),
         use_cache=True,
         pad_token_id=tokenizer.pad_token_id,
         **draws,
-    )
-    new = found[:, batch["input_ids"].shape[1] :]
-    told = tokenizer.batch_decode(new, skip_special_tokens=True)
-    return [Text(prompt, text) for prompt, text in zip(prompts, told, strict=True)]
+    )[:, width:]
+    told = tokenizer.batch_decode(found, skip_special_tokens=True)
+    ended = torch.isin(found, torch.tensor(_ends(network, tokenizer))).any(1).tolist()
+    return [Text(*one) for one in zip(prompts, told, ended, strict=True)]
+
+
+def _ends(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the tokens after which a text is over."""
+    known: Any = network.generation_config
+    given = known.eos_token_id
+    found = given if isinstance(given, list) else [given]
+    return [end for end in (*found, tokenizer.eos_token_id) if end is not None]

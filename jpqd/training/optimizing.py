@@ -14,8 +14,10 @@ from jpqd.model import shrink
 from jpqd.training.options import TrainOptions
 from jpqd.training.steps import Steps
 
-_SPARED = re.compile(r"bias|layernorm|rmsnorm|(^|\.)norm(\.|$)|_norm(\.|$)", re.IGNORECASE)
-"""Names of biases and norms."""
+_SPARED = re.compile(
+    r"bias|layernorm|rmsnorm|(^|\.)norm(\.|$)|_norm(\.|$)|ia3_l|magnitude", re.IGNORECASE
+)
+"""Names of biases, norms and what adapters multiply with."""
 
 
 def build(stage: TrainOptions, model: nn.Module, steps: Steps) -> tuple[AdamW, LRScheduler]:

@@ -13,7 +13,8 @@ from pydantic import (
 )
 
 from jpqd.core.manifest import FolderKind
-from jpqd.data.texts import Files
+from jpqd.data.sources import TABLES, is_table
+from jpqd.data.texts import File, Files
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.schema import (
@@ -198,7 +199,7 @@ class ImitateOptions(Stage):
     use: Literal["imitate"]
     needs: Annotated[tuple[StageId, ...], Field(max_length=1)] = ()
     """A stage whose model writes."""
-    prompts: Text | None = None
+    prompts: File | None = None
     """A file with a prompt in each line, for the model of `needs`."""
     table: Annotated[Text | None, Field(validate_default=True)] = None
     """Instead of both: a table with `prompt` and `completion`, which another model wrote."""
@@ -206,7 +207,7 @@ class ImitateOptions(Stage):
     """The longest that a text becomes."""
     temperature: NonNegative = 0.0
     """0 takes the likeliest token each time; 1 draws as the model thinks."""
-    least: Count = 8
+    least: Annotated[Count, Field(validate_default=True)] = 8
     """The tokens below which a text is too short."""
 
     @field_validator("table")
@@ -220,7 +221,23 @@ class ImitateOptions(Stage):
             )
         if table is not None and (given.get("needs") or given.get("prompts")):
             raise mistake("does not go with needs and prompts", "Give one or the other.")
+        if table is not None and not is_table(table):
+            raise mistake("is no table", f"Give a file that ends in {', '.join(TABLES)}.")
         return table
+
+    @field_validator("new_tokens", "temperature")
+    @classmethod
+    def _of_a_model(cls, value: float, others: ValidationInfo) -> float:
+        if others.data.get("table"):
+            raise mistake("is for a model that writes, and a table is written", "Leave it out.")
+        return value
+
+    @field_validator("least")
+    @classmethod
+    def _reached(cls, least: int, others: ValidationInfo) -> int:
+        if not others.data.get("table") and least > others.data.get("new_tokens", least):
+            raise mistake(f"is above new_tokens {others.data['new_tokens']}", "Give less.")
+        return least
 
     def sources(self) -> tuple[str, ...]:
         return tuple(file for file in (self.prompts, self.table) if file)

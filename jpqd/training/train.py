@@ -37,6 +37,8 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     network, fresh = loading.load_for_training(source, prepared.kind, tokenizer, ctx.task)
     if fresh:
         ctx.progress.say(f"    starts at random: {', '.join(fresh)}")
+    if stage.epochs or stage.methods or stage.student:
+        size.refuse_four_bits(network, ctx.stage)
     if stage.student:
         student.shorten(network, stage.student.layers, f"{ctx.stage}: student.layers")
     _set_dropout(network, stage.dropout)

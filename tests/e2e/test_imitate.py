@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from jpqd.core import artifact
+from jpqd.core.errors import DataError, UserError
 from jpqd.core.progress import Progress
 from jpqd.data import completions, corpus
 from jpqd.data.completions import Text
@@ -19,6 +21,7 @@ from jpqd.recipe.task import build
 from jpqd.run import runner
 from jpqd.stages.imitate import Imitate
 from jpqd.training import imitating
+from tests.helpers import small
 
 HEAD = """\
 model: {new: qwen3, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 4,
@@ -67,6 +70,9 @@ def test_a_killed_stage_goes_on_with_the_text_after(
     def die(prompts: list[str], *rest: object) -> list[Text]:
         asked.append(len(prompts))
         if len(asked) == 2:
+            half = completions.lines([Text(prompts[0], "half of a batch")])
+            with next(tmp_path.rglob("completions.jsonl")).open("a") as file:
+                file.write(half)
             raise KeyboardInterrupt
         return write(prompts, *rest)  # type: ignore[arg-type]
 
@@ -91,11 +97,19 @@ def test_a_model_learns_the_table_of_someone_else(tmp_path: Path) -> None:
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     made = run(tmp_path, HEAD + f"  told: {{use: imitate, table: {table}}}\n" + LEARNT)
     counts = artifact.open_sealed(made / "told").manifest.metrics["written"]
-    assert counts == {"asked": 69, "kept": 66, "empty": 1, "short": 1, "circling": 0, "double": 1}
+    assert counts == {
+        "asked": 69,
+        "kept": 66,
+        "long": 0,
+        "empty": 1,
+        "short": 1,
+        "circling": 0,
+        "double": 1,
+    }
     network, tokenizer = loading.load(made / "learnt"), loading.tokenizer_from(made / "learnt")
-    stage = Imitate(use="imitate", table="x", new_tokens=40)
-    found = imitating._continued(["The plot was 7"], network, tokenizer, stage)
-    assert found[0].completion == told["completion"], "and it stops where the text ends"
+    stage = Imitate(use="imitate", needs=("a",), prompts="a.txt", new_tokens=40)
+    (found,) = imitating._continued(["The plot was 7"], network, tokenizer, stage, 64)
+    assert found == Text("The plot was 7", told["completion"]), "and it stops where the text ends"
 
 
 def test_only_what_was_written_is_learnt(made: Path) -> None:
@@ -108,7 +122,33 @@ def test_only_what_was_written_is_learnt(made: Path) -> None:
     assert ids[: len(before)] == before
     assert labels[: len(before) - 1] == [-100] * (len(before) - 1)
     assert labels[len(before) - 1 : -1] == ids[len(before) :], "each learns the next one"
+    assert labels[-1] == tokenizer.eos_token_id
+    cut = completions._row(Text("The plot", " was thin", ended=False), task, tokenizer)
+    assert cut is not None and cut[1] == labels[:-1], "a text that was cut off teaches no end"
     assert completions._row(Text("The plot " * 8, " was thin"), task, tokenizer) is None
+
+
+def test_texts_of_one_prompt_stay_together_and_every_text_is_counted(made: Path) -> None:
+    tokenizer = loading.tokenizer_from(made / "whole")
+    task = build({"name": "r", "use": "causal_lm", "dataset": "builtin:reviews", "max_length": 12})
+    texts = [Text(f"Film {number % 20}", f" was {number}") for number in range(40)]
+    parts, left_out = completions._shared([*texts, Text("Film " * 12, " a")], task, tokenizer)
+    assert [len(rows) for rows in parts.values()] == [38, 2] and left_out == 1
+
+
+def test_a_file_holds_any_letter(tmp_path: Path) -> None:
+    texts = [Text("a\u2028b", "c\x85\nd", ended=False), Text("e", "f")]
+    completions.write(tmp_path / "t.jsonl", texts)
+    with (tmp_path / "t.jsonl").open("a") as file:
+        file.write('{"prompt": "cut by a ki')
+    assert completions.read(tmp_path / "t.jsonl") == texts
+
+
+def test_it_runs_in_one_process(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    task = build({"name": "r", "use": "causal_lm", "dataset": "builtin:reviews"})
+    with pytest.raises(UserError, match="without torchrun"):
+        imitating._refuse_unfit(replace(small.training().ctx, task=task))
 
 
 def test_circles_are_left_out(made: Path) -> None:
@@ -123,6 +163,10 @@ def test_circles_are_left_out(made: Path) -> None:
     [
         ("{use: imitate, needs: [whole]}", "Give `needs` and `prompts`, or a table"),
         ("{use: imitate, needs: [whole], prompts: a.txt, table: b.csv}", "one or the other"),
+        ("{use: imitate, table: b.csv, temperature: 1.0}", "a table is written"),
+        ("{use: imitate, table: b.txt}", "is no table"),
+        ("{use: imitate, needs: [whole], prompts: a.csv}", "is no file of texts"),
+        ("{use: imitate, needs: [whole], prompts: a.txt, new_tokens: 4}", "is above new_tokens"),
         ("{use: train, needs: [whole], completions: whole}", "makes no texts"),
     ],
 )
@@ -136,5 +180,5 @@ def test_mistakes(stage: str, told: str, tmp_path: Path) -> None:
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
     table = tmp_path / "theirs.csv"
     table.write_text("prompt,answer\nThe plot,was thin\n")
-    with pytest.raises(Exception, match="completion"):
+    with pytest.raises(DataError, match="no column 'completion'"):
         run(tmp_path, HEAD + f"  told: {{use: imitate, table: {table}}}\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from jpqd.core import artifact
+from jpqd.core.errors import SourceError
 from jpqd.core.progress import Progress
 from jpqd.model import loading, rounded
 from jpqd.recipe import recipes
@@ -126,11 +129,37 @@ def test_mistakes(made: Path, tmp_path: Path, methods: str, told: str) -> None:
     assert done.exit_code == 2 and told in done.stderr.replace("\n", " ")
 
 
-def test_weights_in_four_bits_are_not_trained_again(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "{use: train, needs: [learnt], methods: [{use: lora}]}",
+        "{use: train, needs: [learnt]}",
+        "{use: train, needs: [learnt], epochs: 0, methods: [{use: prune, keep: 0.5}]}",
+        "{use: vocabulary, needs: [learnt]}",
+    ],
+)
+def test_weights_in_four_bits_stay_as_they_are(made: Path, tmp_path: Path, stage: str) -> None:
     path = tmp_path / "q.yaml"
-    path.write_text(HEAD + LEARNT + "  w: {use: train, needs: [learnt], methods: [{use: lora}]}\n")
+    path.write_text(HEAD + LEARNT + f"  w: {stage}\n")
     done = CliRunner().invoke(app, ["run", str(path), "--runs", str(made.parent)])
-    assert done.exit_code == 2 and "has gates or quantizers" in done.stderr.replace("\n", " ")
+    assert done.exit_code == 2 and "weights have four bits" in done.stderr.replace("\n", " ")
+
+
+def test_a_damaged_grid_is_told(made: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(made / "learnt", tmp_path / "copy")
+    text = (folder / "structure.json").read_text()
+    for wrong in ({"bits": 3}, {"groups": [3, 64]}):
+        changed = json.loads(text)
+        found = changed["quantization"]["compression_state"][0]["module_config"]
+        found.update(wrong)
+        (folder / "structure.json").write_text(json.dumps(changed))
+        with pytest.raises(SourceError, match="damaged"):
+            loading.load(folder)
+
+
+def test_grids_hold_what_processes_can_send_each_other(made: Path) -> None:
+    network = loading.load(made / "learnt")
+    assert {grid.zero.dtype for _, _, grid in rounded.on(network)} == {torch.uint8}
 
 
 def test_a_classifier_is_refused(tmp_path: Path) -> None:

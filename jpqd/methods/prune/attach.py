@@ -66,6 +66,6 @@ def attach(model: PreTrainedModel, options: Options, training: Training) -> Prun
         already = f" An earlier stage left {left:.4f} of it." if left < 1 else ""
         raise UserError(
             f"{training.stage}: keep: {options.keep} cannot be reached. The floor and ceiling "
-            f"allow between {least:.4f} and {most:.4f} of the encoder's weights.{already}"
+            f"allow between {least:.4f} and {most:.4f} of the weights of all layers.{already}"
         )
     return Pruning(model, structure, options, training, left)

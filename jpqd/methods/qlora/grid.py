@@ -47,11 +47,8 @@ class Adapted(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         with DisableTorchFunction(), torch.autocast(weight.device.type, enabled=False):
-            out: Tensor = _Rounding.apply(self.sum(weight), self.grid)  # type: ignore[no-untyped-call]
+            out: Tensor = _Rounding.apply(weight + self.up @ self.down, self.grid)  # type: ignore[no-untyped-call]
             return out
-
-    def sum(self, weight: Tensor) -> Tensor:
-        return weight + self.up @ self.down
 
 
 class _Rounding(torch.autograd.Function):

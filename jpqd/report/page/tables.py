@@ -64,12 +64,11 @@ def _stage(page: Page, stage: Manifest) -> Iterator[list[str]]:
 def _measured_as(stage: Manifest) -> str:
     """Name what answered the rows."""
     precision = stage.model.precision if stage.model else "FP32"
-    quantized = precision == "INT8"
     if stage.kind == "ir":
         return "OpenVINO, f32" if precision == "FP32" else f"OpenVINO, {precision}"
     if stage.use in ("lm_eval", "questions"):
         return "OpenVINO, by lm-eval" if stage.use == "lm_eval" else "OpenVINO"
-    return "PyTorch, INT8 simulated" if quantized else "PyTorch, f32"
+    return "PyTorch, f32" if precision == "FP32" else f"PyTorch, {precision} simulated"
 
 
 def _difference(page: Page, stage: Manifest) -> str:

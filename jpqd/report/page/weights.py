@@ -22,15 +22,15 @@ def _irs(page: Page) -> list[Manifest]:
 
 def table(page: Page) -> Table | None:
     rows = [row for stage in _irs(page) for row in _rows(stage)]
-    head = ["IR", "weights", "settings", "MB", f"perplexity {INTERVAL}", f"ratio {INTERVAL}",
-            f"KL {INTERVAL}", "KL, 99th percentile", "same best token, %",
-            "RMS change of p, %", "n"]  # fmt: skip
+    head = ["IR", "weights", "settings", "beside", "MB",
+            f"perplexity {INTERVAL}", f"ratio {INTERVAL}", f"KL {INTERVAL}",
+            "KL, 99th percentile", "same best token, %", "RMS change of p, %", "n"]  # fmt: skip
     note = (
-        "Ratio, KL and the best token: against the IR whose weights are whole, in f32, token by "
+        "Ratio, KL and the best token: against the IR beside which it stands, in f32, token by "
         "token. Settings: accurate is f32 beside the weights; deployed is what the device does by "
         "itself. Intervals are over windows of the text."
     )
-    texts = {"IR", "weights", "settings"}
+    texts = {"IR", "weights", "settings", "beside"}
     return Table("Weights in fewer bits", head, rows, note, texts) if rows else None
 
 
@@ -41,6 +41,7 @@ def _rows(stage: Manifest) -> Iterator[list[str]]:
             stage.stage,
             _how(stage),
             "deployed" if number else "accurate",
+            _beside(stage) if "kl" in figures else NONE,
             words.megabytes(stage.deployed_bytes or 0),
             _estimate(figures, "perplexity", "#.4g"),
             _estimate(figures, "ratio", ".3f"),
@@ -53,15 +54,21 @@ def _rows(stage: Manifest) -> Iterator[list[str]]:
 
 
 def sentence(stage: Manifest) -> str:
-    """Say how far an IR is from the whole one, as devices run it; nothing of other stages."""
+    """Say how far an IR is from the one beside it, as devices run it; nothing of other stages."""
     figures = deployed(stage)
     if "kl" not in figures:
         return ""
     return (
         f"{stage.stage} has a perplexity of {_estimate(figures, 'perplexity', '#.4g')}, "
-        f"{_estimate(figures, 'ratio', '.3f')} times that of the whole IR, and a KL of "
+        f"{_estimate(figures, 'ratio', '.3f')} times that of {_beside(stage)}, and a KL of "
         f"{_estimate(figures, 'kl', '#.3g')} to it (95%, as deployed, n {figures['n']:,} tokens)."
     )
+
+
+def _beside(stage: Manifest) -> str:
+    """Name the IR that it was measured beside."""
+    options = stage.inputs.get("stage", {})
+    return str(options.get("beside") or next(iter(options.get("needs", ())), NONE))
 
 
 def deployed(stage: Manifest) -> dict[str, Any]:
@@ -128,11 +135,11 @@ def drawn(page: Page) -> Iterator[Chart]:
     found = [one for one in _irs(page) if "kl" in next(iter(one.splits.values()), {})]
     sizes = [(one, (one.deployed_bytes or 0) / 1e6) for one in found]
     if found:
-        yield _chart(sizes, "MB", "size", "How far each IR is from the whole one, by its size")
+        yield _chart(sizes, "MB", "size", "How far each IR is from the one beside it, by its size")
     times = [(one, time) for one in found if (time := _next_token_ms(page, one.stage))]
     if times:
-        yield _chart(times, "ms for each next token, the faster runtime", "time",
-                     "How far each IR is from the whole one, by the time of a token")  # fmt: skip
+        title = "How far each IR is from the one beside it, by the time of a token"
+        yield _chart(times, "ms for each next token, the faster runtime", "time", title)
 
 
 def _next_token_ms(page: Page, stage: str) -> float | None:

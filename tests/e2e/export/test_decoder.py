@@ -344,7 +344,7 @@ def test_the_report_and_the_list_show_perplexity(folder: Path) -> None:
     assert report.exit_code == 0, report.stderr
     written = (folder / "runs" / "lm" / "report.md").read_text()
     assert "int8 has a perplexity of" in written
-    assert "times that of the whole IR, and a KL of" in written
+    assert "times that of f32, and a KL of" in written
 
 
 def test_predict_writes_on_as_others_do(folder: Path) -> None:
