@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from export import check
 from export.rows import Rows
 from export.shapes import Shape
+from jpqd.core import cpus
 from jpqd.core.errors import RunError
 from jpqd.scores.predictions import Predictions
 from jpqd.tasks import Kind
@@ -25,6 +26,10 @@ EXACT, ROUNDED, IN_4_BITS = 1.0, 0.995, 0.95
 word embedding is rounded to 4 bits, which no training prepared.
 """
 _NUDGE, _NUDGES = 1e-5, 3
+_OVERFLOW = (
+    "\nThis CPU has no VNNI, and sums of INT8 products overflow on it where weights have 8 bits: "
+    "quantize here, or with overflow_fix: true."
+)
 _WORST, _NUMBERS = 3, 8
 """The answers that an error shows, and the numbers of each."""
 
@@ -135,6 +140,7 @@ class Parity:
         raise RunError(
             f"{what} differs from its model: {self.summary()} (required: {self.asked:.1%}).\n"
             + "\n".join(self._answer(rows, int(one)) for one in worst[:_WORST])
+            + _OVERFLOW * cpus.sums_overflow()
             + "\nNothing was written. To export it anyway, switch the check off: --no-check, "
             "or `check: false` in a recipe."
         )

@@ -94,3 +94,13 @@ def _text(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def sums_overflow() -> bool:
+    """Return whether this processor sums products of INT8 in 16 bits: x86 without VNNI or AMX."""
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    flags = next((line.split() for line in info.splitlines() if line.startswith("flags")), [])
+    return "avx2" in flags and not {"avx_vnni", "avx512_vnni", "amx_int8"} & {*flags}

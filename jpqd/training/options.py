@@ -228,7 +228,8 @@ class ImitateOptions(Stage):
     @field_validator("new_tokens", "temperature")
     @classmethod
     def _of_a_model(cls, value: float, others: ValidationInfo) -> float:
-        if others.data.get("table"):
+        default = cls.model_fields[str(others.field_name)].default
+        if others.data.get("table") and value != default:
             raise mistake("is for a model that writes, and a table is written", "Leave it out.")
         return value
 

@@ -21,7 +21,7 @@ PLUGINS = [
 ]
 HEAVY = ["torch", "transformers", "datasets", "openvino", "nncf", "optimum", "numpy"]
 CANDIDATES: list[Any] = [
-    ["teacher"], ["teacher", "table"], "teacher", 0.5, 2, {}, {"speedup": 2.0},
+    ["teacher"], ["teacher", "table"], "teacher", 0.5, 2, {}, {"speedup": 2.0}, "table.csv",
 ]  # fmt: skip
 
 every_plugin = pytest.mark.parametrize(("name", "packages", "base"), PLUGINS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jpqd.core import advice
+from jpqd.core import advice, cpus
 from jpqd.core.errors import UserError
 from jpqd.methods.quantize.options import Options
 from jpqd.training.method import Hooks, Training
@@ -30,6 +30,9 @@ class Quantize(Options):
                 f"{training.stage}: quantize is for encoders. The weights of a decoder get fewer "
                 "bits after the export: use: compress_weights."
             )
+        if cpus.sums_overflow() and not self.overflow_fix:
+            told = "    quantize: weights of 7 bits: sums of 8 overflow on a CPU without VNNI"
+            training.ctx.progress.say(told)
         if self.range == "min_max":  # extremes are the same, however rows are put together
             given = calibration.unpadded(training, self.samples, model.device, _TOGETHER)
         else:

@@ -33,7 +33,8 @@ class Options(Method):
     advice: StageId | None = None
     """A stage of `use: sensitivity`, which names more parts that stay in floating point."""
     overflow_fix: bool = False
-    """Use 7-bit weights, for CPUs without VNNI, whose 16-bit sums overflow."""
+    """Use 7-bit weights, for CPUs without VNNI, whose 16-bit sums overflow. On such a CPU they
+    always have 7; `true` is for models that are quantized elsewhere."""
 
     def inputs(self) -> tuple[str, ...]:
         return () if self.advice is None else (self.advice,)

@@ -22,7 +22,7 @@ from nncf.torch.function_hook.hook_storage import decode_hook_name
 from nncf.torch.quantization.layers import AsymmetricQuantizer, BaseQuantizer, SymmetricQuantizer
 from transformers import PreTrainedModel
 
-from jpqd.core import memory
+from jpqd.core import cpus, memory
 from jpqd.core.errors import UserError
 from jpqd.methods.quantize.options import Options
 from jpqd.model import quantizers
@@ -93,7 +93,8 @@ class _Giving:
 
 def _advanced(options: Options) -> nncf.AdvancedQuantizationParameters:
     smooth = nncf.AdvancedSmoothQuantParameters(matmul=options.smooth_quant or -1)
-    fix = nncf.OverflowFix.ENABLE if options.overflow_fix else nncf.OverflowFix.DISABLE
+    spares = options.overflow_fix or cpus.sums_overflow()
+    fix = nncf.OverflowFix.ENABLE if spares else nncf.OverflowFix.DISABLE
     return nncf.AdvancedQuantizationParameters(
         overflow_fix=fix,
         # It gains nothing here, and NNCF would compile C++ for it on the user's machine.
