@@ -9,17 +9,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from jpqd.data.batching import Batch
-from jpqd.methods.prune.gates import Gate
+from jpqd.methods.prune.gates import LEARNT, Gate
 from jpqd.tasks import Kind
 
 
 def learn(model: PreTrainedModel, batches: Iterable[tuple[Batch, Tensor]], kind: Kind) -> None:
     """Let the gates of the model learn their scores; nothing else of it changes."""
+    gates = [module for module in model.modules() if isinstance(module, Gate)]
+    if not any(gate.kind in LEARNT for gate in gates):  # magnitudes and chance ask no rows
+        return
     modes = [(module, module.training) for module in model.modules()]
     learns = [(weight, weight.requires_grad) for weight in model.parameters()]
     model.train(False)
     model.requires_grad_(False)  # the gradients of weights are not read, and cost as much again
-    gates = [module for module in model.modules() if isinstance(module, Gate)]
     for gate in gates:
         gate.training = True
     for features, labels in batches:
