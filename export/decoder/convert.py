@@ -35,7 +35,7 @@ def write(
         _quiet(),
         _own_heads(constructor.func, network),
         apart.together(network),
-        packed.weights(network),
+        packed.weights(network) as left,
         _without_a_cap(constructor) as refused,
     ):
         export_from_model(
@@ -46,6 +46,8 @@ def write(
             preprocessors=[tokenizer],
             ov_config=OVConfig(dtype="fp32"),
         )
+    if left:
+        packed.eight_bits(folder)
     tokenizer.save_pretrained(folder)
     return refused
 

@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import nncf
+import openvino as ov
 import torch
 from nncf.torch.function_hook import get_hook_storage
 from nncf.torch.quantization import layers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from export.names import MODEL
 from jpqd.model import rounded, shrink
 from jpqd.model.rounded import Rounded
 
+_FEW = 4
+
+
+def eight_bits(folder: Path) -> None:
+    """Store what is left in 8 bits, on a grid that NNCF finds anew."""
+    nncf.set_log_level(logging.ERROR)
+    model = ov.Core().read_model(folder / MODEL)
+    with contextlib.redirect_stdout(io.StringIO()):
+        made = nncf.compress_weights(model)
+    ov.save_model(made, folder / "packed.xml", compress_to_fp16=False)
+    del model, made
+    for end in (".xml", ".bin"):
+        (folder / "packed.xml").with_suffix(end).replace((folder / MODEL).with_suffix(end))
+
 
 @contextmanager
-def weights(network: PreTrainedModel) -> Iterator[None]:
-    """Show the exporter packed weights, with NNCF's own way to unpack them."""
-    found = list(rounded.on(network)) if hasattr(network, shrink.HOOKS) else []
+def weights(network: PreTrainedModel) -> Iterator[bool]:
+    """Show the exporter packed weights, with NNCF's own way to unpack them; say if some are left.
+
+    A module that reads more of its weight than its values, as Gemma's table of words does, would
+    have it unpacked in the IR.
+    """
+    every = list(rounded.on(network)) if hasattr(network, shrink.HOOKS) else []
+    found = [one for one in every if one[2].bits == _FEW or _is_plain(network, one[1])]
     before: list[tuple[str, nn.Parameter, Tensor, Rounded]] = []
     try:
         for name, path, grid in found:
@@ -28,11 +54,15 @@ def weights(network: PreTrainedModel) -> Iterator[None]:
             before.append((name, weight, weight.data, grid))
             weight.data = data
             _exchange(network, name, unpack)
-        yield
+        yield len(found) < len(every)
     finally:
         for name, weight, data, grid in before:
             weight.data = data
             _exchange(network, name, grid)
+
+
+def _is_plain(network: PreTrainedModel, path: str) -> bool:
+    return type(network.get_submodule(path.rpartition(".")[0])) in (nn.Embedding, nn.Linear)
 
 
 def _exchange(network: PreTrainedModel, name: str, hook: nn.Module) -> None:

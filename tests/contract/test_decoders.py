@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import openvino as ov
 import pytest
 import torch
 from optimum.intel import OVModelForCausalLM
@@ -202,6 +203,14 @@ def test_layers_that_are_left_out_leave_a_cache_without_gaps(tmp_path: Path) -> 
     assert greedy(loaded)[: len(IDS) + 1] == [*IDS, int(logits(whole)[0, -1].argmax())]
 
 
+def _kinds_of_tables(ir: Path) -> set[str]:
+    """Name the types in which constants of the size of a table of words are stored."""
+    constants = [op for op in ov.Core().read_model(ir / "openvino_model.xml").get_ops()
+                 if op.get_type_name() == "Constant"]  # fmt: skip
+    tables = [op for op in constants if list(op.get_output_shape(0)) == [WORDS, 32]]
+    return {str(op.get_element_type()) for op in tables}
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"qwen2"}))  # a Llama to the exporter
 def test_a_decoder_is_exported_compressed_and_writes(family: str, tmp_path: Path) -> None:
     path = tmp_path / "lm.yaml"
@@ -215,6 +224,9 @@ def test_a_decoder_is_exported_compressed_and_writes(family: str, tmp_path: Path
         for name in ("int8", "int4", "few_ir")
     ]
     assert 0 < kl[0] < min(kl[1:])
+    assert _kinds_of_tables(made / "few_ir") == {"<Type: 'uint8_t'>"}, (
+        "a table of words is stored in 8 bits"
+    )
     opened = OVModelForCausalLM.from_pretrained(made / "int8", ov_config=dict(ask.ACCURATE))
     found = opened(torch.tensor([IDS]), attention_mask=torch.ones(1, 5)).logits[0]
     expected = ask.openvino(made / "int8", ask.ACCURATE)(IDS)
