@@ -100,7 +100,7 @@ def test_a_killed_stage_goes_on_and_a_finished_one_is_not_measured_again(
     assert sealed.manifest.metrics["error"]["int8"] == pytest.approx(table.error("int8"), abs=1e-4)
     assert (table.layers, table.heads, table.neurons) == (2, 2, 64)
     assert sum(table.shares) == pytest.approx(1)
-    assert table.of("int8").computes == "int8"
+    assert table.of("int8").computes.startswith("int8")  # attention is f32 without AVX-512
     assert len(table.checked) == len(models.checked)
 
     dense, empty = [(2, 64)] * 2, [(0, 0)] * 2
