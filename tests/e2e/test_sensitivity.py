@@ -67,7 +67,9 @@ def test_every_part_is_tried_alone(done: Path) -> None:
         assert few <= all_ + 1e-6
     by_bits = {(c["layer"], c["part"], c["bits"]): c["divergence"] for c in cells if "bits" in c}
     for layer, part in {(c["layer"], c["part"]) for c in cells if "bits" in c}:
-        assert by_bits[layer, part, 8] < by_bits[layer, part, 2]
+        assert by_bits[layer, part, 8] < by_bits[layer, part, 2] + 1e-6  # some parts say nothing
+    worst = {bits: max(v for (*_, b), v in by_bits.items() if b == bits) for bits in (8, 2)}
+    assert worst[8] < 0.1 * worst[2]
     assert made["whole"]["divergence"] == pytest.approx(0.0, abs=1e-9)
     assert made["rows"] == 100
     assert set(made["correlations"]) == {"fisher", "taylor", "magnitude"}
