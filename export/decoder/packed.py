@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import nncf
@@ -36,7 +35,7 @@ def eight_bits(folder: Path) -> None:
         (folder / "packed.xml").with_suffix(end).replace((folder / MODEL).with_suffix(end))
 
 
-@contextmanager
+@contextlib.contextmanager
 def weights(network: PreTrainedModel) -> Iterator[bool]:
     """Show the exporter packed weights, with NNCF's own way to unpack them; say if some are left.
 

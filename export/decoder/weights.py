@@ -62,7 +62,8 @@ def write(stage: Options, ctx: Context) -> dict[str, Any]:
         )
     beside = ctx.inputs[stage.beside] if stage.beside else base
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-    measure.refuse_other(beside, tokenizer)
+    if stage.beside:
+        measure.refuse_other(beside, tokenizer)
     work = _Work(stage, ctx, base, tokenizer)
     ratio = work.found() if stage.target else stage.ratio
     work.compress(ratio, ctx.out)
