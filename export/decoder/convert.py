@@ -47,7 +47,7 @@ def write(
             ov_config=OVConfig(dtype="fp32"),
         )
     if left:
-        packed.eight_bits(folder)
+        packed.store(folder, left)
     tokenizer.save_pretrained(folder)
     return refused
 

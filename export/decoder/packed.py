@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import nncf
+import numpy as np
 import openvino as ov
 import torch
 from nncf.torch.function_hook import get_hook_storage
 from nncf.torch.quantization import layers
+from openvino import opset13 as opset
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from export.graph import nodes
 from export.names import MODEL
 from jpqd.model import rounded, shrink
 from jpqd.model.rounded import Rounded
@@ -23,21 +23,39 @@ from jpqd.model.rounded import Rounded
 _FEW = 4
 
 
-def eight_bits(folder: Path) -> None:
-    """Store what is left in 8 bits, on a grid that NNCF finds anew."""
-    nncf.set_log_level(logging.ERROR)
+def store(folder: Path, left: list[tuple[Tensor, Rounded]]) -> None:
+    """Store in 8 bits what the exporter saw as it is, on the grids that the weights lie on."""
     model = ov.Core().read_model(folder / MODEL)
-    with contextlib.redirect_stdout(io.StringIO()):
-        made = nncf.compress_weights(model)
-    ov.save_model(made, folder / "packed.xml", compress_to_fp16=False)
-    del model, made
+    for weight, grid in left:
+        values = weight.numpy()
+        for node in model.get_ops():
+            if _holds(node, values):
+                nodes.replace(node, _unpacking(weight, grid))
+    ov.save_model(model, folder / "packed.xml", compress_to_fp16=False)
+    del model  # it reads from the file that is replaced
     for end in (".xml", ".bin"):
         (folder / "packed.xml").with_suffix(end).replace((folder / MODEL).with_suffix(end))
 
 
+def _holds(node: ov.Node, values: np.ndarray) -> bool:
+    if node.get_type_name() != "Constant" or list(node.shape) != list(values.shape):
+        return False
+    return np.array_equal(node.data, values)
+
+
+def _unpacking(weight: Tensor, grid: Rounded) -> ov.Node:
+    whole = np.int8 if grid.lowest else np.uint8
+    numbers = grid.numbers(weight).numpy().astype(whole)
+    node = opset.convert(opset.constant(numbers), np.float32)
+    if not grid.lowest:
+        node = opset.subtract(node, opset.convert(opset.constant(grid.zero.numpy()), np.float32))
+    node = opset.multiply(node, opset.convert(opset.constant(grid.scale.numpy()), np.float32))
+    return opset.reshape(node, list(weight.shape), special_zero=False)
+
+
 @contextlib.contextmanager
-def weights(network: PreTrainedModel) -> Iterator[bool]:
-    """Show the exporter packed weights, with NNCF's own way to unpack them; say if some are left.
+def weights(network: PreTrainedModel) -> Iterator[list[tuple[Tensor, Rounded]]]:
+    """Show the exporter packed weights, with NNCF's own way to unpack them; give those left.
 
     A module that reads more of its weight than its values, as Gemma's table of words does, would
     have it unpacked in the IR.
@@ -53,7 +71,11 @@ def weights(network: PreTrainedModel) -> Iterator[bool]:
             before.append((name, weight, weight.data, grid))
             weight.data = data
             _exchange(network, name, unpack)
-        yield len(found) < len(every)
+        yield [
+            (network.get_parameter(path).detach(), grid)
+            for name, path, grid in every
+            if (name, path, grid) not in found
+        ]
     finally:
         for name, weight, data, grid in before:
             weight.data = data
