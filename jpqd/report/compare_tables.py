@@ -99,7 +99,7 @@ def _line(row: Row, metric: str) -> tuple[_Cells, ...]:
             "KL": _number(row.divergence, ".4f"),
         },
         {
-            "encoder %": _number(row.model["encoder_share"], ".1f", 100),
+            "kept %": _number(row.model["encoder_share"], ".1f", 100),
             "non-zero %": _number(row.model["nonzero_share"], ".1f", 100),
             "parameters": _number(row.model["parameters"], ",.0f"),
             "precision": row.model["precision"] or words.NONE,

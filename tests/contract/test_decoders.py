@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino as ov
 import pytest
 import torch
@@ -20,7 +21,7 @@ from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
 from jpqd.methods.prune import refit
 from jpqd.methods.quantize import Quantize
-from jpqd.model import apart, described, families, loading, new, shrink, size
+from jpqd.model import apart, described, families, loading, new, rounded, shrink, size
 from jpqd.model import structure as saved
 from jpqd.model.shrink import Kept
 from jpqd.model.student import shorten
@@ -203,12 +204,19 @@ def test_layers_that_are_left_out_leave_a_cache_without_gaps(tmp_path: Path) -> 
     assert greedy(loaded)[: len(IDS) + 1] == [*IDS, int(logits(whole)[0, -1].argmax())]
 
 
-def _kinds_of_tables(ir: Path) -> set[str]:
-    """Name the types in which constants of the size of a table of words are stored."""
+def _tables(ir: Path) -> list[np.ndarray]:
+    """Return the constants of the size of a table of words."""
     constants = [op for op in ov.Core().read_model(ir / "openvino_model.xml").get_ops()
                  if op.get_type_name() == "Constant"]  # fmt: skip
-    tables = [op for op in constants if list(op.get_output_shape(0)) == [WORDS, 32]]
-    return {str(op.get_element_type()) for op in tables}
+    return [op.data.copy() for op in constants if list(op.get_output_shape(0)) == [WORDS, 32]]
+
+
+def _numbers(stage: Path) -> list[np.ndarray]:
+    """Return the numbers that trained weights of the size of a table are made of."""
+    trained = loading.load(stage)
+    grids = {trained.get_parameter(path): grid for _, path, grid in rounded.on(trained)}
+    return [grid.numbers(weight.detach()).numpy() for weight, grid in grids.items()
+            if list(weight.shape) == [WORDS, 32]]  # fmt: skip
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"qwen2"}))  # a Llama to the exporter
@@ -224,9 +232,11 @@ def test_a_decoder_is_exported_compressed_and_writes(family: str, tmp_path: Path
         for name in ("int8", "int4", "few_ir")
     ]
     assert 0 < kl[0] < min(kl[1:])
-    assert _kinds_of_tables(made / "few_ir") == {"<Type: 'uint8_t'>"}, (
-        "a table of words is stored in 8 bits"
-    )
+    tables, trained = _tables(made / "few_ir"), _numbers(made / "few")
+    assert tables
+    for table in tables:  # in 8 bits, and on the grid on which it was trained
+        assert table.dtype == np.uint8
+        assert any(np.array_equal(table, numbers) for numbers in trained)
     opened = OVModelForCausalLM.from_pretrained(made / "int8", ov_config=dict(ask.ACCURATE))
     found = opened(torch.tensor([IDS]), attention_mask=torch.ones(1, 5)).logits[0]
     expected = ask.openvino(made / "int8", ask.ACCURATE)(IDS)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Prune(Options):
-    """Keeps the share of the encoder's weights that is worth most, and cuts the rest out."""
+    """Keeps the share of the layers' weights that is worth most, and cuts the rest out."""
 
     def attach(self, model: PreTrainedModel, training: Training) -> tuple[PreTrainedModel, Hooks]:
         from jpqd.methods.prune.attach import attach

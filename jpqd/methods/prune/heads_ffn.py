@@ -67,7 +67,7 @@ class HeadsFfn:
     # The budget.
 
     def bounds(self) -> tuple[float, float]:
-        """The least and the most of the encoder's weights that can be kept, as shares."""
+        """The least and the most of the layers' weights that can be kept, as shares."""
         least, most = budget.extremes(self._pools())
         fixed = self._fixed()
         return (fixed + least) / self.total, (fixed + most) / self.total
@@ -146,7 +146,7 @@ class HeadsFfn:
     # Masks and the cut.
 
     def mask(self, keep: float) -> None:
-        """Close gates until this share of the encoder's weights is left."""
+        """Close gates until this share of the layers' weights is left."""
         pools = self._pools()
         if self.options.scope == "layer":
             kept = self._by_layer(pools, keep)
@@ -167,7 +167,7 @@ class HeadsFfn:
         return kept
 
     def kept_share(self) -> float:
-        """Return the share of the encoder's weights that the masks leave now."""
+        """Return the share of the layers' weights that the masks leave now."""
         units = sum(
             self.costs[path] * float(gate.mask.sum()) for (_, path), gate in self.gates.items()
         )

@@ -13,7 +13,7 @@ from jpqd.training.method import Method
 
 
 class Options(Method):
-    """Pruning of the encoder: keep the share of its weights that is worth most."""
+    """Pruning of the layers: keep the share of its weights that is worth most."""
 
     use: Literal["prune"]
     target: Literal["keep", "threshold"] = "keep"
@@ -21,7 +21,7 @@ class Options(Method):
     plan: StageId | None = None
     """Instead of `keep`: a stage of `use: search`, whose plan says how much of each layer stays."""
     keep: Annotated[StrictFloat | None, Field(validate_default=True)] = None
-    """The share of the whole encoder's weights, no embeddings, whatever earlier stages left."""
+    """The share of the whole model's weights, no embeddings, whatever earlier stages left."""
     threshold: float = 0.0
     """The score that a block must exceed in the end, for `target: threshold`."""
     regularization: NonNegative = 0.05
@@ -69,7 +69,7 @@ class Options(Method):
             raise mistake("does not go with plan, which says what stays", "Remove one of them.")
         if target == "keep" and keep is None and plan is None:
             raise mistake(
-                "is missing", "Give the share of the encoder that stays, such as keep: 0.3."
+                "is missing", "Give the share of the layers' weights that stays, such as keep: 0.3."
             )
         if target == "threshold" and keep is not None:
             raise mistake(

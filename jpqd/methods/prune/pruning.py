@@ -50,9 +50,9 @@ class Pruning(Hooks):
         training: Training,
         left: float = 1.0,
     ) -> None:
-        """Prepare pruning; `left` is the share of the encoder that earlier stages left.
+        """Prepare pruning; `left` is the share of the layers that earlier stages left.
 
-        `keep` counts from the whole encoder, and a structure from what it sees.
+        `keep` counts from the whole model, and a structure from what it sees.
         """
         self.model, self.structure, self.options, self.training = (
             model,
