@@ -36,13 +36,22 @@ def convert(
         config.patch_model_for_export(network),
     ):
         warnings.simplefilter("ignore")
-        model = ov.convert_model(network, example_input=example)
+        model = ov.convert_model(_traced(network, example), example_input=example)
     for port in model.inputs:  # a tensor that passes through unchanged has two names: MPNet's mask
         port.set_names(port.names & example.keys())
     rows = -1 if shape.batch is None else shape.batch
     tokens = ov.Dimension(1, shape.most or -1) if shape.length is None else shape.length
     model.reshape({port: ov.PartialShape([rows, tokens]) for port in model.inputs})
     return model
+
+
+def _traced(network: PreTrainedModel, example: dict[str, torch.Tensor]) -> Any:
+    """Trace a model once: torch would do it twice, and compare what the export's check compares."""
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    return TorchScriptPythonDecoder(
+        network, example_input=example, trace_kwargs={"check_trace": False}
+    )
 
 
 def prepare(

@@ -165,8 +165,7 @@ def judged(reference: Reference, actual: Predictions, asked: float, *, rounds: b
     sums are in another order.
     """
     parity = Parity(reference.answers, actual, asked, reference.rows.kind)
-    for answers in reference.nudged() if rounds else ():
-        if parity.holds:
-            break
+    others = reference.nudged() if rounds else iter(())
+    while not parity.holds and (answers := next(others, None)) is not None:
         parity = replace(parity, nudged=(*parity.nudged, answers))
     return parity

@@ -82,9 +82,12 @@ def test_a_model_that_does_not_round_gets_no_grace(reference: Reference) -> None
 
 
 def test_an_ir_that_answers_the_same_is_not_asked_again(reference: Reference) -> None:
-    found = parity.judged(reference, reference.answers, 0.995, rounds=True)
+    answers, asked = reference.answers, []
+    reference.network.register_forward_hook(lambda *_: asked.append(1))
+    found = parity.judged(reference, answers, 0.995, rounds=True)
     assert found.nudged == ()
     assert found.holds
+    assert asked == []
 
 
 def test_an_answer_that_is_no_number_is_none(reference: Reference) -> None:
