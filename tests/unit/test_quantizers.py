@@ -14,8 +14,9 @@ from nncf.torch.quantization.layers import AsymmetricQuantizer, SymmetricQuantiz
 from nncf.torch.quantization.reference import ReferenceQuantizedFunctions
 from torch import Tensor
 
-from jpqd.model import quantizers
-from jpqd.model.quantizers import Asymmetric, Embedding, Grid, Shifted, Signed, Symmetric
+from jpqd.model import levels, quantizers
+from jpqd.model.levels import Grid, Shifted, Signed
+from jpqd.model.quantizers import Asymmetric, Embedding, Symmetric
 from jpqd.model.shrink import HOOKS
 from tests.helpers import small
 
@@ -119,11 +120,19 @@ def signed_reference(x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
     return rounded(x / step).clamp(low, high) * step
 
 
-@pytest.mark.parametrize("rows", [1, 5])
-def test_the_gradients_of_signed_are_those_of_a_straight_through_round(rows: int) -> None:
+@pytest.fixture(params=["whole", "in pieces"])
+def taken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of tests are smaller than a piece."""
+    if request.param == "in pieces":
+        monkeypatch.setattr(levels, "_PIECE", 700)
+
+
+@pytest.mark.usefixtures("taken")
+@pytest.mark.parametrize("steps", [1, 5])
+def test_the_gradients_of_signed_are_those_of_a_straight_through_round(steps: int) -> None:
     torch.manual_seed(0)
-    x = torch.randn(rows, 300) * 2
-    shape = (rows, 1) if rows > 1 else (1,)
+    x = (torch.randn(300, 5) * 2).T  # as a transposition leaves it
+    shape = (5, 1) if steps > 1 else (1,)
     step = torch.rand(shape) * 0.01 + 0.01
     grads = []
     for function in (
@@ -138,10 +147,11 @@ def test_the_gradients_of_signed_are_those_of_a_straight_through_round(rows: int
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("taken")
 def test_the_gradients_of_shifted_are_those_of_a_straight_through_round() -> None:
     """For a range with zero among its levels, which therefore is not moved first."""
     torch.manual_seed(0)
-    x = torch.randn(3000)
+    x = torch.randn(3, 10, 100)
     step, zero = 0.01, 70
     low, span = torch.tensor([-zero * step]), torch.tensor([255 * step])
     grads = []
@@ -153,7 +163,7 @@ def test_the_gradients_of_shifted_are_those_of_a_straight_through_round() -> Non
             one, bottom, whole = leaves
             width = whole / 255
             out = bottom + rounded((one - bottom) / width).clamp(0, 255) * width
-        (out * torch.linspace(-1, 2, 3000)).sum().backward()
+        (out * torch.linspace(-1, 2, 3000).view_as(x)).sum().backward()
         grads.append([leaf.grad for leaf in leaves])
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-3, atol=2e-3)
     assert all(part is not None and part.abs().max() > 0.1 for part in grads[0])

@@ -114,7 +114,8 @@ class Pruning(Hooks):
             progress = self.training.ctx.progress
             progress.say("    solves the output projections again")
             texts = (features for features, _ in self._some_rows())
-            for weight in refitting.refit(self.model, whole, texts, progress):
+            bf16 = self.training.bf16 and self.stepped
+            for weight in refitting.refit(self.model, whole, texts, progress, bf16=bf16):
                 self.slices[weight] = None  # its moments and its average are of another weight
 
     def resized(self) -> Slices | None:

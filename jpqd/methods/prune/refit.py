@@ -41,8 +41,13 @@ def refit(
     whole: Sequence[nn.Module],
     batches: Iterable[Batch],
     progress: Progress | None = None,
+    *,
+    bf16: bool = False,
 ) -> list[nn.Parameter]:
-    """Solve every layer's output projections again, and return the weights that changed."""
+    """Solve every layer's output projections again, and return the weights that changed.
+
+    With `bf16` the layers multiply as they do in training; what is solved is in f64 all the same.
+    """
     count = progress.counting("    solved", "layers", len(whole)) if progress else None
     layers = families.layers(model)
     modes = [(module, module.training) for module in layers.modules()]
@@ -51,7 +56,7 @@ def refit(
     smoothing = _smooth(model, layers)
     changed: list[nn.Parameter] = []
     for index, uncut in enumerate(whole):
-        changed += _Layer(model, index, uncut).refit(texts)
+        changed += _Layer(model, index, uncut, bf16).refit(texts)
         if count is not None:
             count(1)
     for handle in smoothing:
@@ -96,7 +101,7 @@ class _Text:
 
 
 class _Reached(Exception):
-    """The first layer of each kind was called."""
+    """All that is wanted of a call has been seen."""
 
 
 def _forgetful(argument: Any) -> Any:
@@ -152,7 +157,8 @@ def _texts(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[_Text]:
 class _Layer:
     """A layer that was cut, beside what it was before."""
 
-    def __init__(self, model: PreTrainedModel, index: int, whole: nn.Module) -> None:
+    def __init__(self, model: PreTrainedModel, index: int, whole: nn.Module, bf16: bool) -> None:
+        self.autocast = torch.autocast(model.device.type, torch.bfloat16, enabled=bf16)
         self.family: Family = families.of(model)
         self.cut, self.whole = families.layers(model)[index], whole
         self.index, self.calls, self.kind = index, Calls(model), _kinds(model)[index]
@@ -163,14 +169,14 @@ class _Layer:
         wanted = []
         for text in texts:
             with _Seen(self.whole, family) as seen:
-                out = _call(self.whole, text.whole, text, self.kind)
-            first, second = self._residuals(seen, text.whole)
+                out = self._call(self.whole, text.whole, text)
+            first, second = (self._residual(seen, text.whole, of_heads=of) for of in (True, False))
             wanted.append((first + seen.attended, second + seen.fed))
             text.whole = out
         changed = self._solve(texts, family.attention_out, [sums[0] for sums in wanted])
         changed += self._solve(texts, family.ffn_out, [sums[1] for sums in wanted])
         for text in texts:
-            text.cut = _call(self.cut, text.cut, text, self.kind)
+            text.cut = self._call(self.cut, text.cut, text)
         return changed
 
     def _solve(
@@ -185,10 +191,10 @@ class _Layer:
         squares: Any = 0.0
         products: Any = 0.0
         for text, target in zip(texts, wanted, strict=True):
-            with _Seen(self.cut, self.family) as seen:
-                _call(self.cut, text.cut, text, self.kind)
+            with _Seen(self.cut, self.family, attention_only=is_attention) as seen:
+                self._call(self.cut, text.cut, text)
             read = seen.read_attention if is_attention else seen.read_ffn
-            beside = self._residuals(seen, text.cut)[not is_attention]
+            beside = self._residual(seen, text.cut, of_heads=is_attention)
             width = 0 if weight is None else weight.shape[1]
             inputs = read[text.real][:, :width]
             if bias is not None:
@@ -205,12 +211,20 @@ class _Layer:
             self._scale(path, weight)
         return there
 
-    def _residuals(self, seen: _Seen, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the outputs of the heads and of the neurons are added to, at once."""
+    def _call(self, layer: nn.Module, hidden: Tensor, text: _Text) -> Tensor:
+        rest, named = text.given[self.kind]
+        with self.autocast:
+            out = layer(hidden, *rest, **named)
+        found: Tensor = out[0] if isinstance(out, tuple) else out
+        return found
+
+    def _residual(self, seen: _Seen, hidden: Tensor, *, of_heads: bool) -> Tensor:
+        """Return what the output of the heads, or of the neurons, is added to at once."""
         if self.family.norms == "around":  # what is added to is added to after a normalization
-            return torch.zeros_like(hidden), torch.zeros_like(hidden)
-        after = self.family.norms == "after"
-        return hidden, seen.between if after else hidden + seen.attended
+            return torch.zeros_like(hidden)
+        if of_heads:
+            return hidden
+        return seen.between if self.family.norms == "after" else hidden + seen.attended
 
     def _scale(self, path: str, weight: Tensor) -> None:
         """Give the quantizer of the weights the range that they have now."""
@@ -229,13 +243,6 @@ def nearest(squares: Tensor, products: Tensor, old: Tensor) -> Tensor:
     return solved
 
 
-def _call(layer: nn.Module, hidden: Tensor, text: _Text, kind: str) -> Tensor:
-    rest, named = text.given[kind]
-    out = layer(hidden, *rest, **named)
-    found: Tensor = out[0] if isinstance(out, tuple) else out
-    return found
-
-
 class _Seen:
     """The tensors that pass through a layer while it is called."""
 
@@ -248,7 +255,9 @@ class _Seen:
     between: Tensor
     """The input of its neurons."""
 
-    def __init__(self, layer: nn.Module, family: Family) -> None:
+    def __init__(self, layer: nn.Module, family: Family, *, attention_only: bool = False) -> None:
+        """With `attention_only` the layer goes no further than the output of its heads."""
+        self.attention_only = attention_only
         parts = (family.attention_out, family.ffn, family.ffn_out)
         names = (("read_attention", "attended"), ("between", "_"), ("read_ffn", "fed"))
         self.handles = [
@@ -258,14 +267,17 @@ class _Seen:
 
     def _keep(self, read: str, said: str) -> Any:
         def keep(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-            setattr(self, read, given[0])
-            setattr(self, said, out)
+            setattr(self, read, given[0].float())
+            setattr(self, said, out.float())
+            if self.attention_only and said == "attended":
+                raise _Reached
 
         return keep
 
     def __enter__(self) -> _Seen:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         for handle in self.handles:
             handle.remove()
+        return kind is _Reached
