@@ -256,7 +256,7 @@ class _Seen:
     """The input of its neurons."""
 
     def __init__(self, layer: nn.Module, family: Family, *, attention_only: bool = False) -> None:
-        """With `attention_only` the layer goes no further than the output of its heads."""
+        """Watch a layer; `attention_only` stops it behind the output of its heads."""
         self.attention_only = attention_only
         parts = (family.attention_out, family.ffn, family.ffn_out)
         names = (("read_attention", "attended"), ("between", "_"), ("read_ffn", "fed"))
