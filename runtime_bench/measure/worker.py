@@ -144,6 +144,14 @@ class Inside:
         return [self.session.logits(index) for index in range(len(requests))]
 
 
+_WHY = {
+    -signal.SIGKILL: "Memory may have run out: measure fewer arms with --arms.",
+    -signal.SIGFPE: "OpenVINO ends like this where a decoder computes in bf16 by AMX with one "
+    "thread (its issue 33300): give --threads 2 or more.",
+}
+"""The usual reason of an exit code."""
+
+
 def _serve(connection: Connection, backend: Backend) -> None:
     """Answer the parent's calls until it goes, which a kill lets it do without a word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -208,7 +216,7 @@ class Worker:
             self.process.join(5)
             raise RunError(
                 f"{self.arm}: its process ended with code {self.process.exitcode}. "
-                "If it was killed (-9), memory may have run out: measure fewer arms with --arms."
+                + _WHY.get(self.process.exitcode or 0, "")
             ) from None
         if state == "ok":
             return value

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jpqd.data import corpus
+from tests.helpers import warm
 
 JPQD = str(Path(sysconfig.get_path("scripts")) / "jpqd")
 
@@ -60,9 +61,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def run(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), env=environment(), text=True, capture_output=True, timeout=timeout
-    )
+    return warm.run(command(*arguments), environment(), timeout)
 
 
 def manifest(runs: Path, stage: str = "teacher", name: str = "tiny") -> dict[str, Any]:
