@@ -12,8 +12,9 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(BIN)/jpqd run recipes/demo.yaml
 
+# Without restarts: after one pytest-xdist waits for ever.
 test: $(INSTALLED)
-	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --durations 25
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile --durations 25
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -125,7 +125,7 @@ def test_a_whole_decoder_is_saved_as_transformers_reads_it(tmp_path: Path) -> No
     whole = network("gpt2")
     saved.save(whole, tmp_path)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert torch.equal(logits(theirs), logits(whole))
+    assert torch.allclose(logits(theirs), logits(whole), atol=1e-5)  # turned weights, other sums
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -103,6 +103,6 @@ def test_a_regression_learns_from_a_table_with_one_column(place: Place) -> None:
     make_regression(place)
     table = write_predictions(place, lambda row: (3.0,), "label")
     settings = f"predictions: {table}, weight: 1.0"
-    run = place.run(place.small(settings, ("epochs: 1", "epochs: 20")))
+    run = place.run(place.small(settings, ("epochs: 1", "epochs: 30")))
     logits = load_file(run / "small" / "predictions.safetensors")["logits"]
     np.testing.assert_allclose(logits, 3.0, atol=0.3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from jpqd.core import compression_plan
 from tests.helpers import tiny
 from tests.helpers.distill_place import COMMON, Place
+from tests.helpers.warm import Forked
 
 NEVER, OPEN = "never", "data"
 """A file that will not be there, and a folder that is."""
@@ -26,24 +26,18 @@ STAGES = f"""\
   found: {{use: search, needs: [dense, table], target: {{speedup: 1.5}}, samples: 32,
           strategy: random, evaluations: {ASKED}, together: {TOGETHER}}}
 """
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Forked]
 
 
 @pytest.fixture
 def start(place: Place) -> Iterator[Start]:
     """Start commands that run no structure until a file of this name is there."""
-    processes: list[subprocess.Popen[str]] = []
+    processes: list[Forked] = []
     store = {"JPQD_STORE": f"sqlite:///{place.folder}/trials.db"}
 
-    def started(gate: str, *arguments: str | Path, **more: str) -> subprocess.Popen[str]:
-        command = [tiny.PYTHON, "-m", "tests.helpers.gated", place.folder / gate, *arguments]
-        process = subprocess.Popen(
-            command,
-            env={**tiny.environment(), **store, **more},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def started(gate: str, *arguments: str | Path, **more: str) -> Forked:
+        variables = {**tiny.environment(), **store, **more}
+        process = Forked("tests.helpers.gated:main", (place.folder / gate, *arguments), variables)
         processes.append(process)
         return process
 
@@ -73,7 +67,7 @@ def count(place: Place, *states: str) -> int:
     return sum(trial.state.name in states for trial in trials(place))
 
 
-def search(place: Place, start: Start, gate: str) -> subprocess.Popen[str]:
+def search(place: Place, start: Start, gate: str) -> Forked:
     """Start a search, up to the moment at which it has trials to share."""
     path = place.recipe(STAGES, name="tiny")
     leader = start(gate, "run", path, "--runs", place.folder / "runs")
@@ -81,8 +75,8 @@ def search(place: Place, start: Start, gate: str) -> subprocess.Popen[str]:
     return leader
 
 
-def ended(process: subprocess.Popen[str]) -> str:
-    said = process.communicate(timeout=120)[0]
+def ended(process: Forked) -> str:
+    said = "".join(process.communicate(timeout=120))
     assert process.returncode == 0, said
     return said
 
@@ -139,7 +133,7 @@ def test_a_worker_with_other_files_is_refused(place: Place, start: Start) -> Non
     path = place.folder / "tiny.yaml"
     start(OPEN, "run", path, "--runs", other, "--until", "table", "--set", "seed=7").wait()
     worker = start(OPEN, "search", "worker", "--run", other / "tiny")
-    said = worker.communicate(timeout=120)[0]
+    said = "".join(worker.communicate(timeout=120))
     assert worker.returncode == 2
     assert "other model, seed" in said
     leader.kill()
@@ -156,7 +150,7 @@ MISTAKES = {
 def test_a_wrong_store_is_told_without_its_password(place: Place, start: Start, url: str) -> None:
     url = url.replace("empty", str(place.folder / "empty"))
     process = start(OPEN, "search", "worker", JPQD_STORE=url)
-    said = process.communicate(timeout=60)[0]
+    said = "".join(process.communicate(timeout=60))
     assert process.returncode == 2
     assert MISTAKES[url.replace(str(place.folder / "empty"), "empty")] in said
     assert "secret" not in said

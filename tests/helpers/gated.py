@@ -1,7 +1,6 @@
 """`jpqd` whose searches run no structure until a file is there, with short leases.
 
-python -m tests.helpers.gated FILE run recipe.yaml
-python -m tests.helpers.gated FILE search worker
+Its arguments are the file's name and those of `jpqd`.
 """
 
 import sys
@@ -24,7 +23,7 @@ def when_open(self: Candidates, structure: Structure) -> tuple[float, float]:
     return run(self, structure)
 
 
-if __name__ == "__main__":
+def main() -> None:
     recipes.STAGES += STAGES
     pool.LEASE = 2
     Candidates.run = when_open  # type: ignore[method-assign]

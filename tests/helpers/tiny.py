@@ -61,7 +61,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def run(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    return warm.run(command(*arguments), environment(), timeout)
+    return warm.run(arguments, environment(), timeout)
 
 
 def manifest(runs: Path, stage: str = "teacher", name: str = "tiny") -> dict[str, Any]:

@@ -178,15 +178,16 @@ def test_layers_that_go_take_their_quantizers_along(family: str, tmp_path: Path)
 
 
 def converted(cut: PreTrainedModel, given: small.Batch) -> Any:
-    """As the export does it: inside optimum's patches."""
+    """As the export does it: inside optimum's patches, and traced once."""
     import export.families  # noqa: F401 - registers the exporters
+    from export.convert import _traced
 
     cut = deepcopy(cut)
     constructor = TasksManager.get_exporter_config_constructor(
         model=cut, exporter="openvino", task="text-classification", library_name="transformers"
     )
     with torch.no_grad(), constructor(cut.config).patch_model_for_export(cut):
-        ir = ov.convert_model(cut, example_input=given)
+        ir = ov.convert_model(_traced(cut, given), example_input=given)
     return ov.Core().compile_model(ir, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
