@@ -33,10 +33,21 @@ class Figures(Part):
     """... and its main figure, such as accuracy."""
 
 
+class Units(Part):
+    """The units that stay, by their numbers in the model that was searched."""
+
+    of: str
+    """The hash of that model's weights."""
+    left: list[tuple[int, ...]]
+    """Heads of the first layer, its neurons, and so on."""
+
+
 class Plan(Part):
     model: str
     """The stage whose model this is for."""
     chosen: Figures
+    units: Units | None = None
+    """Not in plans that were made before 2026-12."""
     whole: Figures
     """The model before the cut."""
     precision: str

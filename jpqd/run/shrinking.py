@@ -71,7 +71,7 @@ stages:
     device: {device}{threads}
 """
 _QUANTIZE = "{use: quantize, smooth_quant: 0.8, range: min_max}"
-_EVALUATIONS = 4
+_EVALUATIONS = 2
 _BENCH_SECONDS = 20.0
 
 

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from jpqd.core.compression_plan import Structure
-from jpqd.methods.prune import Prune, budget, learning
+from jpqd.methods.prune import Prune, learning, surgeon
 from jpqd.methods.prune import refit as refitting
 from jpqd.methods.prune.heads_ffn import HeadsFfn
+from jpqd.methods.prune.surgeon import Order
 from jpqd.model import shrink
 from jpqd.model.shrink import Kept
 from jpqd.scores.predictions import Predictions
 from jpqd.training import calibration, evaluation
 from jpqd.training.method import Training
 
-Scores = list[np.ndarray]
-"""The worth of each unit: heads of the first layer, its neurons, and so on."""
+Orders = Sequence[Order | None]
+"""The order of each part's units: heads of the first layer, its neurons, and so on."""
 _BATCH = 32
 
 
-def scores(
-    network: PreTrainedModel, training: Training, samples: int, score: str = "fisher"
-) -> list[list[float]]:
-    """Score heads and neurons as `prune` does where nothing trains."""
-    return worths(scored(network, training, samples, score))
+def orders(network: PreTrainedModel, training: Training, samples: int) -> list[Order | None]:
+    """Put the units of every part in the order in which they are missed least."""
+    rows = calibration.batches(training, samples, network.device, _BATCH)
+    return surgeon.orders(network, rows, training.kind)
 
 
 def worths(structure: HeadsFfn) -> list[list[float]]:
@@ -64,9 +65,9 @@ class Candidates:
     """The model, and the rows that its cut copies are solved and run on."""
 
     def __init__(
-        self, network: PreTrainedModel, ranks: Scores, training: Training, samples: int
+        self, network: PreTrainedModel, orders: Orders, training: Training, samples: int
     ) -> None:
-        self.network, self.ranks, self.kind = network, ranks, training.kind
+        self.network, self.orders, self.kind = network, orders, training.kind
         select = training.data.split("select")
         rows = np.random.default_rng(training.ctx.seed).permutation(len(select))[:samples]
         self.held_out, self.collate = select.select(np.sort(rows)), training.collator()
@@ -83,12 +84,18 @@ class Candidates:
         found = self._predict(self.cut(structure))
         return self._divergence(found), self.kind.value(found)
 
+    def left(self, structure: Structure) -> list[tuple[int, ...]]:
+        """Return the units of each part that stay."""
+        counts = [count for layer in structure for count in layer]
+        return [
+            order.left(n) if order else () for order, n in zip(self.orders, counts, strict=True)
+        ]
+
     def cut(self, structure: Structure) -> PreTrainedModel:
         """Make the model that `prune` makes of this structure where nothing trains."""
         network = copy.deepcopy(self.network)
         whole = refitting.whole_layers(network)
-        units = [count for layer in structure for count in layer]
-        kept = [budget.best(own, n) for own, n in zip(self.ranks, units, strict=True)]
+        kept = self.left(structure)
         shrink.cut(network, [Kept(*pair) for pair in zip(kept[::2], kept[1::2], strict=True)])
         refitting.refit(network, whole, (features for features, _ in self.rows))
         return network

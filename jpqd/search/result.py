@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jpqd.core.compression_plan import Figures, Plan
+from jpqd.core.compression_plan import Figures, Plan, Units
 from jpqd.core.progress import Progress
 from jpqd.search import targets
 from jpqd.search.evaluator import Evaluator
@@ -12,12 +12,18 @@ from jpqd.search.options import SearchOptions
 
 
 def plan(
-    stage: SearchOptions, chosen: Figures, evaluator: Evaluator, rows: int, metric: str
+    stage: SearchOptions,
+    chosen: Figures,
+    units: Units,
+    evaluator: Evaluator,
+    rows: int,
+    metric: str,
 ) -> Plan:
     whole, speedup = evaluator.whole, targets.dense_ms(evaluator.space) / chosen.p50_ms
     return Plan(
         model=stage.needs[0],
         chosen=chosen,
+        units=units,
         whole=whole,
         precision=stage.precision,
         speedup=speedup,
@@ -35,7 +41,7 @@ def plan(
 
 def metrics(made: Plan) -> dict[str, Any]:
     """Return what the manifest says of a plan."""
-    return made.model_dump(mode="json", exclude={"front", "tried"})
+    return made.model_dump(mode="json", exclude={"front", "tried", "units"})
 
 
 def say(made: Plan, progress: Progress) -> None:

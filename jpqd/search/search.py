@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -20,15 +19,18 @@ from jpqd.core import (
     processes,
     seals,
 )
+from jpqd.core.compression_plan import Units
 from jpqd.core.errors import UserError
 from jpqd.core.latency_table import LatencyTable
 from jpqd.core.progress import Progress
 from jpqd.data import splits
+from jpqd.methods.prune import planned
+from jpqd.methods.prune.surgeon import Order
 from jpqd.model import families, loading, shrink
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Context
-from jpqd.search import candidates, pool, result, targets, values
-from jpqd.search.candidates import Candidates
+from jpqd.search import candidates, pool, result, targets
+from jpqd.search.candidates import Candidates, Orders
 from jpqd.search.evaluator import Evaluator
 from jpqd.search.options import STRATEGIES, SearchOptions
 from jpqd.search.pool import Pool
@@ -58,7 +60,8 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
         evaluator = _evaluator(space, tried, store, ctx.progress, trials)
         chosen = Rounds(stage, evaluator, strategy, ctx.seed).run()
     metric = training.kind.metrics[0]
-    plan = result.plan(stage, chosen, evaluator, len(tried.held_out), metric)
+    units = Units(of=planned.digest(network), left=tried.left(chosen.layers))
+    plan = result.plan(stage, chosen, units, evaluator, len(tried.held_out), metric)
     compression_plan.save(plan, ctx.out)
     strategy.save(ctx.out)
     result.say(plan, ctx.progress)
@@ -131,6 +134,7 @@ def _content(stage: SearchOptions, folder: Path, training: Training) -> dict[str
     return {
         "model": {name: entry.sha256 for name, entry in manifest.files.items()},
         "data": splits.fingerprint(ctx.task, training.tokenizer),
+        "order": "surgeon",
         "samples": stage.samples,
         "seed": ctx.seed,
         "precision": stage.precision,
@@ -141,17 +145,26 @@ def _content(stage: SearchOptions, folder: Path, training: Training) -> dict[str
 def candidates_of(
     stage: SearchOptions, training: Training, network: PreTrainedModel, store: Store
 ) -> Candidates:
-    """Score the units, once."""
+    """Put the units in order, once."""
     torch.nn.Module.to(network, processes.device())
-    training.ctx.progress.say(f"    scores heads and neurons on {stage.samples} rows of train")
-    made = store.once("scores", lambda: candidates.scores(network, training, stage.samples))
-    return Candidates(network, [np.array(own) for own in made], training, stage.samples)
+    training.ctx.progress.say(f"    orders heads and neurons by {stage.samples} rows of train")
+    made = store.once("orders", lambda: plain(candidates.orders(network, training, stage.samples)))
+    return Candidates(network, ordered(made), training, stage.samples)
+
+
+def plain(orders: Orders) -> list[Any]:
+    """Write orders as the store keeps them."""
+    return [own and (own.units, own.harm) for own in orders]
+
+
+def ordered(made: list[Any]) -> Orders:
+    """Read them again."""
+    return [own and Order(tuple(own[0]), tuple(own[1])) for own in made]
 
 
 def _evaluator(
     space: Space, tried: Candidates, store: Store, progress: Progress, trials: Pool | None
 ) -> Evaluator:
-    """Estimate the harm of every option, once."""
-    made = store.once(["harms", space.options], lambda: values.harms(tried, space))
-    found = [np.array(own) for own in made]
-    return Evaluator(space, found, tried.run, tried.whole_score, store, progress, trials)
+    return Evaluator(
+        space, space.harms(tried.orders), tried.run, tried.whole_score, store, progress, trials
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from jpqd.core.compression_plan import Structure
 from jpqd.core.latency_table import LatencyTable, middle
+from jpqd.methods.prune.surgeon import Order
 
 Choice = tuple[int, ...]
 """The number of an option for each part: heads of the first layer, its neurons, and so on."""
@@ -42,6 +43,13 @@ class Space:
         self.rest_ms, self.rest_mb = self._cost(self.least)
         self.ms = [self._costs(part)[0] for part in range(len(self.options))]
         self.mb = [self._costs(part)[1] for part in range(len(self.options))]
+
+    def harms(self, orders: Sequence[Order | None]) -> list[np.ndarray]:
+        """Return the harm of each option of each part; all that a part has does none."""
+        return [
+            np.array([order.harm_with(units) if order else 0.0 for units in options])
+            for order, options in zip(orders, self.options, strict=True)
+        ]
 
     def structure(self, choice: Choice) -> Structure:
         units = [options[index] for options, index in zip(self.options, choice, strict=True)]

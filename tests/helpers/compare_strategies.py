@@ -30,7 +30,7 @@ from jpqd.model import loading, shrink
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Context
 from jpqd.recipe.task import Task
-from jpqd.search import candidates, targets, values
+from jpqd.search import candidates, search, targets
 from jpqd.search.candidates import Candidates
 from jpqd.search.evaluator import Evaluator
 from jpqd.search.options import STRATEGIES, Target
@@ -60,16 +60,13 @@ class Comparison:
         self.asked, training = asked, _training(asked)
         network = loading.load(asked.model)
         self.store = Store(asked.work / "evaluations.jsonl", _content(asked, training))
-        ranks = self.store.once(
-            "scores", lambda: candidates.scores(network, training, asked.samples)
+        made = self.store.once(
+            "orders", lambda: search.plain(candidates.orders(network, training, asked.samples))
         )
-        self.tried = Candidates(network, [np.array(own) for own in ranks], training, asked.samples)
+        self.tried = Candidates(network, search.ordered(made), training, asked.samples)
         table = latency_table.load(asked.table) if asked.table else latency.table(network)
         self.space = Space(tuple(shrink.sizes(network)), table, asked.precision)
-        harms = self.store.once(
-            ["harms", self.space.options], lambda: values.harms(self.tried, self.space)
-        )
-        self.values = [np.array(own) for own in harms]
+        self.values = self.space.harms(self.tried.orders)
         select = training.data.split("select")
         order = np.random.default_rng(DATA_SEED).permutation(len(select))
         self.unseen = select.select(np.sort(order[asked.samples :][: asked.unseen]))

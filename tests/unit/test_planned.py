@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from jpqd.core import compression_plan
-from jpqd.core.compression_plan import Figures, Plan, Structure
+from jpqd.core.compression_plan import Figures, Plan, Structure, Units
 from jpqd.core.errors import UserError
 from jpqd.methods.prune import Prune
 from jpqd.methods.prune.attach import attach
+from jpqd.methods.prune.planned import digest
 from jpqd.methods.prune.pruning import Pruning
-from jpqd.model import shrink
+from jpqd.model import families, shrink
 from tests.helpers import small
 
 WANTED: Structure = ((1, 9), (0, 24), (4, 0))
 
 
-def plan(layers: Structure) -> Plan:
+def plan(layers: Structure, units: Units | None = None) -> Plan:
     figures = Figures(layers=layers, p50_ms=1, size_mb=1, loss=0)
     return Plan(
         model="teacher", chosen=figures, whole=figures, precision="int8", speedup=2.0,
         target={"speedup": 2.0}, missed=[], strategy="dp", metric="accuracy", rows=1,
-        evaluations=1, rank_correlation=None, front=[],
+        evaluations=1, rank_correlation=None, front=[], units=units,
     )  # fmt: skip
 
 
-def pruning(model: object, folder: Path, layers: Structure, **options: object) -> Pruning:
-    compression_plan.save(plan(layers), folder)
+def pruning(
+    model: object, folder: Path, layers: Structure, units: Units | None = None, **options: object
+) -> Pruning:
+    compression_plan.save(plan(layers, units), folder)
     training = small.training(folder)
     ctx = dataclasses.replace(training.ctx, inputs={"plan": folder})
     asked = Prune(use="prune", plan="plan", refit=False, **options)  # type: ignore[arg-type]
@@ -90,3 +95,38 @@ def test_a_plan_is_not_mixed_with_a_share(more: dict[str, object]) -> None:
 def test_a_plan_is_read_by_the_stage() -> None:
     assert Prune(use="prune", plan="found").inputs() == ("found",)
     assert Prune(use="prune", keep=0.3).inputs() == ()
+
+
+LEFT = [(2,), tuple(range(3, 12)), (), tuple(range(24)), (0, 1, 2, 3), ()]
+"""Units in the numbers of `WANTED`."""
+
+
+def kept_rows(model: PreTrainedModel) -> torch.Tensor:
+    weight: torch.Tensor = families.layers(model)[0].intermediate.dense.weight.detach()
+    return weight
+
+
+@pytest.mark.parametrize("options", [{}, {"schedule": "one_shot", "start": 0.2}])
+def test_the_units_that_the_search_found_stay_where_all_go_at_once(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    model = small.model()
+    before = kept_rows(model)
+    hooks = pruning(model, tmp_path, WANTED, Units(of=digest(model), left=LEFT), **options)
+    if options:
+        hooks.step(0.2)
+    else:
+        hooks.finish(model)
+    assert tuple(shrink.sizes(model)) == WANTED
+    torch.testing.assert_close(kept_rows(model), before[3:12])
+
+
+def test_units_of_another_model_are_not_taken(tmp_path: Path) -> None:
+    model = small.model()
+    layer = families.layers(model)[0]
+    with torch.no_grad():
+        layer.output.dense.weight[:, :3] *= 100
+    before = kept_rows(model)
+    units = Units(of=digest(small.model()), left=LEFT)
+    pruning(model, tmp_path, WANTED, units, score="magnitude").finish(model)
+    torch.testing.assert_close(kept_rows(model)[:3], before[:3])

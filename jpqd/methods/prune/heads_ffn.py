@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from nncf.torch.function_hook import (
@@ -11,12 +13,15 @@ from nncf.torch.function_hook import (
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from jpqd.methods.prune import budget
+from jpqd.data.batching import Batch
+from jpqd.methods.prune import budget, surgeon
 from jpqd.methods.prune.budget import Pool
 from jpqd.methods.prune.gates import ALL, LEARNT, Gate, Shape, on, remove
 from jpqd.methods.prune.options import Options
+from jpqd.methods.prune.surgeon import Order
 from jpqd.model import families, shrink
 from jpqd.model.shrink import Kept, Slices
+from jpqd.tasks import Kind
 
 Place = tuple[int, str]
 """A layer's number, and the name of one of its projections."""
@@ -41,6 +46,7 @@ class HeadsFfn:
         self.total = _weights(self.layers)
         self.random = np.random.default_rng(seed)
         self.drawn: dict[str, np.ndarray] = {}
+        self.orders: dict[Place, Order] = {}
         wrap_model(model)
         self.gates = self._gates()
         self.costs = {path: self._cost(index, path) for index, path in reversed(self.gates)}
@@ -111,10 +117,10 @@ class HeadsFfn:
         return self.options.round_ffn_to or usual_step(neurons)
 
     def _comparable(self, index: int, path: str, gate: Gate) -> np.ndarray:
-        """Fisher and Taylor estimate a loss, so per weight they compare everywhere. The others
+        """Three scores estimate a loss, so per weight they compare everywhere. The others
         have no common scale: a unit is worth what it is among its own kind in its layer."""
         values = self.worth(index, path)
-        if self.options.score == "fisher":
+        if self.options.score in ("fisher", "surgeon"):
             return values / self.costs[path]
         if self.options.score == "taylor":  # grows with the root of a unit's size: signs differ
             return values**2 / self.costs[path]
@@ -126,12 +132,23 @@ class HeadsFfn:
         gate = self.gates[index, path]
         if self.options.score in LEARNT:
             return gate.score.flatten().double().cpu().numpy()
+        if self.options.score == "surgeon":
+            order = self.orders.get((index, path))
+            return order.worth() if order else np.ones(gate.mask.numel())  # nobody chose yet
         if self.options.score == "magnitude":
             return self._magnitude(index, path).double().cpu().numpy()
         key = f"{index}.{path}"
         if key not in self.drawn:
             self.drawn[key] = self.random.random(gate.mask.numel())
         return self.drawn[key]
+
+    def order(self, rows: Iterable[tuple[Batch, Tensor]], kind: Kind, *, bf16: bool) -> None:
+        """Find the order of the units, for `score: surgeon`."""
+        found = surgeon.orders(self.model, rows, kind, bf16=bf16)
+        for index, path in self.gates:
+            order = found[2 * index + (path == self.arch.ffn_out)]
+            assert order is not None  # a gate stands on a projection
+            self.orders[index, path] = order
 
     def _magnitude(self, index: int, path: str) -> Tensor:
         """The norm of all weights that belong to a unit."""

@@ -30,13 +30,13 @@ class Options(Method):
         Literal["heads_ffn", "layers", "block", "unstructured"], Field(validate_default=True)
     ] = "heads_ffn"
     """The units: heads and neurons, whole layers, blocks that end as heads and neurons, weights."""
-    score: Literal["fisher", "movement", "taylor", "magnitude", "random"] = "fisher"
+    score: Literal["fisher", "surgeon", "movement", "taylor", "magnitude", "random"] = "fisher"
     """The measure of a unit's worth."""
     norm: Literal["l1", "l2"] = "l2"
     """The norm for `score: magnitude`."""
     scope: Literal["global", "layer"] = "global"
     """Let all units compete, or keep the same share of every layer."""
-    schedule: Schedule = "cubic"
+    schedule: Annotated[Schedule, Field(validate_default=True)] = "cubic"
     start: Annotated[Fraction, Field(lt=1)] = 0.05
     """The share of the stage after which pruning begins; scores are learnt before."""
     end: Fraction = 0.4
@@ -81,6 +81,23 @@ class Options(Method):
                 "must lie between 0 and 1", "Give the share that stays, such as keep: 0.3."
             )
         return keep
+
+    @field_validator("schedule")
+    @classmethod
+    def _once(cls, schedule: str, others: ValidationInfo) -> str:
+        if others.data.get("score") == "surgeon" and schedule != "one_shot":
+            raise mistake(
+                f"{schedule!r} does not go with score: surgeon, which solves what is left again",
+                "Give schedule: one_shot, also where nothing trains.",
+            )
+        return schedule
+
+    @field_validator("score")
+    @classmethod
+    def _solved_again(cls, score: str, others: ValidationInfo) -> str:
+        if score == "surgeon" and others.data.get("structure", "heads_ffn") != "heads_ffn":
+            raise mistake("surgeon is for heads and neurons", "Leave structure out.")
+        return score
 
     @field_validator("structure")
     @classmethod

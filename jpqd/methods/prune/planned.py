@@ -1,6 +1,13 @@
-"""Heads and neurons by a plan: so many stay in each layer, and scores say which."""
+"""Heads and neurons by a plan: so many stay in each layer.
+
+Where all others go at once, those stay that the search found; on a ramp, scores say which.
+"""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -11,7 +18,7 @@ from jpqd.methods.prune import budget
 from jpqd.methods.prune.heads_ffn import HeadsFfn
 from jpqd.methods.prune.options import Options
 from jpqd.methods.prune.pruning import Pruning
-from jpqd.model import size
+from jpqd.model import families, size
 from jpqd.training.method import Training
 
 
@@ -19,19 +26,30 @@ class Planned(HeadsFfn):
     """Heads and neurons that go until their numbers are those of a plan."""
 
     def __init__(
-        self, model: PreTrainedModel, options: Options, seed: int, wanted: Structure
+        self,
+        model: PreTrainedModel,
+        options: Options,
+        seed: int,
+        wanted: Structure,
+        left: Sequence[tuple[int, ...]] | None,
     ) -> None:
+        """Prepare for a plan; `left` are the units of each part that stay, if they are known."""
         super().__init__(model, options, seed)
-        self.wanted = wanted
+        self.wanted, self.left = wanted, left
 
     def approach(self, done: float) -> None:
         """Close this share of the gates that the plan closes, in every layer."""
+        at_once = done == 1 and all(bool(gate.mask.all()) for gate in self.gates.values())
         for (index, path), gate in self.gates.items():
-            heads, neurons = self.wanted[index]
-            before, after = gate.mask.numel(), neurons if path == self.arch.ffn_out else heads
+            is_ffn = path == self.arch.ffn_out
+            before, after = gate.mask.numel(), self.wanted[index][is_ffn]
             count = after + round((before - after) * (1 - done))
+            if at_once and self.left is not None:
+                stays = self.left[2 * index + is_ffn]
+            else:
+                stays = budget.best(self.worth(index, path), count)
             gate.mask.zero_()
-            gate.mask[0, list(budget.best(self.worth(index, path), count))] = 1
+            gate.mask[0, list(stays)] = 1
 
 
 class PlannedPruning(Pruning):
@@ -40,13 +58,30 @@ class PlannedPruning(Pruning):
     def _mask(self, done: float) -> None:
         self.structure.approach(done)
 
+    def _learn(self) -> None:
+        if self.structure.left is None:
+            super()._learn()
+
 
 def attach(model: PreTrainedModel, options: Options, stage: str, training: Training) -> Pruning:
     """Prepare pruning by the plan of this stage."""
     plan = compression_plan.load(training.ctx.inputs[stage])
-    structure = Planned(model, options, training.ctx.seed, plan.chosen.layers)
+    units = plan.units
+    left = units.left if units and units.of == digest(model) else None
+    structure = Planned(model, options, training.ctx.seed, plan.chosen.layers, left)
     _check(structure, f"{training.stage}: plan: {stage}")
     return PlannedPruning(model, structure, options, training, size.encoder_share(model))
+
+
+def digest(model: PreTrainedModel) -> str:
+    """Return the hash of the weights behind heads and neurons. Their numbers are of these."""
+    family, found = families.of(model), hashlib.sha256()
+    for layer in families.layers(model):
+        for path in (family.attention_out, family.ffn_out):
+            part: Any = families.part(layer, path)
+            if part is not None:
+                found.update(part.weight.detach().float().cpu().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _check(structure: Planned, where: str) -> None:

@@ -14,6 +14,7 @@ from jpqd.data.batching import Batch
 from jpqd.methods.prune import learning, schedules
 from jpqd.methods.prune import refit as refitting
 from jpqd.methods.prune.gates import LEARNT, Gate
+from jpqd.methods.prune.heads_ffn import HeadsFfn
 from jpqd.methods.prune.options import Options
 from jpqd.model import shrink
 from jpqd.model.shrink import Slices
@@ -93,6 +94,9 @@ class Pruning(Hooks):
         for module in self.model.modules():
             if isinstance(module, Gate):  # each process has learnt from rows of its own
                 processes.share(module.score)
+        if self.options.score == "surgeon" and isinstance(self.structure, HeadsFfn):
+            bf16 = self.training.bf16 and self.stepped
+            self.structure.order(self._some_rows(), self.training.kind, bf16=bf16)
         self._mask(done)
         self.kept = self.left * self.structure.kept_share()
         if self.options.after == "rewind":
@@ -125,12 +129,17 @@ class Pruning(Hooks):
     def finish(self, model: PreTrainedModel) -> PreTrainedModel:
         at_once = not self.done
         if self.done < 1:
-            if self.options.score in LEARNT and not self.stepped:
-                learning.learn(self.model, self._some_rows(), self.training.kind)
+            if not self.stepped:
+                self._learn()
             self._prune(1.0)
         if not self.is_cut:
             self._cut(refit=at_once)
         return model
+
+    def _learn(self) -> None:
+        """Learn scores where nothing has trained."""
+        if self.options.score in LEARNT:
+            learning.learn(self.model, self._some_rows(), self.training.kind)
 
     def _some_rows(self) -> Iterator[tuple[Batch, Tensor]]:
         samples = self.options.samples

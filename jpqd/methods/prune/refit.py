@@ -237,10 +237,15 @@ class _Layer:
 
 def nearest(squares: Tensor, products: Tensor, old: Tensor) -> Tensor:
     """Solve least squares, with a pull towards the old weights where the inputs say little."""
-    pull = _RIDGE * squares.diagonal().mean()
-    squares.diagonal().add_(pull)
-    solved: Tensor = torch.linalg.solve(squares, products + pull * old)
+    strength = pull(squares)
+    squares.diagonal().add_(strength)
+    solved: Tensor = torch.linalg.solve(squares, products + strength * old)
     return solved
+
+
+def pull(squares: Tensor) -> Tensor:
+    """Return the strength of the pull towards the old weights."""
+    return _RIDGE * squares.diagonal().mean()
 
 
 class _Seen:
