@@ -30,7 +30,7 @@ MANY = 0.25
 def run(spec: Options, ctx: Context) -> dict[str, Any]:
     devices.check(spec.device, devices.available())
     factory = Factory(ctx.inputs[spec.needs[0]])
-    given = texts.find(ctx, factory, spec.length)
+    given = texts.find(ctx, factory, spec.length, in_turn=len(spec.needs) == 1)
     setup = _setup(spec)
     if len(spec.needs) > 1:
         table = near.table(spec, ctx, factory, given, setup)

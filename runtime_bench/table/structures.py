@@ -21,7 +21,7 @@ _DEEP = (0.06, 0.15, 0.4)
 """The shares of random models that tell what further layers cost without their parts. An empty
 one would tell it better, but with each empty layer more OpenVINO compiles for four times as long:
 half an hour for twelve."""
-AROUND = (0.75, 0.9, 1.1, 1.3)
+AROUND = (0.8, 1.25)
 """The shares of a plan's heads and neurons that models near it have."""
 _DEAD = 0.1
 """The share of layers without heads, and of those without neurons."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from runtime_bench.backend import Request
 
 _EACH = 40
-"""The requests of each length."""
+"""The requests of each length, where lengths come in turn."""
+_MIXED, _FEWEST = 200, 8
+"""The requests where lengths come as they do, and the fewest of each."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,12 @@ class Texts:
     """The number of the length that each request takes."""
 
 
-def find(ctx: Context, factory: Factory, length: int | None) -> Texts:
-    """Take the texts of train: as they are, or all of one length."""
+def find(ctx: Context, factory: Factory, length: int | None, *, in_turn: bool) -> Texts:
+    """Take the texts of train: as they are, or all of one length.
+
+    `in_turn` brings as many of each length. Else lengths are mixed as in train, which is faster:
+    the weights of frequent lengths stay in the caches, and of a small model more of them do.
+    """
     longest = min(factory.longest, ctx.task.max_length)
     if length and length > factory.longest:
         raise UserError(
@@ -44,7 +50,7 @@ def find(ctx: Context, factory: Factory, length: int | None) -> Texts:
     found = (length,) if length else lengths.of_texts(counts, longest)
     takes = np.searchsorted(found, counts).clip(max=len(found) - 1)
     random = np.random.default_rng(0)
-    chosen = _chosen(takes, len(found), random)
+    chosen = (_in_turn if in_turn else _mixed)(takes, len(found), random)
     ids = [np.asarray(row, np.int64) for row in train[chosen]["input_ids"]]
     zeros = [np.zeros_like(row) for row in ids]
     rows = Rows(ids, zeros, int(factory.tokenizer.pad_token_id), ctx.task.name)
@@ -56,7 +62,17 @@ def find(ctx: Context, factory: Factory, length: int | None) -> Texts:
     )
 
 
-def _chosen(takes: np.ndarray, lengths: int, random: np.random.Generator) -> np.ndarray:
+def _mixed(takes: np.ndarray, lengths: int, random: np.random.Generator) -> np.ndarray:
+    """Choose rows of each length by its share."""
+    wanted = np.bincount(takes, minlength=lengths) * _MIXED // len(takes)
+    chosen = [
+        random.choice(np.flatnonzero(takes == body), max(count, _FEWEST))
+        for body, count in enumerate(wanted)
+    ]
+    return random.permutation(np.concatenate(chosen))
+
+
+def _in_turn(takes: np.ndarray, lengths: int, random: np.random.Generator) -> np.ndarray:
     """Choose rows so that every length comes in turn, in random order."""
     each = [random.choice(np.flatnonzero(takes == body), _EACH) for body in range(lengths)]
     return np.concatenate([random.permutation(column) for column in zip(*each, strict=True)])
