@@ -134,7 +134,7 @@ def _content(stage: SearchOptions, folder: Path, training: Training) -> dict[str
     return {
         "model": {name: entry.sha256 for name, entry in manifest.files.items()},
         "data": splits.fingerprint(ctx.task, training.tokenizer),
-        "order": "surgeon",
+        "order": "surgeon",  # what was cut by another one is not taken from the cache
         "samples": stage.samples,
         "seed": ctx.seed,
         "precision": stage.precision,
