@@ -47,7 +47,7 @@ class Plan(Part):
     """The stage whose model this is for."""
     chosen: Figures
     units: Units | None = None
-    """Not in plans that were made before 2026-12."""
+    """Not in older plans."""
     whole: Figures
     """The model before the cut."""
     precision: str

@@ -145,8 +145,8 @@ class Inside:
 
 
 _WHY = {
-    -signal.SIGKILL: "Memory may have run out: measure fewer arms with --arms.",
-    -signal.SIGFPE: "OpenVINO ends like this where a decoder computes in bf16 by AMX with one "
+    -signal.SIGKILL: " Memory may have run out: measure fewer arms with --arms.",
+    -signal.SIGFPE: " OpenVINO ends like this where a decoder computes in bf16 by AMX with one "
     "thread (its issue 33300): give --threads 2 or more.",
 }
 """The usual reason of an exit code."""
@@ -215,7 +215,7 @@ class Worker:
         except (EOFError, OSError):
             self.process.join(5)
             raise RunError(
-                f"{self.arm}: its process ended with code {self.process.exitcode}. "
+                f"{self.arm}: its process ended with code {self.process.exitcode}."
                 + _WHY.get(self.process.exitcode or 0, "")
             ) from None
         if state == "ok":
