@@ -55,6 +55,9 @@ def pending() -> int:
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:
+    if _is_importing(frame):
+        _send_later(signum)
+        return
     if not _State.deferred:
         raise Interrupted("interrupted; run the same command again to continue", signum)
     now = time.monotonic()
@@ -72,7 +75,19 @@ def _handle(signum: int, frame: FrameType | None) -> None:
 def _again(lost: Any) -> None:
     """Send a signal once more whose exception Python dropped: it came within a destructor."""
     if isinstance(lost.exc_value, Interrupted):
-        signum = lost.exc_value.exit_code - 128
-        threading.Timer(_RETRY_SECONDS, os.kill, (os.getpid(), signum)).start()
+        _send_later(lost.exc_value.exit_code - 128)
     else:
         sys.__unraisablehook__(lost)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported: C++ code that imports ends on an exception."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_later(signum: int) -> None:
+    threading.Timer(_RETRY_SECONDS, os.kill, (os.getpid(), signum)).start()

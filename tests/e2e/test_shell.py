@@ -116,6 +116,27 @@ def test_ctrl_c_during_the_start_is_quiet(tmp_path: Path, moment: float) -> None
         assert "Traceback" not in error
 
 
+def test_a_signal_within_an_import_waits_for_its_end(tmp_path: Path) -> None:
+    # torch imports modules from C++, which ends the process when an exception comes through.
+    (tmp_path / "slow.py").write_text(
+        "import os, signal, time\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "time.sleep(0.3)\n"
+        "print('whole', flush=True)\n"
+    )
+    script = (
+        "import time; from jpqd.core import interrupts; interrupts.install()\n"
+        "import slow\n"
+        "time.sleep(30); print('lost')"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [tiny.PYTHON, "-c", script], capture_output=True, text=True, check=False, env=env
+    )
+    assert done.returncode != 0 and done.stdout == "whole\n"
+    assert "Interrupted" in done.stderr
+
+
 def test_a_signal_within_a_destructor_is_not_lost() -> None:
     script = (
         "import os, signal, time; from jpqd.core import interrupts; interrupts.install()\n"

@@ -130,3 +130,14 @@ def test_units_of_another_model_are_not_taken(tmp_path: Path) -> None:
     units = Units(of=digest(small.model()), left=LEFT)
     pruning(model, tmp_path, WANTED, units, score="magnitude").finish(model)
     torch.testing.assert_close(kept_rows(model)[:3], before[:3])
+
+
+def test_a_score_that_is_named_chooses_its_own_units(tmp_path: Path) -> None:
+    model = small.model()
+    layer = families.layers(model)[0]
+    with torch.no_grad():
+        layer.output.dense.weight[:, :3] *= 100
+    before = kept_rows(model)
+    units = Units(of=digest(model), left=LEFT)
+    pruning(model, tmp_path, WANTED, units, score="magnitude").finish(model)
+    torch.testing.assert_close(kept_rows(model)[:3], before[:3])

@@ -1,6 +1,7 @@
 """Heads and neurons by a plan: so many stay in each layer.
 
-Where all others go at once, those stay that the search found; on a ramp, scores say which.
+Where all others go at once, those stay that the search found; on a ramp, or where a score is
+named, scores say which.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def attach(model: PreTrainedModel, options: Options, stage: str, training: Train
     """Prepare pruning by the plan of this stage."""
     plan = compression_plan.load(training.ctx.inputs[stage])
     units = plan.units
-    left = units.left if units and units.of == digest(model) else None
+    asked = "score" in options.model_fields_set  # who names a score wants its units
+    left = units.left if units and not asked and units.of == digest(model) else None
     structure = Planned(model, options, training.ctx.seed, plan.chosen.layers, left)
     _check(structure, f"{training.stage}: plan: {stage}")
     return PlannedPruning(model, structure, options, training, size.encoder_share(model))
