@@ -17,7 +17,7 @@ from jpqd.search.options import Target
 
 RECIPE = "shrink.yaml"
 TIMES = "{{use: latency_table, needs: [model], precisions: [int8], {where}}}"
-NEAR = "{{use: latency_table, needs: [model, times, first], seconds: 20, {where}}}"
+NEAR = "{{use: latency_table, needs: [model, times, first], seconds: 10, {where}}}"
 _SAMPLES = 512
 
 _RECIPE = """\
@@ -72,7 +72,7 @@ stages:
 """
 _QUANTIZE = "{use: quantize, smooth_quant: 0.8, range: min_max}"
 _EVALUATIONS = 2
-_BENCH_SECONDS = 20.0
+_BENCH_SECONDS = 15.0
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,10 @@ def run(spec: Options, ctx: Context) -> dict[str, Any]:
         table = _measured(spec, ctx, factory, given, setup)
     latency_table.save(table, ctx.out)
     _say_error(table, ctx.progress)
+    names = [one.name for one in table.precisions] if table.checked else []
     return {
-        "error": {one.name: round(table.error(one.name), 4) for one in table.precisions},
-        "memory_error": {
-            one.name: round(table.memory_error(one.name), 4) for one in table.precisions
-        },
+        "error": {name: round(table.error(name), 4) for name in names},
+        "memory_error": {name: round(table.memory_error(name), 4) for name in names},
         "lengths": table.lengths,
         "checked": len(table.checked),
     }
@@ -119,7 +118,7 @@ def _disturbed(table: LatencyTable) -> list[Precision]:
 
 
 def _say_error(table: LatencyTable, progress: Progress) -> None:
-    for one in table.precisions:
+    for one in table.precisions if table.checked else ():
         progress.say(
             f"    {one.name} ({one.computes}): predicts models that it does not know with an "
             f"error of {table.error(one.name):.1%} on average, and their memory with one of "

@@ -5,6 +5,7 @@ A sum over parts is some percent off, and a search finds what looks faster than 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,38 +16,39 @@ from jpqd.core.errors import UserError
 from jpqd.core.latency_table import LatencyTable, Precision, Times
 from jpqd.recipe.contracts import Context
 from runtime_bench.backends.openvino_ir import OpenvinoIr
-from runtime_bench.table import build, explain, structures, timing
+from runtime_bench.table import build, explain, timing
 from runtime_bench.table.build import Factory
 from runtime_bench.table.groups import Measured, Setup
 from runtime_bench.table.options import Options
-from runtime_bench.table.structures import Models, Structure
+from runtime_bench.table.structures import Structure
 from runtime_bench.table.texts import Texts
 
 _WHOLE, _PLAN = 0, 1
-"""The first two of the models that are measured."""
+"""The numbers of the models that are measured."""
 
 
 def table(
     spec: Options, ctx: Context, factory: Factory, given: Texts, setup: Setup
 ) -> LatencyTable:
-    """Measure the whole model in INT8, the plan's, and some near it; scale the earlier table."""
+    """Measure the whole model in INT8 beside the plan's, and scale the earlier table."""
     whole = factory.whole
     base = latency_table.load(ctx.inputs[spec.needs[1]])
     plan = compression_plan.load(ctx.inputs[spec.needs[2]])
     _refuse_other(spec, ctx.stage, base, factory, given, setup)
     chosen = list(plan.chosen.layers)
-    models = Models([whole.dense, chosen], structures.around(chosen, whole), shared=(_WHOLE,))
     near = _Near(factory, given, setup, plan.precision, ctx)
-    measured = near.measure(models, spec.seconds)
-    return scaled(base, plan.precision, models, measured)
+    found = scaled(base, plan.precision, chosen, near.measure([whole.dense, chosen], spec.seconds))
+    said, takes = (one.p50_ms(chosen, plan.precision) for one in (base, found))
+    ctx.progress.say(f"    the plan's model takes {takes:.2f} ms; the table said {said:.2f}")
+    return found
 
 
-def scaled(base: LatencyTable, precision: str, models: Models, measured: Measured) -> LatencyTable:
+def scaled(base: LatencyTable, precision: str, plan: Structure, measured: Measured) -> LatencyTable:
     """Multiply the table's times, so that the plan's model takes what it was measured to take."""
     middles = explain.middles(measured)
-    said = np.array(base.times(models.fitted[_PLAN], precision))
+    said = np.array(base.times(plan, precision))
     factor = float(np.exp(np.average(np.log(middles[_PLAN] / said), weights=base.shares)))
-    found = base.model_copy(
+    return base.model_copy(
         update={
             "precisions": [_times(base.of(precision), factor, measured)],
             "whole_ms": {"int8": latency_table.middle(middles[_WHOLE].tolist(), base.shares)},
@@ -54,8 +56,6 @@ def scaled(base: LatencyTable, precision: str, models: Models, measured: Measure
             "environment": environment.environment(),
         }
     )
-    checked = list(explain.checked(precision, measured, models, found))
-    return found.model_copy(update={"checked": checked})
 
 
 def _times(table: Precision, factor: float, measured: Measured) -> Precision:
@@ -77,7 +77,7 @@ _SCALED = ("ms", "low", "high")
 
 
 class _Near:
-    """The models near a plan: built, loaded and measured together."""
+    """The whole model and the plan's: built, loaded and measured together."""
 
     def __init__(
         self, factory: Factory, given: Texts, setup: Setup, precision: str, ctx: Context
@@ -85,20 +85,17 @@ class _Near:
         self.factory, self.given, self.setup = factory, given, setup
         self.precision, self.work, self.progress = precision, ctx.work, ctx.progress
 
-    def measure(self, models: Models, seconds: float) -> Measured:
-        every = [*models.fitted, *models.checked]
-        self.progress.say(
-            f"    builds {len(every)} models: the whole one, the plan's, some near it"
-        )
-        names = ["int8", *(self.precision for _ in every[1:])]
-        folders = [self._built(number, one, names[number]) for number, one in enumerate(every)]
+    def measure(self, models: Sequence[Structure], seconds: float) -> Measured:
+        self.progress.say("    builds the whole model and the plan's")
+        names = ["int8", self.precision]
+        folders = [self._built(number, one, names[number]) for number, one in enumerate(models)]
         backends = [
             self._backend(folder, name) for folder, name in zip(folders, names, strict=True)
         ]
         self.progress.say(f"    measures them for about {seconds:.0f} s")
         sizes = np.array([build.size(folder) for folder in folders])
         times = timing.times(backends, sizes, self.given, seconds)
-        return [(list(range(len(every))), times)]
+        return [(list(range(len(models))), times)]
 
     def _built(self, number: int, structure: Structure, precision: str) -> Path:
         folder = self.work / str(number)

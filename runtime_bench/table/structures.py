@@ -21,8 +21,6 @@ _DEEP = (0.06, 0.15, 0.4)
 """The shares of random models that tell what further layers cost without their parts. An empty
 one would tell it better, but with each empty layer more OpenVINO compiles for four times as long:
 half an hour for twelve."""
-AROUND = (0.8, 1.25)
-"""The shares of a plan's heads and neurons that models near it have."""
 _DEAD = 0.1
 """The share of layers without heads, and of those without neurons."""
 
@@ -67,19 +65,6 @@ def models(whole: Whole) -> Models:
         fitted += [_drawn(whole, whole.layers, s, random) for s in _DEEP]
     checked = [_drawn(whole, whole.layers, s, random) for s in np.geomspace(0.05, 0.8, CHECKED)]
     return Models([*bounds, *fitted], checked, shared=(1, 1 + FITTED // 2))
-
-
-def around(structure: Structure, whole: Whole) -> list[Structure]:
-    """Return models with somewhat fewer and somewhat more of everything."""
-
-    def units(own: int, share: float, most: int, step: int) -> int:
-        return min(most, round(own * share / step) * step)
-
-    return [
-        [(units(h, share, whole.heads, 1), units(n, share, whole.neurons, whole.step))
-         for h, n in structure]
-        for share in AROUND
-    ]  # fmt: skip
 
 
 def _drawn(whole: Whole, layers: int, share: float, random: np.random.Generator) -> Structure:

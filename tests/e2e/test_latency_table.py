@@ -28,7 +28,7 @@ stages:
   small_ir: {use: ov_ir, needs: [small]}
   times: {use: latency_table, needs: [teacher], precisions: [int8], seconds: 2.0, threads: 1}
 """
-FEWER = {"FITTED": 8, "CHECKED": 2, "AROUND": (0.75, 1.3)}
+FEWER = {"FITTED": 8, "CHECKED": 2}
 """The random models: enough for the parts of a tiny model, and seconds instead of minutes."""
 SCRIPT = f"""
 from runtime_bench.table import groups, structures
@@ -168,8 +168,7 @@ def test_a_table_near_a_plan_has_the_time_of_its_model(trained: Path, built: lis
     run = runs / recipe.name
     plan = compression_plan.load(run / "first").chosen.layers
     base, near = latency_table.load(run / "times"), latency_table.load(run / "near")
-    assert built[:2] == [[(2, 64)] * 2, list(plan)]
-    assert [one.structure for one in near.checked] == built[2:]
+    assert built == [[(2, 64)] * 2, list(plan)]
     factor = near.p50_ms(plan, "int8") / base.p50_ms(plan, "int8")
     empty = [(0, 0)] * 2
     assert near.p50_ms(empty, "int8") == pytest.approx(factor * base.p50_ms(empty, "int8"))
