@@ -16,9 +16,9 @@ from jpqd.core.errors import UserError
 from jpqd.core.latency_table import LatencyTable, Precision, Times
 from jpqd.recipe.contracts import Context
 from runtime_bench.backends.openvino_ir import OpenvinoIr
-from runtime_bench.table import build, explain, timing
+from runtime_bench.table import build, timing
 from runtime_bench.table.build import Factory
-from runtime_bench.table.groups import Measured, Setup
+from runtime_bench.table.groups import Setup
 from runtime_bench.table.options import Options
 from runtime_bench.table.structures import Structure
 from runtime_bench.table.texts import Texts
@@ -43,22 +43,27 @@ def table(
     return found
 
 
-def scaled(base: LatencyTable, precision: str, plan: Structure, measured: Measured) -> LatencyTable:
-    """Multiply the table's times, so that the plan's model takes what it was measured to take."""
-    middles = explain.middles(measured)
-    said = np.array(base.times(plan, precision))
-    factor = float(np.exp(np.average(np.log(middles[_PLAN] / said), weights=base.shares)))
+def scaled(
+    base: LatencyTable, precision: str, plan: Structure, measured: timing.Times
+) -> LatencyTable:
+    """Multiply the table's times, so that the plan's model takes what it was measured to take.
+
+    Texts come here in the lengths that the task has, so half of all requests take at most p50. The
+    table's own p50 is the median of one length, whose fastest texts may be the middle of all.
+    """
+    p50 = [float(np.median(ms)) for ms in measured.ms]
+    factor = p50[_PLAN] / base.p50_ms(plan, precision)
     return base.model_copy(
         update={
-            "precisions": [_times(base.of(precision), factor, measured)],
-            "whole_ms": {"int8": latency_table.middle(middles[_WHOLE].tolist(), base.shares)},
+            "precisions": [_times(base.of(precision), factor, measured.disturbed)],
+            "whole_ms": {"int8": p50[_WHOLE]},
             "checked": [],
             "environment": environment.environment(),
         }
     )
 
 
-def _times(table: Precision, factor: float, measured: Measured) -> Precision:
+def _times(table: Precision, factor: float, disturbed: float) -> Precision:
     def scaled(one: Times) -> Times:
         changed = {name: [ms * factor for ms in getattr(one, name)] for name in _SCALED}
         return one.model_copy(update=changed)
@@ -68,7 +73,7 @@ def _times(table: Precision, factor: float, measured: Measured) -> Precision:
             "rest": scaled(table.rest),
             "heads": [scaled(one) for one in table.heads],
             "neurons": [scaled(one) for one in table.neurons],
-            "disturbed": measured[0][1].disturbed,
+            "disturbed": disturbed,
         }
     )
 
@@ -85,7 +90,7 @@ class _Near:
         self.factory, self.given, self.setup = factory, given, setup
         self.precision, self.work, self.progress = precision, ctx.work, ctx.progress
 
-    def measure(self, models: Sequence[Structure], seconds: float) -> Measured:
+    def measure(self, models: Sequence[Structure], seconds: float) -> timing.Times:
         self.progress.say("    builds the whole model and the plan's")
         names = ["int8", self.precision]
         folders = [self._built(number, one, names[number]) for number, one in enumerate(models)]
@@ -94,8 +99,7 @@ class _Near:
         ]
         self.progress.say(f"    measures them for about {seconds:.0f} s")
         sizes = np.array([build.size(folder) for folder in folders])
-        times = timing.times(backends, sizes, self.given, seconds)
-        return [(list(range(len(models))), times)]
+        return timing.times(backends, sizes, self.given, seconds)
 
     def _built(self, number: int, structure: Structure, precision: str) -> Path:
         folder = self.work / str(number)
