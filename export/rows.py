@@ -51,12 +51,14 @@ class Rows:
 
     def sample(self) -> Rows:
         """Return a seeded sample of a large split, and a small one as it is."""
-        if len(self.tokens) <= SMALL:
-            return self
+        return self if len(self.tokens) <= SMALL else self.drawn(SAMPLE)
+
+    def drawn(self, rows: int) -> Rows:
+        """Return a seeded sample."""
         # The two texts of a pair stand side by side, and are drawn together.
         joined = 2 if self.kind.vectors else 1
         count = len(self.tokens) // joined
-        drawn = np.random.default_rng(0).choice(count, SAMPLE // joined, replace=False)
+        drawn = np.random.default_rng(0).choice(count, min(rows // joined, count), replace=False)
         chosen = [
             joined * one + other for one in np.sort(drawn).tolist() for other in range(joined)
         ]
@@ -66,6 +68,17 @@ class Rows:
             tokens=[self.tokens[row] for row in chosen],
             labels=[self.labels[row] for row in chosen],
             numbers=tuple(self.numbers[row] for row in chosen),
+        )
+
+    def joined(self, other: Rows) -> Rows:
+        """Add the rows of another split."""
+        return replace(
+            self,
+            texts=[[*own, *more] for own, more in zip(self.texts, other.texts, strict=True)],
+            tokens=[*self.tokens, *other.tokens],
+            labels=[*self.labels, *other.labels],
+            split=f"{self.split} and {other.split}",
+            numbers=(*self.numbers, *other.numbers),
         )
 
     def requests(self, shape: Shape) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -87,21 +100,27 @@ class Rows:
 
 
 def of_task(
-    origin: Origin, task: Task, tokenizer: PreTrainedTokenizerBase, shape: Shape, progress: Progress
+    origin: Origin,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    shape: Shape,
+    progress: Progress,
+    name: str | None = None,
 ) -> Rows:
-    """Take the rows of the reported split, cut to the length that the IR takes."""
+    """Take the rows of a split, by default the reported one, cut to the length of the IR."""
     short = task.model_copy(update={"max_length": shape.cut(task.max_length)})
     data = splits.prepare(short, tokenizer, origin.cache, progress)
-    split = data.split(task.report_on)
+    name = name or task.report_on
+    split = data.split(name)
     numbers = tuple(int(number) for number in splits.column(split, "row"))
     return Rows(
-        texts=_texts(origin, task, data.kind, numbers),
+        texts=_texts(origin, task, data.kind, name, numbers),
         tokens=split.remove_columns(["labels", "length", "row"]).to_list(),
         tokenizer=tokenizer,
         kind=data.kind,
         labels=_labels(origin, split, data.kind),
         labelled=True,
-        split=sources.canonical(task.report_on),
+        split=sources.canonical(name),
         numbers=numbers,
     )
 
@@ -116,13 +135,15 @@ def _labels(origin: Origin, split: Dataset, kind: Kind) -> list[Any]:
     return list(split["labels"][:])
 
 
-def _texts(origin: Origin, task: Task, kind: Kind, numbers: tuple[int, ...]) -> list[list[str]]:
+def _texts(
+    origin: Origin, task: Task, kind: Kind, split: str, numbers: tuple[int, ...]
+) -> list[list[str]]:
     if kind.vectors:  # a row of the data has a row for each of its texts
         count = len(task.text)
-        part = raw(task, origin.cache, task.report_on, [number // count for number in numbers])
+        part = raw(task, origin.cache, split, [number // count for number in numbers])
         pairs = zip(part, numbers, strict=True)
         return [[kind.texts(task, row)[number % count] for row, number in pairs]]
-    part = raw(task, origin.cache, task.report_on, numbers)
+    part = raw(task, origin.cache, split, numbers)
     return [list(column) for column in zip(*(kind.texts(task, row) for row in part), strict=True)]
 
 
