@@ -92,6 +92,12 @@ def test_a_plan_is_not_mixed_with_a_share(more: dict[str, object]) -> None:
         Prune(use="prune", plan="plan", **more)  # type: ignore[arg-type]
 
 
+def test_what_is_written_down_can_be_read_again() -> None:
+    """A run's recipe has all defaults; a worker of a search reads it."""
+    given = Prune(use="prune", plan="found")
+    assert Prune.model_validate(given.plain()) == given
+
+
 def test_a_plan_is_read_by_the_stage() -> None:
     assert Prune(use="prune", plan="found").inputs() == ("found",)
     assert Prune(use="prune", keep=0.3).inputs() == ()
@@ -132,7 +138,7 @@ def test_units_of_another_model_are_not_taken(tmp_path: Path) -> None:
     torch.testing.assert_close(kept_rows(model)[:3], before[:3])
 
 
-def test_a_score_that_is_named_chooses_its_own_units(tmp_path: Path) -> None:
+def test_another_score_chooses_its_own_units(tmp_path: Path) -> None:
     model = small.model()
     layer = families.layers(model)[0]
     with torch.no_grad():

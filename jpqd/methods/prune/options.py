@@ -111,7 +111,8 @@ class Options(Method):
     @field_validator("scope", "floor", "advice", "ceiling", "round_ffn_to")
     @classmethod
     def _not_beside_a_plan(cls, given: Any, others: ValidationInfo) -> Any:
-        if others.data.get("plan") is not None and given is not None:
+        usual = cls.model_fields[others.field_name or ""].default  # as a written recipe has it
+        if others.data.get("plan") is not None and given != usual:
             raise mistake("does not go with plan, which says what stays", "Leave it out.")
         return given
 

@@ -1,7 +1,7 @@
 """Heads and neurons by a plan: so many stay in each layer.
 
-Where all others go at once, those stay that the search found; on a ramp, or where a score is
-named, scores say which.
+Where all others go at once, those stay that the search found; on a ramp, or with another score
+than the usual one, scores say which.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def attach(model: PreTrainedModel, options: Options, stage: str, training: Train
     """Prepare pruning by the plan of this stage."""
     plan = compression_plan.load(training.ctx.inputs[stage])
     units = plan.units
-    asked = "score" in options.model_fields_set  # who names a score wants its units
-    left = units.left if units and not asked and units.of == digest(model) else None
+    usual = options.score == Options.model_fields["score"].default  # another one wants its units
+    left = units.left if units and usual and units.of == digest(model) else None
     structure = Planned(model, options, training.ctx.seed, plan.chosen.layers, left)
     _check(structure, f"{training.stage}: plan: {stage}")
     return PlannedPruning(model, structure, options, training, size.encoder_share(model))
