@@ -100,9 +100,9 @@ def _more(export: Export, compared: Rows) -> Rows | None:
     if origin.task is None or missing <= 0 or compared.kind.vectors:
         return None
     train = rows.of_task(
-        origin, origin.task, export.tokenizer, export.shape, export.progress, "train"
+        origin, origin.task, export.tokenizer, export.shape, export.progress, "train", missing
     )
-    return compared.joined(train.drawn(missing))
+    return compared.joined(train)
 
 
 def _rows(export: Export) -> Rows:

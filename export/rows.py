@@ -51,14 +51,12 @@ class Rows:
 
     def sample(self) -> Rows:
         """Return a seeded sample of a large split, and a small one as it is."""
-        return self if len(self.tokens) <= SMALL else self.drawn(SAMPLE)
-
-    def drawn(self, rows: int) -> Rows:
-        """Return a seeded sample."""
+        if len(self.tokens) <= SMALL:
+            return self
         # The two texts of a pair stand side by side, and are drawn together.
         joined = 2 if self.kind.vectors else 1
         count = len(self.tokens) // joined
-        drawn = np.random.default_rng(0).choice(count, min(rows // joined, count), replace=False)
+        drawn = np.random.default_rng(0).choice(count, SAMPLE // joined, replace=False)
         chosen = [
             joined * one + other for one in np.sort(drawn).tolist() for other in range(joined)
         ]
@@ -106,12 +104,15 @@ def of_task(
     shape: Shape,
     progress: Progress,
     name: str | None = None,
+    most: int | None = None,
 ) -> Rows:
-    """Take the rows of a split, by default the reported one, cut to the length of the IR."""
+    """Take rows of a split, by default all of the reported one, cut to the length of the IR."""
     short = task.model_copy(update={"max_length": shape.cut(task.max_length)})
     data = splits.prepare(short, tokenizer, origin.cache, progress)
     name = name or task.report_on
     split = data.split(name)
+    if most is not None and len(split) > most:
+        split = split.select(np.random.default_rng(0).choice(len(split), most, replace=False))
     numbers = tuple(int(number) for number in splits.column(split, "row"))
     return Rows(
         texts=_texts(origin, task, data.kind, name, numbers),
