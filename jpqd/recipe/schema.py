@@ -1,5 +1,6 @@
 """The base of every part of a recipe: frozen, strict about keys and types, with explicit ranges."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
@@ -32,6 +33,11 @@ class Spec(BaseModel):
     def plain(self) -> dict[str, Any]:
         """Return plain JSON types, defaults included: the form that is written down and hashed."""
         return self.model_dump(mode="json")
+
+
+def is_stage(given: str) -> bool:
+    """Return whether what may name a stage or a source names a stage. A folder has a `/`."""
+    return re.match(STAGE_PATTERN, given) is not None
 
 
 def increasing(numbers: tuple[int, ...]) -> tuple[int, ...]:

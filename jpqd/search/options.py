@@ -9,9 +9,23 @@ from pydantic import Field, ValidationInfo, field_validator
 from jpqd.core.manifest import FolderKind
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Stage
-from jpqd.recipe.schema import Count, Fraction, Name, NonNegative, Positive, Spec, StageId, mistake
+from jpqd.recipe.schema import (
+    Count,
+    Fraction,
+    Name,
+    NonNegative,
+    Positive,
+    Spec,
+    StageId,
+    Text,
+    is_stage,
+    mistake,
+)
+from jpqd.recipe.task import looks_local
 
 STRATEGIES = ("jpqd.search.strategies",)
+POLICY = "policy.json"
+"""The file that tells what an agent's weights are, and their hash."""
 _AGENT = "agent"
 
 
@@ -72,8 +86,9 @@ class SearchOptions(Stage):
     strategy: Name = "dp"
     reward: Reward | None = None
     """The agent's own weights of what it learns for."""
-    policy: StageId | None = None
-    """The earlier search whose agent is where this one's starts."""
+    policy: Text | None = None
+    """The earlier search whose agent is where this one's starts: a stage's name, or the folder of
+    a stage of another run, written as a path."""
     advice: StageId | None = None
     """A stage of `use: sensitivity`, which says how much of each layer stays at least."""
     precision: Name = "int8"
@@ -102,8 +117,21 @@ class SearchOptions(Stage):
             raise mistake("only an agent reads this", f"Leave it out, or give strategy: {_AGENT}.")
         return given
 
+    @field_validator("policy")
+    @classmethod
+    def _stage_or_folder(cls, policy: str | None) -> str | None:
+        if policy is None or is_stage(policy) or looks_local(policy):
+            return policy
+        remedy = "Such as found, or ./runs/other/found."
+        raise mistake("neither a stage's name nor a path that exists", remedy)
+
     def inputs(self) -> tuple[str, ...]:
-        return (*self.needs, *(name for name in (self.policy, self.advice) if name))
+        stages = (self.policy if self.policy and is_stage(self.policy) else None, self.advice)
+        return (*self.needs, *(name for name in stages if name))
+
+    def sources(self) -> tuple[str, ...]:
+        given = self.policy and not is_stage(self.policy)
+        return (f"{self.policy}/{POLICY}",) if given else ()
 
     def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
         model, table = self.needs
@@ -111,6 +139,6 @@ class SearchOptions(Stage):
             (model, ("model",)),
             (table, ("table",)),
         )
-        if self.policy:
+        if self.policy in self.inputs():
             needed = (*needed, (self.policy, ("plan",)))
         return (*needed, (self.advice, ("worth",))) if self.advice else needed

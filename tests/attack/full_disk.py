@@ -1,6 +1,6 @@
 """Fills the disk in every stage of a run, in an export, a benchmark and a report.
 
-    python -m tests.attack.full_disk RUNS [every|decoder]
+    python -m tests.attack.full_disk RUNS [every|decoder|search]
 
 Needs `unshare` and tmpfs. Each size must end with a message and nothing half written, and the run
 must go on where there is room. Prints what stopped at each size.
@@ -77,6 +77,8 @@ def attack(recipe: Path, runs: Path, whole: Path) -> Iterator[str]:
             shutil.copytree(whole, kept)
             for later in names[place:]:  # as it was before this stage
                 shutil.rmtree(kept / run / later, ignore_errors=True)
+            for found in (kept / ".cache").glob("search-*"):
+                found.unlink()
             yield f"{name}, {room} kB: {check(limited(run, command, room, disk, kept))}"
         if command.startswith(f"{JPQD} run"):
             told = check(limited(run, command, 1_000_000, disk, kept))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -230,6 +231,22 @@ def test_an_agent_starts_where_an_earlier_one_ended(place: Place) -> None:
         assert {"plan.json", "policy.json", "policy.safetensors"} <= {
             path.name for path in (done / stage).iterdir()
         }
+
+
+@pytest.mark.usefixtures("_short")
+def test_an_agent_starts_from_a_folder_of_another_run(place: Place) -> None:
+    first = run(place, TABLE + search("first", more=", strategy: agent")) / "first"
+    moved = shutil.copytree(first, place.folder / "elsewhere")
+    more = f", strategy: agent, policy: {moved}, evaluations: 1"
+    stages = TABLE + search("then").replace(f", evaluations: {BUDGET}", more)
+    assert found(run(place, stages) / "then").evaluations == 1
+    path = moved / "policy.json"
+    path.write_text(path.read_text().replace("depth", "height"))
+    with pytest.raises(UserError, match="other things than an agent of this version"):
+        run(place, stages)
+    path.unlink()
+    with pytest.raises(UserError, match=r"elsewhere/policy.json': there is no such file"):
+        run(place, stages)
 
 
 def test_a_plan_without_a_policy_is_refused_before_any_work(

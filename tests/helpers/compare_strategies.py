@@ -71,7 +71,7 @@ class Comparison:
         order = np.random.default_rng(DATA_SEED).permutation(len(select))
         self.unseen = select.select(np.sort(order[asked.samples :][: asked.unseen]))
 
-    def searched(self, name: str, seed: int, speedup: float) -> Evaluator:
+    def searched(self, strategy: Strategy, seed: int, speedup: float) -> Evaluator:
         """Let a strategy spend its evaluations on one speedup."""
         evaluator = Evaluator(
             self.space, self.values, self.tried.run, self.tried.whole_score, self.store,
@@ -80,7 +80,6 @@ class Comparison:
         limits = targets.limits(self.space, Target(speedup=speedup))
         evaluator.allow(self.asked.evaluations, inf)
         with suppress(Spent):
-            strategy = plugins.load(name, STRATEGIES, Strategy)()
             strategy.search(Problem(self.space, self.values, limits, evaluator.evaluate, seed))
         return evaluator
 
@@ -101,18 +100,21 @@ class Comparison:
         for seed in range(1, self.asked.seeds + 1):
             points, started = [], time.monotonic()
             for speedup in self.asked.speedups:
-                tried = self.searched(name, seed, speedup)
+                strategy = plugins.load(name, STRATEGIES, Strategy)()
+                tried = self.searched(strategy, seed, speedup)
                 best = min(tried.seen.values(), key=lambda figures: figures.kl or 0.0)
                 found.setdefault(f"KL {speedup:g}x", []).append(best.kl or 0.0)
                 found.setdefault(f"acc {speedup:g}x", []).append(100 * self.accuracy(best))
-                points += [self._point(figures) for figures in tried.seen.values()]
+                points += self.points(tried)
             found.setdefault("hypervolume", []).append(hypervolume(points))
             found.setdefault("run", []).append(len(points))
             found.setdefault("seconds", []).append(time.monotonic() - started)
         return found
 
-    def _point(self, found: Figures) -> Point:
-        return targets.dense_ms(self.space) / found.p50_ms, exp(-(found.kl or 0.0))
+    def points(self, tried: Evaluator) -> list[Point]:
+        """Return (speedup, exp(-KL)) of what was evaluated, in this order."""
+        whole = targets.dense_ms(self.space)
+        return [(whole / found.p50_ms, exp(-(found.kl or 0.0))) for found in tried.seen.values()]
 
 
 def _training(asked: argparse.Namespace) -> Training:
@@ -137,7 +139,7 @@ def _content(asked: argparse.Namespace, training: Training) -> dict[str, Any]:
     return {"model": weights, "data": data, "samples": asked.samples}
 
 
-def _asked() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
@@ -154,12 +156,12 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--speedups", type=float, nargs="+", default=[2.0, 3.0, 4.5])
     parser.add_argument("--strategies", nargs="+", default=[*plugins.names(STRATEGIES)])
     parser.add_argument("--work", type=Path, required=True)
-    return parser.parse_args()
+    return parser
 
 
 def main() -> None:
     loading.quiet()
-    asked = _asked()
+    asked = parser().parse_args()
     comparison = Comparison(asked)
     print(f"whole: {100 * comparison.tried.whole_score:.1f}; unseen rows: {len(comparison.unseen)}")
     for name in asked.strategies:

@@ -13,6 +13,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from jpqd.core.compression_plan import Figures, Structure
 from jpqd.core.errors import UserError
@@ -215,6 +216,10 @@ def test_a_policy_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="other things than an agent of this version"):
         policy.load(tmp_path, "earlier")
     path.write_text(json.dumps(facts))
+    weights = policy.fresh().state_dict()
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, tmp_path / policy.WEIGHTS)
+    with pytest.raises(UserError, match="its weights were changed"):
+        policy.load(tmp_path, "earlier")
     (tmp_path / policy.WEIGHTS).write_bytes(b"\x80\x04 no weights")
     with pytest.raises(UserError, match="cannot be read"):
         policy.load(tmp_path, "earlier")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from jpqd.data.sources import TABLES, is_table
 from jpqd.data.texts import Files
-from jpqd.recipe.schema import STAGE_PATTERN, Count, Fraction, NonNegative, Positive, Text, mistake
+from jpqd.recipe.schema import Count, Fraction, NonNegative, Positive, Text, is_stage, mistake
 from jpqd.recipe.task import HUB_ID, looks_local
 from jpqd.training.method import Method
 
@@ -58,7 +57,7 @@ class Options(Method):
     def _one_teacher(cls, teacher: str | None, others: ValidationInfo) -> str | None:
         if (teacher is None) == (others.data.get("predictions") is None):
             raise mistake("the method takes either `teacher` or `predictions`", "Give one of them.")
-        if teacher is None or _is_stage(teacher) or HUB_ID.match(teacher) or looks_local(teacher):
+        if teacher is None or is_stage(teacher) or HUB_ID.match(teacher) or looks_local(teacher):
             return teacher
         remedy = "Such as dense, ./folder or textattack/bert-base-uncased-SST-2."
         raise mistake("neither a stage's name nor a path that exists nor a hub id", remedy)
@@ -102,7 +101,7 @@ class Options(Method):
         return weight
 
     def inputs(self) -> tuple[str, ...]:
-        return (self.teacher,) if self.teacher and _is_stage(self.teacher) else ()
+        return (self.teacher,) if self.teacher and is_stage(self.teacher) else ()
 
     def sources(self) -> tuple[str, ...]:
         given = self.predictions or self.teacher
@@ -111,7 +110,3 @@ class Options(Method):
 
     def more_texts(self) -> tuple[str, ...]:
         return self.texts or ()
-
-
-def _is_stage(teacher: str) -> bool:
-    return re.match(STAGE_PATTERN, teacher) is not None

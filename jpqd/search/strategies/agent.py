@@ -29,7 +29,8 @@ class Agent(Strategy):
         if stage.policy:
             from jpqd.search.agent import policy
 
-            made.policy = policy.load(inputs[stage.policy], stage.policy)
+            folder = inputs.get(stage.policy) or Path(stage.policy).expanduser()
+            made.policy = policy.load(folder, stage.policy)
         return made
 
     def search(self, problem: Problem) -> None:
