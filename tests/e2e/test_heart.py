@@ -162,6 +162,22 @@ def late(place: Place, after: str) -> dict[str, np.ndarray]:
     return load_file(run / "late" / "model.safetensors")
 
 
+@pytest.mark.parametrize("score", ["fisher", "taylor", "movement"])
+def test_pruning_before_the_first_step_learns_scores_first(place: Place, score: str) -> None:
+    text = (place.folder / "tiny.yaml").read_text()
+    dense = text[text.index("  dense") :].splitlines()[0] + "\n"
+    still = COMMON.replace("learning_rate: 3.0e-3", "learning_rate: 1.0e-9")
+    prune = (
+        f"{{use: prune, keep: 0.4, score: {score}, schedule: one_shot, start: 0.0, samples: 64}}"
+    )
+    stages = stages_of("shot", COMMON.replace("epochs: 1", "epochs: 0"), prune)
+    stages += stages_of("begun", still, prune)
+    run = place.run(place.recipe(dense + stages, name="tiny"))
+    shot, begun = (load_file(run / name / "model.safetensors") for name in ("shot", "begun"))
+    for name, weight in shot.items():
+        assert begun[name] == pytest.approx(weight, abs=1e-5)
+
+
 def test_a_rewind_brings_the_early_weights_back_and_reinit_does_not(place: Place) -> None:
     early = load_file(place.teacher / "model.safetensors")
     found = {after: late(place, after) for after in ("keep", "rewind", "reinit")}

@@ -14,12 +14,18 @@ from jpqd.methods.prune.gates import LEARNT, Gate
 from jpqd.tasks import Kind
 
 
-def learn(model: PreTrainedModel, batches: Iterable[tuple[Batch, Tensor]], kind: Kind) -> None:
+def learn(
+    model: PreTrainedModel,
+    batches: Iterable[tuple[Batch, Tensor]],
+    kind: Kind,
+    *,
+    bf16: bool = False,
+) -> None:
     """Let the gates of the model learn their scores; nothing else of it changes."""
     gates = [module for module in model.modules() if isinstance(module, Gate)]
     if not any(gate.kind in LEARNT for gate in gates):  # magnitudes and chance ask no rows
         return
-    with still(model):
+    with still(model), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
         for gate in gates:
             gate.training = True
         backward(model, batches, kind)

@@ -38,7 +38,8 @@ class Options(Method):
     """Let all units compete, or keep the same share of every layer."""
     schedule: Annotated[Schedule, Field(validate_default=True)] = "cubic"
     start: Annotated[Fraction, Field(lt=1)] = 0.05
-    """The share of the stage after which pruning begins; scores are learnt before."""
+    """The share of the stage after which pruning begins; scores are learnt before, or, for 0, from
+    `samples` rows of train before the first step."""
     end: Fraction = 0.4
     """The share of the stage after which the target is reached and the model is cut."""
     rounds: Annotated[Count, Field(ge=2)] = 3
@@ -59,7 +60,7 @@ class Options(Method):
     """Solve the output projections of the cut model again: where all units go at once, if not
     given. (Not given instead of true: stages that were sealed before keep their fingerprint.)"""
     samples: Count = 2048
-    """The rows of train for `refit`, and for scores where nothing trains (`epochs: 0`)."""
+    """The rows of train for `refit`, and for scores where nothing has trained before."""
 
     @field_validator("keep")
     @classmethod

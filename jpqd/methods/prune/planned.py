@@ -60,7 +60,7 @@ class PlannedPruning(Pruning):
         self.structure.approach(done)
 
     def _learn(self) -> None:
-        if self.structure.left is None:
+        if self.structure.left is None or self.options.schedule == "iterative":
             super()._learn()
 
 

@@ -74,7 +74,7 @@ class Pruning(Hooks):
         return self.is_cut or self.done >= 1
 
     def step(self, progress: float) -> Metrics:
-        options, self.stepped = self.options, True
+        options, is_first, self.stepped = self.options, not self.stepped, True
         self._remember(progress)
         if not self.is_cut:
             done = schedules.done(
@@ -82,6 +82,8 @@ class Pruning(Hooks):
             )
             at_once = not self.done
             if done > self.done:
+                if is_first:
+                    self._learn()
                 self._prune(done)
             # Processes that share a model cannot exchange it in the middle: they cut at the end.
             if self.ready and self.structure.cuts_early and processes.world_size() == 1:
@@ -139,7 +141,8 @@ class Pruning(Hooks):
     def _learn(self) -> None:
         """Learn scores where nothing has trained."""
         if self.options.score in LEARNT:
-            learning.learn(self.model, self._some_rows(), self.training.kind)
+            bf16 = self.training.bf16 and self.stepped
+            learning.learn(self.model, self._some_rows(), self.training.kind, bf16=bf16)
 
     def _some_rows(self) -> Iterator[tuple[Batch, Tensor]]:
         samples = self.options.samples
