@@ -68,9 +68,10 @@ class Pool:
     ) -> Iterator[tuple[Structure, Result, float]]:
         """Share structures with the workers, and yield each with its result and its seconds."""
         with _clear():
-            self._put(structures)
             left = set(structures)
             while left:
+                # Again each time: a worker that was stopped gives its structure back as failed.
+                self._put([one for one in structures if one in left])
                 done = self._results()
                 for structure in left & done.keys():
                     yield structure, *done[structure]
@@ -109,7 +110,7 @@ class Pool:
         return found
 
     def _put(self, structures: Sequence[Structure]) -> None:
-        """Add what is not there yet, also from a search that was killed."""
+        """Add what is not under way, also from a search that was killed."""
         optuna = _library()
         there = {_structure(trial) for trial in self._trials("WAITING", "RUNNING", "COMPLETE")}
         for structure in dict.fromkeys(structures):

@@ -69,12 +69,15 @@ class Checkpoints:
         artifact.close(written, {"format": _FORMAT, "step": step, "best_step": best_step})
         artifact.publish(written, self.at(step))
         files.remove(self.staging)
-        self._rotate(best_step)
+        self._rotate()
 
-    def _rotate(self, best_step: int | None) -> None:
-        """Keep the newest two, so that a torn one costs little, and the best."""
-        for step in self.steps()[2:]:
-            if step != best_step:
+    def _rotate(self) -> None:
+        """Keep the newest two, so that a torn one costs little, each with its best one."""
+        newest = self.steps()[:2]
+        known = [_read(self.at(step)) for step in newest]
+        kept = {*newest, *(manifest["best_step"] for manifest in known if manifest)}
+        for step in self.steps():
+            if step not in kept:
                 files.remove(self.at(step))
 
 

@@ -153,11 +153,11 @@ class TrainOptions(Stage):
         return tuple(source for method in self.methods for source in method.sources())
 
     def disk_bytes(self, weights_bytes: int) -> int:
-        """Four checkpoints (newest two, best, the one being written) and the result."""
+        """Five checkpoints (newest two, the best of each, the one being written), the result."""
         if not self.epochs:
             return weights_bytes
         checkpoint = 3 + (self.average is not None)  # the weights, two moments, the average
-        return weights_bytes * (4 * checkpoint + 1)
+        return weights_bytes * (5 * checkpoint + 1)
 
 
 class EvaluateOptions(Stage):

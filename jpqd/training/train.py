@@ -88,11 +88,11 @@ def _set_dropout(network: PreTrainedModel, dropout: float | None) -> None:
 def _attach(
     stage: TrainOptions, network: PreTrainedModel, training: Training
 ) -> tuple[PreTrainedModel, list[Hooks]]:
-    hooks: list[Hooks] = []
-    for method in stage.methods:
-        network, hook = method.attach(network, training)
-        hooks.append(hook)
-    return network, hooks
+    """Attach pruning first: quantize may move scales into weights by which a plan knows a model."""
+    hooks: dict[str, Hooks] = {}
+    for method in sorted(stage.methods, key=lambda one: one.use != "prune"):
+        network, hooks[method.use] = method.attach(network, training)
+    return network, [hooks[method.use] for method in stage.methods]
 
 
 def _fit(

@@ -19,7 +19,8 @@ from export.decoder import ask
 from jpqd.core import artifact
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
-from jpqd.methods.prune import refit
+from jpqd.methods.prune import Prune, refit
+from jpqd.methods.prune.threshold import Thresholded
 from jpqd.methods.quantize import Quantize
 from jpqd.model import apart, described, families, loading, new, rounded, shrink, size
 from jpqd.model import structure as saved
@@ -161,6 +162,16 @@ def test_what_a_decoder_cannot_do_without_is_refused() -> None:
     scaled = network("gpt2", scale_attn_by_inverse_layer_idx=True)
     with pytest.raises(UserError, match="scaled by the number of its layer"):
         shorten(scaled, (2,), "student")
+
+
+def test_a_threshold_leaves_each_layer_a_head() -> None:
+    options = Prune(use="prune", target="threshold", structure="block", score="movement")
+    structure = Thresholded(network("qwen3"), options, 3)
+    for gate in structure.gates_that_train():
+        gate.get_buffer("threshold").fill_(1.0)
+    structure.resolve()
+    structure.cut()
+    assert all(heads for heads, _ in shrink.sizes(structure.model))
 
 
 def test_blocks_are_no_larger_than_a_head_of_keys() -> None:

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from jpqd.core.progress import Progress
 from jpqd.data import batching, splits
 from jpqd.methods.distill.inside import PROJECTION
-from jpqd.model import loading
+from jpqd.model import loading, shrink
 from jpqd.recipe import recipes
 from jpqd.recipe.contracts import Context
 from jpqd.run.plan import plan
@@ -67,6 +67,16 @@ def test_the_cached_and_the_live_teacher_give_the_same_loss(place: Place) -> Non
         found.append(hooks.loss(batch, out).item())
     assert found[0] == pytest.approx(found[1], rel=1e-5)
     assert found[0] > 0.01
+
+
+def test_pairs_follow_layers_that_are_taken_away(place: Place) -> None:
+    settings = f"teacher: {place.teacher}, hidden: 1.0, attention: 1.0"
+    network, hooks, batch = attached(place.small(settings), place)
+    network.train()
+    shrink.leave_layers(network, [1])
+    out = network(**batching.features(batch))
+    assert hooks.inside.pairs == [(0, 1)]
+    assert torch.isfinite(hooks.loss(batch, out))
 
 
 def test_the_teacher_predicts_once_for_all_runs_of_a_folder(

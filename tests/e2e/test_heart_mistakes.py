@@ -51,6 +51,16 @@ def refused(place: Place, path: Path) -> str:
         ("{use: prune, keep: 0.5, start: 0.5, end: 0.3}", "is before start 0.5"),
         ("{use: prune, keep: 0.5, after: rewind}", "needs pruning in rounds"),
         ("{use: prune, keep: 0.5, floor: 0.5, ceiling: 0.4}", "is below floor 0.5"),
+        (
+            "{use: prune, keep: 0.5, schedule: iterative, end: 1.0, after: reinit}",
+            "steps after the last round",
+        ),
+        ("{use: prune, keep: 0.5, structure: layers, floor: 0.2}", "does not count"),
+        ("{use: prune, target: threshold, structure: block, start: 0.0}", "before the scores"),
+        (
+            "{use: prune, target: threshold, structure: block, schedule: linear}",
+            "does not go with target: threshold",
+        ),
         ("{use: quantize, percentile: 30.0}", "must be greater than 50"),
         (f"{QUANTIZE}, {QUANTIZE}", "'quantize' is listed twice"),
         (f"{PRUNE}, {QUANTIZE}, {PRUNE}", "'prune' is listed twice"),
@@ -67,6 +77,18 @@ def test_a_share_out_of_reach_is_refused_with_what_can_be_reached(place: Place, 
     message = refused(place, place.recipe(stage(f"{{use: prune, {limit}}}")))
     assert f"small: {limit.split(',')[0]} cannot be reached" in message
     assert "The floor and ceiling allow between" in message
+
+
+def test_a_threshold_without_training_is_refused(place: Place) -> None:
+    prune = "{use: prune, target: threshold, structure: block, score: movement}"
+    path = place.recipe(stage(prune))
+    path.write_text(path.read_text().replace("epochs: 1", "epochs: 0"))
+    assert "learns scores in training" in refused(place, path)
+
+
+def test_a_refit_on_a_ramp_is_refused(place: Place) -> None:
+    message = refused(place, place.recipe(stage("{use: prune, keep: 0.5, refit: true}")))
+    assert "not with schedule: cubic. Give schedule: one_shot" in message
 
 
 def test_a_share_that_is_gone_already_is_refused_with_what_is_left(place: Place) -> None:

@@ -54,6 +54,14 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     return folder / "one", folder / "two", two.stderr + two.stdout
 
 
+def test_two_processes_refuse_to_solve_projections_again(tmp_path: Path) -> None:
+    recipe = tiny.write_recipe(tmp_path)
+    prune = "stages.teacher.methods=[{use: prune, keep: 0.5, schedule: one_shot, score: surgeon}]"
+    done = torchrun(recipe, tmp_path / "runs", "--set", prune, "--until", "teacher")
+    assert done.returncode != 0
+    assert "score: surgeon: several processes cut the model at the end" in done.stderr
+
+
 def test_two_processes_end_with_the_same_logits_and_metrics(both: tuple[Path, Path, str]) -> None:
     one, two, _ = both
     logits = [

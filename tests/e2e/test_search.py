@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from cli import app
@@ -96,6 +97,17 @@ def test_what_the_search_saw_is_what_prune_makes(place: Place) -> None:
     figures = metrics(done / "check")["select"]
     assert figures["n"] == found(done / "found").rows
     assert figures["accuracy"] == pytest.approx(found(done / "found").chosen.score)
+
+
+def test_a_plan_is_reached_in_any_order_of_methods(place: Place) -> None:
+    prune, joint = "{use: prune, plan: found, samples: 32}", "{use: quantize, smooth_quant: 0.8}"
+    cut = f"{SHOT}, needs: [dense], methods"
+    stages = f"  one: {{{cut}: [{prune}, {joint}]}}\n  other: {{{cut}: [{joint}, {prune}]}}\n"
+    done = run(place, TABLE + search("found") + stages)
+    one, other = (load_file(done / name / "model.safetensors") for name in ("one", "other"))
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        assert other[name] == pytest.approx(weight, abs=1e-6)
 
 
 @pytest.fixture

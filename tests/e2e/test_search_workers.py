@@ -154,3 +154,17 @@ def test_a_wrong_store_is_told_without_its_password(place: Place, start: Start, 
     assert process.returncode == 2
     assert MISTAKES[url.replace(str(place.folder / "empty"), "empty")] in said
     assert "secret" not in said
+
+
+def test_a_structure_of_a_worker_that_was_stopped_is_given_out_again(
+    place: Place, start: Start
+) -> None:
+    leader = search(place, start, "go")
+    worker = start(NEVER, "search", "worker")
+    wait(lambda: count(place, "RUNNING") == 2)
+    os.kill(worker.pid, signal.SIGINT)
+    wait(lambda: count(place, "FAIL") == 1)
+    (place.folder / "go").touch()
+    ended(leader)
+    plan = compression_plan.load(place.folder / "runs" / "tiny" / "found")
+    assert count(place, "COMPLETE") == plan.evaluations

@@ -37,6 +37,18 @@ def test_a_torn_one_is_set_aside(made: Checkpoints) -> None:
     assert (made.folder / "torn-step-5").is_dir()
 
 
+def test_the_one_before_a_torn_one_has_its_own_best(tmp_path: Path) -> None:
+    """Step 2 is the best one until 4 is, and 3 refers to it."""
+    checkpoints = Checkpoints(tmp_path)
+    for step, best in ((1, 1), (2, 2), (3, 2), (4, 4)):
+        written = checkpoints.staging / "x"
+        written.mkdir(parents=True)
+        (written / "weights").write_text(f"weights {step}")
+        checkpoints.commit(written, step, best_step=best)
+    (checkpoints.at(4) / "weights").write_text("weights X")
+    assert newest(checkpoints) == "step-3"
+
+
 def test_what_was_being_written_is_dropped(made: Checkpoints) -> None:
     (made.staging / "checkpoint-6").mkdir(parents=True)
     assert newest(made) == "step-5"

@@ -107,3 +107,15 @@ def test_it_says_which_weights_changed_and_leaves_the_mode() -> None:
     assert names == moved
     assert len(names) == 4 * small.LAYERS
     assert all(module.training for module in families.layers(model).modules())
+
+
+def test_dropout_takes_no_part_and_is_left_as_it_was() -> None:
+    model = small.model(hidden_dropout_prob=0.5)
+    other = small.model(hidden_dropout_prob=0.5)
+    model.train()
+    before = torch.get_rng_state()
+    cut_by_half(model, again=True)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(module.training for module in model.modules())
+    cut_by_half(other, again=True)
+    torch.testing.assert_close(dict(model.named_parameters()), dict(other.named_parameters()))

@@ -29,7 +29,12 @@ class Inside:
         self.method, self.teacher = method, teacher
         if method.attention:
             _refuse_unseen_attention((network, teacher.network), stage)
-        self.pairs = _pairs(method, network, teacher, stage)
+        layers = layers_of(network)
+        self.paired = [
+            (layers[student], number) for student, number in _pairs(method, network, teacher, stage)
+        ]
+        self.pairs: list[tuple[int, int]] = []
+        """Pairs of this pass: pruning may have taken whole layers away."""
         self.head_sizes = [families.head_size(one) for one in (network, teacher.network)]
         self.ours, self.theirs = Recorder(), Recorder()
         widths = [one.config.hidden_size for one in (network, teacher.network)]
@@ -45,6 +50,12 @@ class Inside:
 
         def before(network: PreTrainedModel, _: Any) -> None:
             if network.training:
+                places = {id(layer): place for place, layer in enumerate(layers_of(network))}
+                self.pairs = [
+                    (places[id(layer)], number)
+                    for layer, number in self.paired
+                    if id(layer) in places
+                ]
                 self.ours.start(network)
 
         return before

@@ -94,10 +94,12 @@ def _asked(
     told = training.ctx.progress.counting("    answered", "rows", len(split))
     logs: list[Any] = []
     ids: list[Any] = []
-    teacher.network.to(processes.device()).eval()  # type: ignore[arg-type]
+    device = processes.device()
+    teacher.network.to(device).eval()  # type: ignore[arg-type]
     order = np.argsort(numbers, kind="stable")
     for start in range(0, len(order), _BATCH):
         batch = collate(split.__getitems__(order[start : start + _BATCH].tolist()))
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
         labels = batch["labels"]
         answers = training.kind.answers(teacher.answer(batch), labels)
         best = functional.log_softmax(answers / temperature, -1).topk(
@@ -105,6 +107,8 @@ def _asked(
         )
         logs.append(best.values.half().cpu().numpy())
         ids.append(best.indices.int().cpu().numpy())
-        counts[batch["row"].numpy()] = [len(training.kind.targets(one[None])) for one in labels]
+        counts[batch["row"].cpu().numpy()] = [
+            len(training.kind.targets(one[None])) for one in labels
+        ]
         told(len(labels))
     return {"logs": np.concatenate(logs), "ids": np.concatenate(ids), "counts": counts}

@@ -117,6 +117,36 @@ class Options(Method):
             raise mistake("does not go with plan, which says what stays", "Leave it out.")
         return given
 
+    @field_validator("schedule", "scope", "after", "round_ffn_to")
+    @classmethod
+    def _not_with_a_threshold(cls, given: Any, others: ValidationInfo) -> Any:
+        usual = cls.model_fields[others.field_name or ""].default
+        if others.data.get("target") == "threshold" and given != usual:
+            raise mistake("does not go with target: threshold", "Leave it out.")
+        return given
+
+    @field_validator("floor", "ceiling")
+    @classmethod
+    def _of_heads_and_neurons(cls, share: float, others: ValidationInfo) -> float:
+        usual = cls.model_fields[others.field_name or ""].default
+        other = others.data.get("structure") in ("layers", "unstructured")
+        if share != usual and (other or others.data.get("target") == "threshold"):
+            raise mistake(
+                "is a share of heads and of neurons, which this target or structure does not count",
+                "Leave it out.",
+            )
+        return share
+
+    @field_validator("start")
+    @classmethod
+    def _scores_have_moved(cls, start: float, others: ValidationInfo) -> float:
+        if others.data.get("target") == "threshold" and not start:
+            raise mistake(
+                "is before the scores have moved, which all begin at the threshold",
+                "Give more, such as 0.1.",
+            )
+        return start
+
     @field_validator("end")
     @classmethod
     def _after_start(cls, end: float, others: ValidationInfo) -> float:
@@ -133,6 +163,8 @@ class Options(Method):
                 f"{after!r} needs pruning in rounds, not schedule {schedule!r}",
                 "Choose schedule: iterative or one_shot.",
             )
+        if after != "keep" and schedule == "iterative" and others.data.get("end") == 1:
+            raise mistake("needs steps after the last round", "Give end, such as 0.5.")
         return after
 
     @field_validator("rewind_to")

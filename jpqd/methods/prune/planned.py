@@ -60,7 +60,8 @@ class PlannedPruning(Pruning):
         self.structure.approach(done)
 
     def _learn(self) -> None:
-        if self.structure.left is None or self.options.schedule == "iterative":
+        is_ramp = self.stepped and self.options.schedule != "one_shot"
+        if self.structure.left is None or is_ramp:
             super()._learn()
 
 

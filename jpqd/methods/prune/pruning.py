@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from jpqd.core import processes
+from jpqd.core.errors import UserError
 from jpqd.data.batching import Batch
 from jpqd.methods.prune import learning, schedules
 from jpqd.methods.prune import refit as refitting
@@ -76,22 +77,46 @@ class Pruning(Hooks):
     def step(self, progress: float) -> Metrics:
         options, is_first, self.stepped = self.options, not self.stepped, True
         self._remember(progress)
+        if is_first:
+            self._check_refit()
+            if progress >= options.start:
+                self._learn()
         if not self.is_cut:
             done = schedules.done(
                 options.schedule, progress, options.start, options.end, options.rounds
             )
             at_once = not self.done
             if done > self.done:
-                if is_first:
-                    self._learn()
                 self._prune(done)
             # Processes that share a model cannot exchange it in the middle: they cut at the end.
             if self.ready and self.structure.cuts_early and processes.world_size() == 1:
                 self._cut(refit=at_once)
         return {"kept": self.kept}
 
+    def _check_refit(self) -> None:
+        """Say where projections are not solved again in training; refuse where that was wanted."""
+        options, where = self.options, f"{self.training.stage}: prune"
+        wanted = "refit: true" if options.refit else "score: surgeon"
+        is_wanted = options.refit or options.score == "surgeon"
+        at_once = options.schedule == "one_shot"
+        if is_wanted and not at_once:
+            raise UserError(
+                f"{where}: {wanted}: projections are solved again where all units go at once, and "
+                f"not with schedule: {options.schedule}. Give schedule: one_shot."
+            )
+        if processes.world_size() == 1 or not (at_once and self.structure.refits):
+            return
+        if is_wanted:
+            raise UserError(
+                f"{where}: {wanted}: several processes cut the model at the end, when nothing is "
+                "solved again. Run this stage without torchrun."
+            )
+        if options.refit is None:
+            told = "    several processes cut at the end and solve no projections again"
+            self.training.ctx.progress.say(told)
+
     @torch.no_grad()
-    def _prune(self, done: float) -> None:
+    def _prune(self, done: float, *, is_last: bool = False) -> None:
         self.done = done
         for module in self.model.modules():
             if isinstance(module, Gate):  # each process has learnt from rows of its own
@@ -101,6 +126,8 @@ class Pruning(Hooks):
             self.structure.order(self._some_rows(), self.training.kind, bf16=bf16)
         self._mask(done)
         self.kept = self.left * self.structure.kept_share()
+        if is_last:  # no step is left to train in
+            return
         if self.options.after == "rewind":
             self._rewind()
         elif self.options.after == "reinit":
@@ -133,7 +160,7 @@ class Pruning(Hooks):
         if self.done < 1:
             if not self.stepped:
                 self._learn()
-            self._prune(1.0)
+            self._prune(1.0, is_last=self.stepped)
         if not self.is_cut:
             self._cut(refit=at_once)
         return model

@@ -50,8 +50,8 @@ def refit(
     """
     count = progress.counting("    solved", "layers", len(whole)) if progress else None
     layers = families.layers(model)
-    modes = [(module, module.training) for module in layers.modules()]
-    layers.eval()
+    modes = [(module, module.training) for module in model.modules()]
+    model.train(False)
     texts = list(_texts(model, batches))
     smoothing = _smooth(model, layers)
     changed: list[nn.Parameter] = []

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from jpqd.core.errors import UserError
 from jpqd.methods.prune import schedules
 from jpqd.methods.prune.block import Block, by_unit
 from jpqd.methods.prune.gates import Gate, Shape
@@ -64,7 +65,11 @@ class Thresholded(Block):
             units = gate.mask.shape[1]
             parts = [(cast("ScoreGate", part), dim) for part, dim in self.parts(index, path)]
             alive = [by_unit(part.is_open(), dim, units).any(1) for part, dim in parts]
-            gate.mask[0] = torch.stack(alive).any(0).float()
+            stays = torch.stack(alive).any(0)
+            if not stays.any() and self._needed(path):  # a decoder's last head
+                worth = [by_unit(part.score.detach(), dim, units).sum(1) for part, dim in parts]
+                stays[torch.stack(worth).sum(0).argmax()] = True
+            gate.mask[0] = stays.float()
 
 
 class ThresholdPruning(Pruning):
@@ -107,6 +112,11 @@ class ThresholdPruning(Pruning):
         return self.strength * torch.stack(penalties).mean()
 
     def finish(self, model: Any) -> Any:
+        if not self.stepped:
+            raise UserError(
+                f"{self.training.stage}: prune: target: threshold learns scores in training, and "
+                "the stage has epochs: 0. Give it epochs, or prune to a share with keep."
+            )
         if not self.is_cut:
             self._resolve()
         return model

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 
 from jpqd.core import cpus, memory
 from jpqd.core.errors import UserError
+from jpqd.methods.quantize import ignoring
 from jpqd.methods.quantize.options import Options
 from jpqd.model import quantizers
 
@@ -58,6 +59,7 @@ def _refuse_quantized(model: PreTrainedModel) -> None:
 def _nncf_quantized(model: PreTrainedModel, batches: list[Batch], options: Options) -> Any:
     """Return NNCF's quantized copy, without NNCF's progress bars and warnings."""
     nncf.set_log_level(logging.ERROR)
+    ignored = ignoring.scope(model, options.ignore, batches[0])
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             return nncf.quantize(
@@ -66,7 +68,7 @@ def _nncf_quantized(model: PreTrainedModel, batches: list[Batch], options: Optio
                 preset=nncf.QuantizationPreset(options.preset),
                 subset_size=len(batches),
                 model_type=nncf.ModelType.TRANSFORMER,
-                ignored_scope=_ignored(model, options.ignore),
+                ignored_scope=ignored,
                 advanced_parameters=_advanced(options),
             )
         except nncf.ValidationError as error:
@@ -118,25 +120,6 @@ def _estimator(options: Options) -> RangeEstimatorParameters:
         )
 
     return RangeEstimatorParameters(min=quantile(), max=quantile())
-
-
-def _ignored(model: PreTrainedModel, parts: tuple[str, ...]) -> nncf.IgnoredScope | None:
-    """Select modules by the end or a part of their name: `pooler`, `encoder.layer.0`."""
-    if not parts:
-        return None
-    names = [name for name, _ in model.named_modules() if name]
-    for part in parts:
-        if not any(_contains(name, part) for name in names):
-            raise UserError(
-                f"quantize: ignore {part!r} is not part of any module's name. "
-                f"A module's name is, for example, {names[-1]}."
-            )
-    patterns = [".*" + part.replace(".", "/") + "(/.*)?" for part in parts]
-    return nncf.IgnoredScope(patterns=patterns, validate=False)
-
-
-def _contains(name: str, part: str) -> bool:
-    return f".{part}." in f".{name}."
 
 
 def _take_weights(model: PreTrainedModel, placed: Any) -> None:
