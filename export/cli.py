@@ -137,8 +137,11 @@ def predict(
         bool, typer.Option("--all", help="The probability of every label, the likeliest first.")
     ] = False,
     new_tokens: Annotated[
-        int, typer.Option(min=1, help="A language model: the most tokens that it writes.")
-    ] = 128,
+        int | None,
+        typer.Option(
+            min=1, help="A language model: the most tokens that it writes; 128 by default."
+        ),
+    ] = None,
     chat: Annotated[
         bool, typer.Option("--chat", help="A language model: every text is a turn of one talk.")
     ] = False,
@@ -158,9 +161,13 @@ def predict(
         from jpqd.core.progress import Progress
 
         folder = origin.find(runs, name, run).folder
-        if predict.writes(folder):
+        writes = predict.writes(folder)
+        _refuse_other_options(writes, every=every, chat=chat, new_tokens=new_tokens)
+        if writes:
             given = texts or predict.lines(file, Progress())
-            for piece in predict.written(folder, given, new_tokens, chat=chat, as_json=as_json):
+            for piece in predict.written(
+                folder, given, new_tokens or 128, chat=chat, as_json=as_json
+            ):
                 echo(piece, line=False)
             return
         predictor = predict.Predictor(folder)
@@ -171,3 +178,14 @@ def predict(
         for answer in predictor(rows):
             told = terminal.json_line(answer) if as_json else predictor.line(answer, every)
             echo(told)
+
+
+def _refuse_other_options(writes: bool, *, every: bool, chat: bool, new_tokens: int | None) -> None:
+    """Refuse options that this kind of model does not have."""
+    from jpqd.core.errors import UserError
+
+    if writes and every:
+        raise UserError("--all: for models that classify. This one writes: leave it out.")
+    if not writes and (chat or new_tokens):
+        option = "--chat" if chat else "--new-tokens"
+        raise UserError(f"{option}: for language models. This one classifies: leave it out.")

@@ -42,7 +42,7 @@ def parse(text: str, longest: int, *, compressed: bool = True) -> Shape:
         return Shape(most=int(match["most"]))
     if match["lengths"]:
         lengths = sorted({int(length) for length in match["lengths"].split(",")})
-        return Shape(most=longest, lengths=tuple(lengths))
+        return Shape(most=max(longest, lengths[-1]), lengths=tuple(lengths))
     if match["kind"] == "dynamic":
         return Shape()
     if match["kind"] == "buckets" or (match["kind"] == "auto" and compressed):

@@ -67,6 +67,10 @@ class Session:
     def logits(self, index: int) -> "np.ndarray":
         """Return the answer to a prepared request."""
 
+    def fitted(self, request: "Request") -> "Request":
+        """Fill a request up to the one shape that a model takes, if it takes only one."""
+        return request
+
     @abstractmethod
     def matmuls(self) -> dict[str, int]:
         """Count the matrix products by the precision in which they really run."""

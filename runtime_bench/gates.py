@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jpqd.core.bench_result import Bench, Estimate, Figures, Measurement
+from jpqd.core.bench_result import Accuracy, Bench, Estimate, Figures, Measurement
 from jpqd.core.errors import UserError
 from jpqd.recipe import plugins
 from runtime_bench.measure import statistics
 
-_GATE = re.compile(r"(?:(?P<arm>[\w:/-]+)\.)?(?P<metric>\w+)\s*(?P<sign><=|>=)\s*(?P<limit>[\d.]+)")
+_GATE = re.compile(
+    r"(?:(?P<arm>[\w:/.-]+)\.)?(?P<metric>\w+)\s*(?P<sign><=|>=)\s*(?P<limit>[\d.]+)"
+)
 METRICS = ("speedup", "accuracy_drop", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "rows_per_second",
            "size_mb", "rss_mb", "slower")  # fmt: skip
 _EXAMPLE = 'Write, for example, "speedup>=4", "accuracy_drop<=1.0" or "jpqd_ir.p95_ms<=10".'
@@ -72,7 +74,8 @@ def _outcome(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
     arm = gate.arm or bench.arms[-1].name
     figure = _figure(bench, arm, gate)
     if figure.value is None:
-        why = f"needs n >= {figure.needs}" if figure.needs else "not measured"
+        same = " of the same rows" if gate.metric == "accuracy_drop" else ""
+        why = f"needs n >= {figure.needs}" if figure.needs else f"not measured{same}"
         return Outcome(gate.text, False, f"{arm}: not known ({why})")
     return Outcome(
         gate.text, _keeps(gate, figure.value), f"{arm}: {figure.value:.4g}{_interval(figure)}"
@@ -99,9 +102,7 @@ def _figure(bench: Bench, name: str, gate: Gate) -> Estimate:
     if metric == "rss_mb":
         return Estimate(value=arm.peak_rss_mb)
     if metric == "accuracy_drop":
-        base, own = bench.arm(bench.baseline).accuracy, arm.accuracy
-        scale = 1 if own and own.metric == "log_likelihood" else 100
-        return Estimate(value=scale * (base.value - own.value) if base and own else None)
+        return Estimate(value=_drop(bench.arm(bench.baseline).accuracy, arm.accuracy))
     if metric == "rows_per_second":
         return figures(bench, name, "throughput").rows_per_second
     latency = figures(bench, name, "latency")
@@ -112,6 +113,18 @@ def _figure(bench: Bench, name: str, gate: Gate) -> Estimate:
         if latency.latency_ms
         else Estimate()
     )
+
+
+def _drop(base: Accuracy | None, own: Accuracy | None) -> float | None:
+    """Return the difference, where both are the same figure of as many rows of one split."""
+    if base is None or own is None or _of(base) != _of(own):
+        return None
+    return (1 if own.metric == "log_likelihood" else 100) * (base.value - own.value)
+
+
+def _of(accuracy: Accuracy) -> tuple[str, str, int]:
+    """Return what a figure is of; a language model's IR may run in two ways."""
+    return accuracy.metric, accuracy.split.removesuffix(", deployed"), accuracy.n
 
 
 def figures(bench: Bench, name: str, mode: str) -> Figures:

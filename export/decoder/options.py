@@ -74,7 +74,7 @@ class Options(Measured):
     @classmethod
     def _is_read(cls, files: Files | None, others: ValidationInfo) -> Files | None:
         rounds = others.data.get("method") == "rtn" or others.data.get("format") in _ROUNDED
-        if files and rounds and others.data.get("metric") is None:
+        if files and rounds and others.data.get("metric") in (None, "weight_quantization_error"):
             raise mistake("is read by no method here: weights are only rounded", "Leave it out.")
         return files
 

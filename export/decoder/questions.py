@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from export.decoder.ask import SETTINGS, AskLast, openvino_last
 from export.decoder.options import QuestionsOptions
-from jpqd.core import artifact, files
+from jpqd.core import artifact, files, room
 from jpqd.core.errors import DataError, UserError
 from jpqd.data import sources, tables
 from jpqd.recipe.contracts import Context
@@ -57,6 +58,17 @@ def read(place: str, tokenizer: PreTrainedTokenizerBase, cache: Path) -> list[Qu
     return found
 
 
+def _refuse_too_long(asked: Sequence[Question], folder: Path, table: str) -> None:
+    most = room.tokens(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    for number, one in enumerate(asked if most else ()):
+        longest = len(one.prompt) + max(map(len, one.answers)) - 1
+        if most and longest > most:
+            raise DataError(
+                f"{table}: row {number + 1} has {longest:,} tokens with its longest answer, and "
+                f"the model takes {most:,}. Leave it out."
+            )
+
+
 def _question(
     question: str, choices: list[str], right: int, tokenizer: PreTrainedTokenizerBase
 ) -> Question:
@@ -83,6 +95,7 @@ def run(stage: QuestionsOptions, ctx: Context) -> dict[str, Any]:
             raise UserError(f"{ctx.stage}: {name} is no IR of a decoder, so it has no next token.")
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         asked = read(stage.table, tokenizer, ctx.cache)
+        _refuse_too_long(asked, folder, stage.table)
         ctx.progress.say(f"    {name}: {len(asked):,} questions")
         scores[name] = _kept(asked, folder, stage.settings, ctx.work / f"{name}.safetensors")
     right = np.array([one.right for one in asked])

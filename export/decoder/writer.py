@@ -15,7 +15,7 @@ from tokenizers.decoders import DecodeStream
 from export.decoder import given
 from export.graph import last
 from export.names import MODEL
-from jpqd.core import artifact
+from jpqd.core import artifact, room
 from jpqd.core.errors import UserError
 
 Turn = dict[str, str]
@@ -39,21 +39,30 @@ class Writer:
         self.names = {port.get_any_name() for port in model.inputs}
         self.request = model.create_infer_request()
         self.ends = _ends(folder)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        self.room = room.tokens(config)
 
     def __call__(self, text: str, *, special: bool = True) -> Iterator[str]:
         """Yield the continuation of a text in pieces, as it comes."""
         ids = self.tokenizer.encode(text, add_special_tokens=special).ids
         if not ids:
             raise UserError("an empty text has no continuation for this model. Give some words.")
+        if self.room and len(ids) > self.room:
+            raise UserError(
+                f"a text has {len(ids):,} tokens, and the model takes {self.room:,}. Cut it."
+            )
         stream = DecodeStream(ids=[], skip_special_tokens=True)
         for token in self._tokens(ids):
             if piece := stream.step(self.tokenizer, token):
                 yield piece
 
     def _tokens(self, ids: Sequence[int]) -> Iterator[int]:
+        """Yield tokens up to the text's end, the number that was asked for, or the model's room."""
         self.request.reset_state()
         read = 0
         for _ in range(self.new_tokens):
+            if self.room and read + len(ids) > self.room:
+                return
             token = self._next(ids, read)
             if token in self.ends:
                 return

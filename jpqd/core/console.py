@@ -29,12 +29,15 @@ RunName = Annotated[str | None, typer.Argument(help="A run; the newest one when 
 OfRun = Annotated[str | None, typer.Option("--run", help="The run; by default the newest.")]
 
 DEFAULT_RUNS = Path("runs")
+_shown: list[bool] = []
+"""Whether this command has written its result as JSON."""
 
 
 @contextlib.contextmanager
 def errors(debug: bool, as_json: bool) -> Iterator[None]:
     """Turn every error into a message and an exit code; show a traceback only with --debug."""
     interrupts.install()
+    _shown.clear()
     try:
         yield
     except (typer.Exit, typer.Abort, SystemExit):
@@ -46,7 +49,7 @@ def errors(debug: bool, as_json: bool) -> Iterator[None]:
         if debug:
             traceback.print_exc()
         message, code = _told(error)
-        if as_json:
+        if as_json and not _shown:  # one document: a reader takes all of the output for it
             echo(json.dumps({"error": message, "exit_code": code}))
         echo(f"error: {message}", err=True)
         raise typer.Exit(code) from None
@@ -76,6 +79,7 @@ def prepare(offline: bool) -> None:
 
 def show(as_json: bool, value: Any, table: Any) -> None:
     if as_json:
+        _shown.append(True)
         typer.echo(json.dumps(value, indent=2, default=str))
     elif table is not None:
         print_table(table)

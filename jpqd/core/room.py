@@ -8,7 +8,7 @@ _COUNT_FROM_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
 
 def tokens(config: dict[str, Any]) -> int | None:
     """Return the most tokens of a text; None where the config does not say."""
-    positions = config.get("max_position_embeddings")
+    positions = config.get("max_position_embeddings", config.get("n_positions"))  # GPT-2's name
     if not isinstance(positions, int):
         return None
     if config.get("model_type") in _COUNT_FROM_PADDING:

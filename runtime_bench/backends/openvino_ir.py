@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
@@ -133,6 +134,36 @@ class IrSession(Session):
             for request in requests
         ]
         self.items = [list(tensors.items()) for tensors in self.tensors]
+
+    def fitted(self, request: Request) -> Request:
+        """Fill a request up to a static IR's rows and tokens: rows are repeated, tokens padded."""
+        import numpy as np
+
+        rows, tokens = self.model.input("input_ids").partial_shape
+        if rows.is_static and rows.get_length() > len(request["input_ids"]):
+            more = rows.get_length() - len(request["input_ids"])
+            request = {
+                name: np.pad(values, ((0, more), (0, 0)), mode="edge")
+                for name, values in request.items()
+            }
+        length = request["input_ids"].shape[1]
+        return self.filled(request, max(0, tokens.get_length() - length if tokens.is_static else 0))
+
+    def filled(self, request: Request, more: int) -> Request:
+        """Add so many tokens of padding, of the kind that positions need."""
+        import numpy as np
+
+        fill = dict.fromkeys(request, 0) | {"input_ids": self._padding()}
+        return {
+            name: np.pad(values, ((0, 0), (0, more)), constant_values=fill[name])
+            for name, values in request.items()
+        }
+
+    def _padding(self) -> int:
+        config = Path(self.backend.path) / "config.json"
+        return (
+            int(json.loads(config.read_text()).get("pad_token_id") or 0) if config.is_file() else 0
+        )
 
     def _check_shape(self, request: Request) -> None:
         import openvino as ov

@@ -6,12 +6,12 @@ this takes longer than the request itself. A static copy never does.
 
 from __future__ import annotations
 
-import json
+import time
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime_bench.backend import wait_until
 from runtime_bench.backends.openvino_ir import IrSession, OpenvinoIr
 
 if TYPE_CHECKING:
@@ -66,25 +66,13 @@ class StaticSession(IrSession):
         return self.core.compile_model(model, self.backend.device, self.backend.properties(hint))
 
     def _padded(self, request: Request) -> Request:
-        """Pad a request as far as the IR allows, with the padding token that positions need."""
-        import numpy as np
-
+        """Pad a request as far as the IR allows."""
         length = request["input_ids"].shape[1]
         tokens = self.model.input("input_ids").partial_shape[1]
         most = tokens.get_max_length() if tokens.is_dynamic else tokens.get_length()
         wanted = -(-length // _STEP) * _STEP
         more = max(0, (min(wanted, most) if most > 0 else wanted) - length)
-        fill = dict.fromkeys(request, 0) | {"input_ids": self._padding()}
-        return {
-            name: np.pad(values, ((0, 0), (0, more)), constant_values=fill[name])
-            for name, values in request.items()
-        }
-
-    def _padding(self) -> int:
-        config = Path(self.backend.path) / "config.json"
-        return (
-            int(json.loads(config.read_text()).get("pad_token_id") or 0) if config.is_file() else 0
-        )
+        return self.filled(request, more)
 
     def call(self, index: int) -> None:
         request, items = self.calls[index]
@@ -115,6 +103,18 @@ class StaticSession(IrSession):
                 self.queues[shape].start_async(self.tensors[index], share_inputs=True)
             self.queues[shape].wait_all()
 
-    def serve(self, indices: Sequence[int], due: Sequence[int], done: list[int]) -> Any:
-        """Answer requests one after the other, as they come."""
-        return super(IrSession, self).serve(indices, due, done)
+    def serve(self, indices: Sequence[int], due: Sequence[int], done: list[int]) -> None:
+        """Send each request to the queue of its shape, as it comes."""
+
+        def note(_: Any, slot: int) -> None:
+            done[slot] = time.perf_counter_ns()
+
+        for queue in self.queues.values():
+            queue.set_callback(note)
+        for slot, index in enumerate(indices):
+            wait_until(due[slot])
+            queue = self.queues[self.shapes[index]]
+            queue.start_async(self.tensors[index], slot, share_inputs=True)
+        for queue in self.queues.values():
+            queue.wait_all()
+            queue.set_callback(lambda *_: None)

@@ -67,6 +67,10 @@ def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]
         yield Arm(name, name, LlamaCpp(path=str(folder), threads=where.threads))
         return
     manifest = _opened(folder)
+    if manifest and is_served(manifest):
+        raise UserError(
+            f"{folder}: it is laid out for a model server. Export it as layout: folder."
+        )
     if writes(folder):
         yield from _writers(name, folder, manifest, where)
     elif _is_ir(folder, manifest):
@@ -79,6 +83,11 @@ def _ways(name: str, folder: Path, baseline: str, where: Setup) -> Iterator[Arm]
             f"{folder}: neither an IR ({IR_XML}) nor a model of transformers (config.json). "
             "Give a run, a stage's folder, or a folder with one of these."
         )
+
+
+def is_served(manifest: Manifest) -> bool:
+    """Return whether an IR lies in folders of versions, as a model server wants it."""
+    return any(Path(name).suffix == ".xml" and "/" in name for name in manifest.files)
 
 
 def writes(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from jpqd.core.errors import UserError
 from jpqd.run import finder
 from jpqd.run.finder import Run
 from runtime_bench.backends.llama_cpp import SUFFIX
+from runtime_bench.job import arms
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ def _is_run(name: str, runs: Path) -> bool:
 
 
 def _of_run(run: Run, baseline: str | None) -> Source:
-    """Return the baseline (`teacher`, or the first trained stage) and every IR."""
+    """Return the baseline (`teacher`, or the first trained stage) and every IR.
+
+    Those that are laid out for a model server are left out.
+    """
     if not (run.of_kind("model") or run.of_kind("ir")) and baseline is None:
         raise UserError(
             f"{run.folder}: no trained stage is sealed yet. Run its recipe with jpqd run."
@@ -59,7 +63,7 @@ def _of_run(run: Run, baseline: str | None) -> Source:
         raise UserError(
             f"--baseline {chosen}: {run.folder} has no such stage. Stages: {', '.join(run.names)}."
         )
-    irs = [stage.stage for stage in run.in_order() if stage.kind == "ir"]
+    irs = [one.stage for one in run.in_order() if one.kind == "ir" and not arms.is_served(one)]
     names = dict.fromkeys([chosen, *irs])
     return Source({name: run.folder / name for name in names}, baseline or chosen, run.folder, True)
 
@@ -71,7 +75,10 @@ def _trained(run: Run) -> str:
 
 
 def _short(folder: Path, taken: dict[str, Path]) -> str:
-    resolved = folder.resolve()
-    return (
-        resolved.name if resolved.name not in taken else f"{resolved.parent.name}/{resolved.name}"
-    )
+    """Return the end of a path that no other folder has yet."""
+    parts = folder.resolve().parts
+    names = ["/".join(parts[start:]) for start in range(len(parts) - 1, 0, -1)]
+    free = [name for name in names if name not in taken]
+    if not free:
+        raise UserError(f"{folder}: it is named twice. Leave one of them out.")
+    return free[0]

@@ -65,7 +65,9 @@ class Watch:
     def disturbed(self) -> bool:
         moment, waited, steal, others = self.before
         seconds = time.monotonic() - moment
-        waiting = 0.0 if waited is None else (_waited() or 0.0) - waited
+        # A kernel without these counters tells at least what others used.
+        unknown = 0.0 if others is None else seconds
+        waiting = unknown if waited is None else (_waited() or 0.0) - waited
         stolen = 0.0 if steal is None else (_steal() or 0.0) - steal
         # Our own threads wait for each other as well, so somebody else has to be there.
         used = seconds if others is None else (_others() or 0.0) - others

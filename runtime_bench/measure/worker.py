@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from runtime_bench.backend import Request
 
+_OF_TOKENS = 3
+"""The dimensions of answers that are one for each token."""
 _PILOT, _PILOT_SECONDS = 16, 1.0
 """The number of requests that estimate the time of all, and the most seconds for them."""
 
@@ -139,9 +141,14 @@ class Inside:
         return late[len(late) // 10 :], 0.0  # at first the queue is empty
 
     def logits(self, requests: list[Request]) -> list[np.ndarray]:
-        """Answer each request."""
-        self.session.prepare(requests)
-        return [self.session.logits(index) for index in range(len(requests))]
+        """Answer each request. What a fixed shape adds to it is left out of the answer."""
+        self.session.prepare([self.session.fitted(request) for request in requests])
+        found = []
+        for index, request in enumerate(requests):
+            rows, tokens = request["input_ids"].shape
+            logits = self.session.logits(index)[:rows]
+            found.append(logits[:, :tokens] if logits.ndim == _OF_TOKENS else logits)
+        return found
 
 
 _WHY = {

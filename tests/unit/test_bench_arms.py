@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jpqd.core.errors import UserError
-from runtime_bench.job import arms
-from tests.helpers import made_run
+from runtime_bench.job import arms, sources
+from tests.helpers import made_run, reseal
 
 
 @pytest.mark.parametrize(("megabytes", "copied"), [(20, True), (200, False)])
@@ -53,3 +54,28 @@ def test_requests_longer_than_the_positions_are_refused(
     arms.check_room(found, room)
     with pytest.raises(UserError, match=f"takes {room} tokens"):
         arms.check_room(found, room + 1)
+
+
+def test_the_ir_of_a_model_server_is_refused(tmp_path: Path) -> None:
+    run = made_run.make(tmp_path / "runs" / "made")
+    folder = run / "jpqd_ir"
+    served = folder / "1" / "openvino_model.xml"
+    served.parent.mkdir()
+    (folder / "openvino_model.bin").rename(served)
+
+    def move(manifest: dict[str, Any]) -> None:
+        manifest["files"]["1/openvino_model.xml"] = manifest["files"].pop("openvino_model.bin")
+
+    reseal.edit(folder / "manifest.json", move)
+    with pytest.raises(UserError, match="Export it as layout: folder"):
+        arms.of_folders({"jpqd_ir": folder}, "jpqd_ir", arms.Setup("CPU", 2, mixed=True))
+    assert "jpqd_ir" not in sources.find([str(run)], tmp_path / "runs", None).folders
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = [tmp_path / one / "x" / "m" for one in "abc"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    found = sources.find([str(folder) for folder in folders], tmp_path, None)
+    assert [*found.folders] == ["m", "x/m", "c/x/m"]
+    assert [*found.folders.values()] == folders

@@ -1,6 +1,7 @@
 """Gates say which arm failed by how much; slower is only what the intervals cannot explain."""
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -51,8 +52,24 @@ def test_a_failure_names_arm_value_and_interval(bench: Bench, text: str, said: s
 
 def test_accuracy_that_nobody_measured_passes_no_gate() -> None:
     assert failed(made_bench.bench(ARMS), "accuracy_drop<=1") == [
-        "accuracy_drop<=1: jpqd_ir: not known (not measured)"
+        "accuracy_drop<=1: jpqd_ir: not known (not measured of the same rows)"
     ]
+
+
+@pytest.mark.parametrize("other", [{"split": "test"}, {"n": 5}, {"metric": "f1"}])
+def test_accuracies_of_other_rows_are_not_subtracted(bench: Bench, other: dict[str, Any]) -> None:
+    arm = bench.arm("jpqd_ir")
+    assert arm.accuracy is not None
+    changed = arm.model_copy(update={"accuracy": arm.accuracy.model_copy(update=other)})
+    arms = [changed if one.name == arm.name else one for one in bench.arms]
+    of_others = bench.model_copy(update={"arms": arms})
+    assert failed(of_others, "accuracy_drop<=9") == [
+        "accuracy_drop<=9: jpqd_ir: not known (not measured of the same rows)"
+    ]
+
+
+def test_an_arm_may_have_a_dot() -> None:
+    assert gates.parse("v1.2/model.gguf.p50_ms<=10").arm == "v1.2/model.gguf"
 
 
 def test_slower_counts_arms(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,14 @@ def test_energy_is_the_sum_of_the_packages_or_unknown(root: Path) -> None:
     assert host.joules() == pytest.approx(3.0)
 
 
-def watched(root: Path, waited: float, busy: float, ours: float, steal: float = 0) -> bool:
+def watched(root: Path, waited: float | None, busy: float, ours: float, steal: float = 0) -> bool:
     """A block of two seconds, in which all of these were seconds."""
     processors = sorted(os.sched_getaffinity(0))
     watch = host.Watch()
     for done in (0, 1):
-        put(root, "proc/pressure/cpu", f"some avg10=1 total={int(5e6 + done * waited * 1e6)}\n")
+        if waited is not None:
+            told = f"some avg10=1 total={int(5e6 + done * waited * 1e6)}\n"
+            put(root, "proc/pressure/cpu", told)
         ticks = [int(1000 + done * 100 * each) for each in (busy, ours, steal)]
         lines = [f"cpu  0 0 0 0 0 0 0 {ticks[2]} 0 0"]
         lines += [f"cpu{number} {ticks[0]} 0 0 0 0 0 0 0 0 0" for number in processors[:1]]
@@ -50,10 +53,12 @@ def watched(root: Path, waited: float, busy: float, ours: float, steal: float = 
         ({"waited": 0.9, "busy": 1.9, "ours": 1.0}, True),
         ({"waited": 0.9, "busy": 1.9, "ours": 1.85}, False),  # our own threads waited
         ({"waited": 0.0, "busy": 1.9, "ours": 1.9, "steal": 0.5}, True),
+        ({"waited": None, "busy": 1.9, "ours": 1.0}, True),  # a kernel without this counter
+        ({"waited": None, "busy": 1.9, "ours": 1.85}, False),
     ],
 )
 def test_a_block_is_disturbed_when_others_had_the_processors(
-    root: Path, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], disturbed: bool
+    root: Path, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, Any], disturbed: bool
 ) -> None:
     now = iter([10.0, 12.0])
     monkeypatch.setattr("runtime_bench.machine.host.time.monotonic", lambda: next(now))

@@ -14,13 +14,14 @@ import pytest
 import torch
 from optimum.intel import OVModelForCausalLM
 from safetensors.numpy import load_file
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from cli import app
 from export.decoder import ask, ir, room
 from jpqd.core import artifact
+from jpqd.core import room as positions
 from jpqd.core.progress import Progress
 from jpqd.data import corpus
 from jpqd.recipe import recipes
@@ -366,6 +367,22 @@ def test_predict_writes_on_as_others_do(folder: Path) -> None:
         app, ["predict", str(made), "--new-tokens", "8", "--json"], input="The plot was\n"
     )
     assert json.loads(as_json.stdout) == {"text": texts[0], "continuation": wanted[0]}
+
+
+def test_predict_stays_within_the_models_positions(folder: Path) -> None:
+    made = folder / "runs" / "lm" / "f32"
+    most = positions.tokens(json.loads((made / "config.json").read_text()))
+    assert most
+    long = CliRunner().invoke(app, ["predict", str(made), "plot " * (most + 1)])
+    assert long.exit_code == 2
+    assert f"and the model takes {most:,}. Cut it." in long.stderr
+    near = " ".join(["plot"] * ((most - 3) // 4))  # of four tokens each
+    done = CliRunner().invoke(app, ["predict", str(made), near, "--new-tokens", "20"])
+    assert done.exit_code == 0, done.stderr
+    written = Tokenizer.from_file(str(made / "tokenizer.json")).encode(done.stdout).ids
+    assert len(written) < 10
+    other = CliRunner().invoke(app, ["predict", str(made), "The plot", "--all"])
+    assert "--all: for models that classify" in other.stderr
 
 
 def test_a_talk_needs_a_template_and_knows_what_was_said(folder: Path, tmp_path: Path) -> None:
