@@ -1,6 +1,6 @@
 """Fills the disk in every stage of a run, in an export, a benchmark and a report.
 
-    python -m tests.attack.full_disk RUNS [every|decoder|search]
+    python -m tests.attack.full_disk RUNS [every|decoder|search] [STAGE...]
 
 Needs `unshare` and tmpfs. Each size must end with a message and nothing half written, and the run
 must go on where there is room. Prints what stopped at each size.
@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -67,11 +67,13 @@ def check(told: str) -> str:
     return message[:110]
 
 
-def attack(recipe: Path, runs: Path, whole: Path) -> Iterator[str]:
+def attack(recipe: Path, runs: Path, whole: Path, only: Sequence[str]) -> Iterator[str]:
     disk, kept, run = runs / "disk", runs / "kept", recipe.stem
     disk.mkdir()
     names = list(commands(recipe, disk))
     for place, (name, command) in enumerate(commands(recipe, disk).items()):
+        if only and name not in only:
+            continue
         for room in ROOM:
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(whole, kept)
@@ -85,13 +87,13 @@ def attack(recipe: Path, runs: Path, whole: Path) -> Iterator[str]:
             assert told == "done", told
 
 
-def main(runs: Path, name: str) -> None:
+def main(runs: Path, name: str = "every", *only: str) -> None:
     recipe, whole = Path(__file__).with_name(f"{name}.yaml"), runs / "whole"
     runs.mkdir(parents=True)
     subprocess.run([JPQD, "run", str(recipe), "--runs", str(whole)], check=True)
-    for line in attack(recipe, runs, whole):
+    for line in attack(recipe, runs, whole, only):
         print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "every")
+    main(Path(sys.argv[1]), *sys.argv[2:])
