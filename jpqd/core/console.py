@@ -30,7 +30,7 @@ OfRun = Annotated[str | None, typer.Option("--run", help="The run; by default th
 
 DEFAULT_RUNS = Path("runs")
 _shown: list[bool] = []
-"""Whether this command has written its result as JSON."""
+"""Holds something once this command has written its result as JSON."""
 
 
 @contextlib.contextmanager

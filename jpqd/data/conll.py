@@ -36,14 +36,17 @@ def _texts(path: Path) -> Iterator[tuple[list[str], list[str]]]:
 
 def _lines(path: Path) -> Iterator[list[str]]:
     """Yield the cells of each line, and no cells where a text ends; all lines have equal width."""
-    width = 0
+    width, is_tabbed = 0, False
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             cells = line.rstrip("\n").split("\t" if "\t" in line else None)
             if not any(cell.strip() for cell in cells) or cells[0] == _DOCUMENT:
                 yield []
                 continue
-            width = width or (0 if _is_comment(line) else len(cells))
+            if not width and not _is_comment(line):
+                width, is_tabbed = len(cells), "\t" in line
+            if is_tabbed and "\t" not in line and _is_comment(line):
+                continue
             if len(cells) == width and width > 1:
                 yield cells
             elif not _is_comment(line):

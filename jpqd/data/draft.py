@@ -94,7 +94,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             if kind == ".jsonl":
                 yield from (json.loads(line) for line in file if line.strip())
             else:
-                yield from csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")
+                csv.field_size_limit(preflight.LONGEST_CELL)
+                yield from csv.DictReader(file, **preflight.separated(kind))
 
 
 def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:

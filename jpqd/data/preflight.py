@@ -5,12 +5,15 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from jpqd.core.errors import DataError
 from jpqd.data import grouping, sources
 from jpqd.recipe import plugins
 from jpqd.recipe.task import NewModel, Task, looks_local
 
+LONGEST_CELL = 1_000_000
+"""Letters: what is longer is no text to classify, but a slip."""
 _BEGINNING = 100_000
 """The bytes of a file that are looked at."""
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}
@@ -51,11 +54,18 @@ def _missing_columns(task: Task, split: str, path: Path, start: str) -> Iterator
             yield f"{path}: there is no column {column!r}; {advice}"
 
 
+def separated(kind: str) -> dict[str, Any]:
+    """Return how cells are told apart: quotes are text between tabs."""
+    if kind == ".tsv":
+        return {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    return {"delimiter": ","}
+
+
 def _columns(path: Path, start: str) -> list[str]:
     """Return the columns' names; empty where the beginning of the file does not tell them."""
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
-        rows = csv.reader(start.splitlines(), delimiter="\t" if kind == ".tsv" else ",")
+        rows = csv.reader(start.splitlines(), **separated(kind))
         return next(iter(islice(rows, 1)), [])
     if kind == ".parquet":
         from pyarrow import parquet

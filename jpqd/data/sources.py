@@ -65,11 +65,11 @@ def model_identity(model: str | NewModel, *, pooled: bool = False) -> dict[str, 
     return _hashes(local_model(model), (*_MODEL_FILES, *(_POOLING_FILES if pooled else ())))
 
 
-def identity(source: str) -> dict[str, Any]:
+def identity(source: str, *, pooled: bool = False) -> dict[str, Any]:
     """Return what a fingerprint holds of a model, a table or a file of texts."""
     if is_file(source):
         return {"sha256": _hash(local_file(source, _FILES))}
-    return model_identity(source)
+    return model_identity(source, pooled=pooled)
 
 
 def canonical(split: str) -> str:

@@ -15,7 +15,7 @@ from jpqd import tasks
 from jpqd.core import cached, files, processes, seals
 from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
-from jpqd.data import cuts, sources, tables, usable
+from jpqd.data import cuts, headers, sources, tables, usable
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
@@ -116,7 +116,10 @@ def fingerprint(task: Task, tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the hash of the tokenized rows: the same for the same content."""
     settings = task.model_dump(mode="json", exclude={"name", "metric"})
     content = sources.dataset_identity(task)
-    return seals.digest([_LAYOUT, settings, content, identity(tokenizer)])
+    # A window of running text begins with a token that the tokenizer's own file does not name.
+    names = ("bos_token_id", "eos_token_id", "unk_token_id") if task.use == "causal_lm" else ()
+    special = [getattr(tokenizer, name) for name in names]
+    return seals.digest([_LAYOUT, settings, content, identity(tokenizer), *special])
 
 
 def identity(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
@@ -170,6 +173,7 @@ def _make(
     raw = tables.load(task, cache, progress)
     usable.check_columns(task, raw)
     usable.check_types(task, raw, tasks.of_columns(task, raw["train"]))
+    raw = headers.as_train(task, raw, usable.needed(task))
     kind = tasks.of_data(task, raw["train"])
     used = DatasetDict({split: usable.rows(task, raw, kind, split) for split in raw})
     splits = cuts.cut(task, used, in_order=kind.rows_are_text, together=kind.together(task))

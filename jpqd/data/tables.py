@@ -13,14 +13,15 @@ from jpqd.core import artifact, cached, files
 from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
 from jpqd.data import conll, corpus, grouping, sources
+from jpqd.data.preflight import LONGEST_CELL
 from jpqd.recipe.task import BUILTIN, Task, looks_local
 
 _FORMATS = {
     ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet",
     ".conll": "conll", ".txt": "lines",
 }  # fmt: skip
-_LONGEST_CELL, _LONGEST_LINE = 1_000_000, 10_000_000
-"""Letters of a cell, and bytes of a line: what is longer is no text to classify, but a slip."""
+_LONGEST_LINE = 10_000_000
+"""Bytes: what is longer is no row of texts to classify, but a slip."""
 _LARGE = 20_000_000
 """Bytes of a file whose reading is announced."""
 _NO_ROWS = ("corresponds to no data", "BatchSize must be greater than 0")
@@ -151,14 +152,14 @@ def _text_options(path: Path) -> dict[str, Any]:
 
 def _check_cells(path: Path, separator: str, quoting: Any) -> list[str]:
     """Return the columns' names; refuse rows that are longer, which pandas would shift or cut."""
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(LONGEST_CELL)
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, delimiter=separator, quoting=quoting)
         try:
             header, width = _measured(path, reader, separator)
         except csv.Error as error:
             raise DataError(
-                f"{path}, line {reader.line_num}: {error}. A cell may have {_LONGEST_CELL:,} "
+                f"{path}, line {reader.line_num}: {error}. A cell may have {LONGEST_CELL:,} "
                 "letters; a quote that is not closed makes one cell of all that follows."
             ) from None
     if not width:

@@ -19,7 +19,7 @@ ROW = "__row__"
 def check_columns(task: Task, raw: DatasetDict) -> None:
     if "train" not in raw:
         raise DataError(f"there is no split 'train'; the data has {', '.join(raw) or 'none'}.")
-    for split in _needed(task) & set(raw):
+    for split in needed(task) & set(raw):
         for column in (*task.text, task.label):
             if column not in raw[split].column_names:
                 advice = plugins.unknown(column, raw[split].column_names)
@@ -51,7 +51,7 @@ def rows(task: Task, raw: DatasetDict, kind: Kind, split: str) -> Dataset:
 
     numbered = table.add_column(ROW, np.arange(len(table)))
     used = numbered.filter(keep, batched=True, input_columns=columns, load_from_cache_file=False)
-    if split not in _needed(task) and not len(used):
+    if split not in needed(task) and not len(used):
         return used  # a test split whose labels are kept secret
     unusable = len(table) - len(used)
     if unusable > task.max_unusable * len(table) or not len(used):
@@ -75,6 +75,6 @@ def _first_unusable(table: Dataset, keep: Any, columns: list[str]) -> str:
     return "unknown"
 
 
-def _needed(task: Task) -> set[str]:
+def needed(task: Task) -> set[str]:
     chooses = {sources.canonical(task.select_on)} if isinstance(task.select_on, str) else set()
     return {"train", sources.canonical(task.report_on)} | chooses

@@ -11,6 +11,7 @@ from jpqd import tasks
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest, ModelFacts
 from jpqd.core.names import PREDICTIONS
+from jpqd.data import sources
 from jpqd.run import finder
 from jpqd.run.finder import Run
 from jpqd.scores import paired, predictions
@@ -165,7 +166,7 @@ def _unusable(run: Run, name: str, split: str | None) -> Skipped | None:
     measured = _split(sealed.manifest)
     if PREDICTIONS not in sealed.manifest.files or not measured:
         return Skipped(str(folder), "has no predictions", True)
-    if split not in (measured, None):
+    if split is not None and sources.canonical(split) != sources.canonical(measured):
         return Skipped(str(folder), f"measured on {measured}, not on {split}", True)
     if sealed.broken(PREDICTIONS):
         return Skipped(str(folder), f"{PREDICTIONS} is damaged; run its recipe again", False)

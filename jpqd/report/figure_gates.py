@@ -78,8 +78,8 @@ def check(gates: Sequence[Gate], found: Sequence[Manifest], models: Sequence[str
 
 def noises(gates: Sequence[Gate]) -> list[float]:
     """Return the shares of words with a slip that gates ask for."""
-    found = [re.fullmatch(r"noise_(\d+)", gate.texts) for gate in gates]
-    return sorted({int(match[1]) / 100 for match in found if match})
+    found = [re.fullmatch(r"noise_(\d+)(?:_(\d+))?", gate.texts) for gate in gates]
+    return sorted({float(f"{match[1]}.{match[2] or 0}") / 100 for match in found if match})
 
 
 def outcomes(gates: Sequence[Gate], stages: Sequence[Manifest]) -> list[Outcome]:
@@ -112,6 +112,9 @@ def _models(gate: Gate, stages: Sequence[Manifest]) -> dict[str, dict[str, Any]]
 
 def _figure(gate: Gate, texts: dict[str, Any], model: str) -> tuple[float, str]:
     """Return a figure, and the figure with its interval as text."""
+    meant = [name for name in texts if plain(name) == gate.texts]
+    if len(meant) > 1:
+        raise UserError(f"--gate {gate.text!r}: it may mean {' or '.join(map(repr, meant))}.")
     named = {plain(name): figures for name, figures in texts.items()}
     if gate.texts not in named:
         raise UserError(f"--gate {gate.text!r}: {plugins.unknown(gate.texts, named)}.")

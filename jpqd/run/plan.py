@@ -42,7 +42,8 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
     preflight.check(recipe.model, recipe.task)
     kind = tasks.load(recipe.task.use) if recipe.task.use else None
     _refuse_unfit(recipe, kind)
-    model = sources.model_identity(recipe.model, pooled=bool(kind and kind.vectors))
+    pooled = bool(kind and kind.vectors)
+    model = sources.model_identity(recipe.model, pooled=pooled)
     data = {**_keys_of_01(recipe.task), "dataset": sources.dataset_identity(recipe.task)}
     weights = sources.weights_bytes(recipe.model)
     steps: list[Step] = []
@@ -58,7 +59,7 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
         if stage.start() is None:
             inputs["model"] = model
         if others := stage.sources():
-            inputs["sources"] = {source: sources.identity(source) for source in others}
+            inputs["sources"] = {one: sources.identity(one, pooled=pooled) for one in others}
         steps.append(_step(name, stage, run, inputs, weights))
     return steps
 
@@ -66,6 +67,11 @@ def plan(recipe: Recipe, run: Path) -> list[Step]:
 def _refuse_unfit(recipe: Recipe, kind: type[Kind] | None) -> None:
     """Refuse stages that know classes and numbers only, before anything runs."""
     for name, stage in recipe.stages.items():
+        if kind and kind.rows_are_text and stage.use == "vocabulary":
+            raise UserError(
+                f"{name}: `use: vocabulary`: with fewer pieces a running text falls into other "
+                "windows, so nothing could be compared. Leave it out."
+            )
         if kind and (kind.follows or kind.rows_are_text) and stage.use in _OF_CLASSES:
             raise UserError(
                 f"{name}: `use: {stage.use}` does not measure models of `use: {kind.use}`. Leave "

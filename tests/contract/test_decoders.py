@@ -188,15 +188,22 @@ def test_quantizers_are_refused() -> None:
         Quantize(use="quantize").attach(network("qwen3"), small.training())
 
 
-@pytest.mark.parametrize("stage", ["sensitivity", "latency_table"])
+@pytest.mark.parametrize(
+    ("stage", "why"),
+    [
+        ("sensitivity", "does not measure models"),
+        ("latency_table", "does not measure models"),
+        ("vocabulary", "falls into other windows"),
+    ],
+)
 def test_stages_that_know_classes_only_are_refused_before_anything_runs(
-    stage: str, tmp_path: Path
+    stage: str, why: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "lm.yaml"
     head, _ = STAGES.split("stages:")
     stages = f"stages:\n  f: {{use: train, epochs: 0}}\n  wrong: {{use: {stage}, needs: [f]}}\n"
     path.write_text(f"model: {model('llama', tmp_path)}\n{head}{stages}")
-    with pytest.raises(UserError, match=f"`use: {stage}` does not measure models"):
+    with pytest.raises(UserError, match=f"`use: {stage}`.*{why}"):
         plan.plan(recipes.load(path), tmp_path / "runs")
 
 

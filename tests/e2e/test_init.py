@@ -165,3 +165,9 @@ def test_what_no_recipe_can_hold_is_named_at_once(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "task.name: must consist of letters" in done.stderr
     assert "model: is neither a hub id nor a path that exists" in done.stderr
+
+
+def test_quotes_between_tabs_are_text(model: Path, tmp_path: Path) -> None:
+    lines = [f'"film {number}\t{number % 2}' for number in range(60)]
+    drafted(model, tmp_path / "train.tsv", "\n".join(["text\tlabel", *lines]))
+    assert "60 rows looked at" in (tmp_path / "mine.yaml").read_text()

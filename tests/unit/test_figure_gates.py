@@ -78,3 +78,14 @@ def test_names_have_bars_and_noise_its_share() -> None:
     gate = figure_gates.parse("my-check.jpqd-30_ir.noise_20.drop<=1")
     assert (gate.stage, gate.model) == ("my-check", "jpqd-30_ir")
     assert figure_gates.noises([gate, figure_gates.parse("a.clean.ece<=1")]) == [0.2]
+
+
+def test_a_name_with_two_meanings_is_refused() -> None:
+    texts = {"label C++": BASE["clean"], "label C": BASE["clean"]}
+    with pytest.raises(UserError, match=r"it may mean 'label C\+\+' or 'label C'"):
+        said("check.label_c.accuracy>=0.5", {"teacher": texts, "ptq": texts})
+
+
+def test_a_share_of_noise_may_have_a_fraction() -> None:
+    gates = [figure_gates.parse(f"check.noise_{share}.drop<=1") for share in ("5", "12_5")]
+    assert figure_gates.noises(gates) == [0.05, 0.125]

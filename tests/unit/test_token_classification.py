@@ -164,3 +164,17 @@ def test_a_collator_pads_labels_with_silence() -> None:
 
 def test_the_made_sentences_are_of_this_kind() -> None:
     assert {tag for row in tagged.rows(50) for tag in row["tags"]} > {"B-person", "I-place"}
+
+
+def test_comments_between_tabs_are_no_words(tmp_path: Path) -> None:
+    text = "# sent_id = 1\n1\tgood\tA\tO\n\n# sent_id = 2\n1\tJo\tN\tB-x\n2\t#\tP\tO\n"
+    found = conll.read(write(tmp_path / "a.conll", text))
+    assert found["tags"] == [["O"], ["B-x", "O"]]
+
+
+def test_the_recipe_renames_declared_tags_but_not_their_count() -> None:
+    declared = table([[1]], tags=List(ClassLabel(names=["X0", "X1"])))
+    found = tasks.of_data(task(Path("/d"), **TAGGED, labels=("O", "B-x")), declared)
+    assert found.names == ("O", "B-x")
+    with pytest.raises(DataError, match="has 2 tags"):
+        tasks.of_data(task(Path("/d"), **TAGGED, labels=("O", "B-x", "I-x")), declared)
