@@ -62,6 +62,12 @@ class Skipped:
         return f"{self.folder}: {self.why}"
 
 
+class _OtherRows(UserError):
+    def __init__(self, skipped: Skipped) -> None:
+        super().__init__(str(skipped))
+        self.skipped = skipped
+
+
 @dataclass(frozen=True)
 class Comparison:
     runs: list[str]
@@ -122,7 +128,13 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
     own = kind.own(truth.labels)
     against = _read(runs, baseline, kind, own)
     rows = [_row(kind, baseline, against, None)]
-    rows += [_row(kind, name, _read(runs, name, kind, own), against) for name in names]
+    for name in names:
+        try:
+            rows.append(_row(kind, name, _read(runs, name, kind, own), against))
+        except _OtherRows as error:
+            if wanted or len(names) == 1:
+                raise
+            skipped.append(error.skipped)
     folders = [str(run.folder) for run in runs]
     return Comparison(folders, baseline, split, kind.main(truth), rows, skipped)
 
@@ -183,11 +195,12 @@ def _read(runs: list[Run], name: str, kind: Kind, truth: np.ndarray) -> _Stage:
     files = [predictions.load(run.open(name).folder / PREDICTIONS)[0] for run in runs]
     for run, file in zip(runs, files, strict=True):
         if not np.array_equal(kind.own(file.labels), truth, equal_nan=True):
-            raise UserError(
-                f"{run.folder / name}: its {len(file.labels)} labels differ from the {len(truth)} "
-                f"labels of the baseline of {runs[0].folder}. Only stages that were measured on "
-                "the same split of the same data can be compared; choose with --stages."
+            why = (
+                f"its {len(file.labels)} labels differ from the {len(truth)} labels of the "
+                f"baseline of {runs[0].folder}. Only stages that were measured on the same split "
+                "of the same data can be compared; choose with --stages."
             )
+            raise _OtherRows(Skipped(str(run.folder / name), why, False))
     return _Stage([run.open(name).manifest for run in runs], files)
 
 

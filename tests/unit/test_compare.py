@@ -203,7 +203,11 @@ def test_a_broken_stage_is_left_out_aloud_and_refused_by_name(
 
 def test_other_rows_are_refused_with_the_stage_that_has_them(run: Path, tmp_path: Path) -> None:
     seal(run, "elsewhere", classes(3), 1 - TRUTH)
-    done = compare(run)
+    others = compare(run)
+    assert others.exit_code == 0
+    assert f"left out: {run}/elsewhere: its 40 labels differ" in others.stderr
+    assert "small" in others.stdout
+    done = compare(run, "--stages", "elsewhere")
     assert done.exit_code == 2
     assert f"{run}/elsewhere: its 40 labels differ from the 40 labels of" in done.stderr
     seal(tmp_path / "two", "teacher", classes(0)[:30], TRUTH[:30])
