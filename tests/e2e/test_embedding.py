@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jpqd.model import pooling
 from jpqd.model.pooling import Pooling
+from jpqd.recipe import recipes
+from jpqd.run import plan as planning
 from tests.helpers import embedding_place as place
 from tests.helpers import tiny
 from tests.helpers.export_place import jpqd
@@ -186,6 +189,25 @@ def test_a_teacher_of_another_width_is_refused(tmp_path: Path) -> None:
     stage = f"{{use: train, epochs: 1, methods: [{distill}]}}"
     told = refused(tmp_path, TASK % ", pooling: cls", f"small: {stage}")
     assert "64 numbers, and the student's 32" in told
+
+
+def test_the_pooling_of_a_teacher_is_in_the_fingerprint(tmp_path: Path) -> None:
+    for name in ("model", "teacher"):
+        place.write_model(tmp_path / name, how=Pooling("mean"))
+    place.write_pairs(tmp_path / "data", rows=40)
+    distill = f"{{use: distill, teacher: {tmp_path / 'teacher'}, weight: 1.0}}"
+    task = (TASK % "").replace("DATA", str(tmp_path / "data"))
+    stage = f"{{use: train, epochs: 1, methods: [{distill}]}}"
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"name: r\nmodel: {tmp_path / 'model'}\ntask: {task}\nstages:\n  small: {stage}\n"
+    )
+    found = []
+    for how in ("mean", "cls", "cls"):
+        pooling.save(Pooling(how), tmp_path / "teacher", 32)
+        (step,) = planning.plan(recipes.load(path), tmp_path / "runs" / "r")
+        found.append(step.fingerprint)
+    assert found[0] != found[1] == found[2]
 
 
 def test_a_score_needs_two_texts(tmp_path: Path) -> None:

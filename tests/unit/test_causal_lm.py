@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from jpqd.core.errors import DataError
-from jpqd.data import cuts
+from jpqd.data import cuts, splits
 from jpqd.recipe.task import build
 from jpqd.scores import predictions, tokens
 from jpqd.tasks._tokens import SILENT
@@ -137,3 +138,15 @@ def test_a_model_beside_another() -> None:
     gain = (mine.log_softmax(-1) - base.log_softmax(-1))[0, 0].item() / 2
     assert found["difference"][0] == pytest.approx(gain)
     assert found["agreement"] == 1
+
+
+def test_another_beginning_makes_other_windows_in_the_cache(tmp_path: Path) -> None:
+    words = Tokenizer(WordLevel({"<s>": 1, "[UNK]": 2, "w": 3}, unk_token="[UNK]"))
+    made = [
+        PreTrainedTokenizerFast(tokenizer_object=words, bos_token=start, unk_token="[UNK]")
+        for start in (None, "<s>", "<s>")
+    ]
+    (tmp_path / "train.txt").write_text("w w w\n")
+    task = build({"name": "t", "dataset": str(tmp_path), "use": "causal_lm"})
+    without, first, again = (splits.fingerprint(task, one) for one in made)
+    assert without != first == again
