@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from jpqd.core import cells
 from jpqd.core.errors import DataError
 from jpqd.recipe.task import Task
+from jpqd.tasks import _declared
 from jpqd.tasks._texts import TextKind, distinct_labels
 
 if TYPE_CHECKING:
@@ -39,20 +40,11 @@ class Classification(TextKind):
 
         feature = train.features[task.label]
         if isinstance(feature, ClassLabel):
-            return cls._declared(task, tuple(feature.names))
+            return cls(*_declared.classes(task, tuple(feature.names), "classes"))
         labels = distinct_labels(task, train)
         if not labels:
             raise DataError(f"column {task.label!r}: every label of train is missing.")
         return cls._from_labels(task, labels)
-
-    @classmethod
-    def _declared(cls, task: Task, names: tuple[str, ...]) -> Self:
-        if task.labels and len(task.labels) != len(names):
-            raise DataError(
-                f"column {task.label!r} has {len(names)} classes ({cells.some(names)}), "
-                f"but task.labels has {len(task.labels)}: {cells.some(task.labels)}."
-            )
-        return cls(task.labels or names, tuple(str(number) for number in range(len(names))))
 
     @classmethod
     def _from_labels(cls, task: Task, labels: list[Any]) -> Self:

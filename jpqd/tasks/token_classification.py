@@ -13,7 +13,7 @@ from jpqd.core.errors import DataError
 from jpqd.recipe.schema import Text
 from jpqd.recipe.task import Task
 from jpqd.scores.entities import counts, entities
-from jpqd.tasks import Columns
+from jpqd.tasks import Columns, _declared
 from jpqd.tasks._tokens import SILENT, TokenKind
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class TokenClassification(TokenKind):
                 "tag for each word."
             )
         if names := getattr(inner, "names", None):
-            return cls._declared(task, tuple(names))
+            return cls(*_declared.classes(task, tuple(names), "tags"))
         distinct = {cells.as_text(tag) for tags in train[task.label] for tag in tags or ()}
         if task.labels:
             return cls._with_given_labels(task, distinct)
@@ -71,15 +71,6 @@ class TokenClassification(TokenKind):
             raise DataError(f"column {task.label!r}: train has no two different tags.")
         ordered = tuple(sorted(distinct, key=lambda tag: (tag != OUTSIDE, tag)))
         return cls(ordered, ordered)
-
-    @classmethod
-    def _declared(cls, task: Task, names: tuple[str, ...]) -> Self:
-        if task.labels and len(task.labels) != len(names):
-            raise DataError(
-                f"column {task.label!r} has {len(names)} tags ({cells.some(names)}), "
-                f"but task.labels has {len(task.labels)}: {cells.some(task.labels)}."
-            )
-        return cls(task.labels or names, tuple(str(number) for number in range(len(names))))
 
     @classmethod
     def _with_given_labels(cls, task: Task, distinct: set[str]) -> Self:

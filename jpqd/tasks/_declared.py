@@ -1,0 +1,19 @@
+"""Classes that the header of the data declares, under the recipe's names where it gives some."""
+
+from __future__ import annotations
+
+from jpqd.core import cells
+from jpqd.core.errors import DataError
+from jpqd.recipe.task import Task
+
+Names = tuple[str, ...]
+
+
+def classes(task: Task, names: Names, what: str) -> tuple[Names, Names]:
+    """Return the names of the classes, and their numbers as the data has them."""
+    if task.labels and len(task.labels) != len(names):
+        raise DataError(
+            f"column {task.label!r} has {len(names)} {what} ({cells.some(names)}), "
+            f"but task.labels has {len(task.labels)}: {cells.some(task.labels)}."
+        )
+    return task.labels or names, tuple(str(number) for number in range(len(names)))
