@@ -25,7 +25,6 @@ def shorten(stage: VocabularyOptions, ctx: Context) -> dict[str, Any]:
     loading.quiet()
     folder = ctx.inputs[stage.needs[0]]
     network, tokenizer = loading.load(folder), loading.tokenizer_from(folder)
-    size.refuse_four_bits(network, ctx.stage)
     pieces.check(tokenizer, ctx.stage)
     before = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
     width, rows = table.of(network, ctx.stage).weight.shape[1], network.config.vocab_size

@@ -135,7 +135,6 @@ def test_mistakes(made: Path, tmp_path: Path, methods: str, told: str) -> None:
         "{use: train, needs: [learnt], methods: [{use: lora}]}",
         "{use: train, needs: [learnt]}",
         "{use: train, needs: [learnt], epochs: 0, methods: [{use: prune, keep: 0.5}]}",
-        "{use: vocabulary, needs: [learnt]}",
     ],
 )
 def test_weights_in_four_bits_stay_as_they_are(made: Path, tmp_path: Path, stage: str) -> None:

@@ -24,6 +24,7 @@ def test_a_model_says_and_learns_what_it_does_under_nncf(
     small.quantize(model, smooth_quant=0.5)
     assert isinstance(model.forward, hooked.Forward)
     assert_same(model, monkeypatch)
+    pruning.step(0.0)
     pruning.step(1.0)
     assert_same(model, monkeypatch)
 
