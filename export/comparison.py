@@ -107,7 +107,9 @@ def _more(export: Export, compared: Rows) -> Rows | None:
 
 def _rows(export: Export) -> Rows:
     origin, tokenizer = export.origin, export.tokenizer
-    if origin.task is not None:
-        return rows.of_task(origin, origin.task, tokenizer, export.shape, export.progress)
+    if (task := origin.task) is not None:
+        if export.spec.fuse_tokenizer:  # it cuts where the IR ends, and not where training did
+            task = task.model_copy(update={"max_length": export.shape.cut(export.longest)})
+        return rows.of_task(origin, task, tokenizer, export.shape, export.progress)
     export.progress.say("    the model has no recipe: compared on random words, without accuracy")
     return rows.at_random(tokenizer, export.kind, export.longest, export.shape)

@@ -197,3 +197,13 @@ def test_a_stage_is_named_and_every_label_has_its_probability(runs: Path) -> Non
 def test_predict_names_what_it_was_not_given(exported: Path) -> None:
     done = jpqd("predict", exported, "--file", "nothing.txt")
     assert done.exit_code == 2 and "--file nothing.txt cannot be read" in done.stderr
+
+
+def test_a_fused_ir_of_any_length_is_compared_on_whole_texts(tmp_path: Path) -> None:
+    """Texts are longer than the 16 tokens of training, and the IR takes them whole."""
+    given = [f"{'good bad ' * (5 + number)}\t{number % 2}" for number in range(40)]
+    other_data(tmp_path, ["text\tlabel", *given], "task.max_length=16")
+    how = ("--shape", "dynamic", "--runs", tmp_path / "runs", "--out", tmp_path / "any")
+    done = jpqd("export", "--ir", "--fuse-tokenizer", *how)
+    assert done.exit_code == 0, done.output
+    assert manifest(tmp_path / "any")["metrics"]["check"][FUSED]["largest_difference"] < 1e-6
