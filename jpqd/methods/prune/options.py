@@ -112,25 +112,22 @@ class Options(Method):
     @field_validator("scope", "floor", "advice", "ceiling", "round_ffn_to")
     @classmethod
     def _not_beside_a_plan(cls, given: Any, others: ValidationInfo) -> Any:
-        usual = cls.model_fields[others.field_name or ""].default  # as a written recipe has it
-        if others.data.get("plan") is not None and given != usual:
+        if others.data.get("plan") is not None and not _is_usual(given, others):
             raise mistake("does not go with plan, which says what stays", "Leave it out.")
         return given
 
     @field_validator("schedule", "scope", "after", "round_ffn_to")
     @classmethod
     def _not_with_a_threshold(cls, given: Any, others: ValidationInfo) -> Any:
-        usual = cls.model_fields[others.field_name or ""].default
-        if others.data.get("target") == "threshold" and given != usual:
+        if others.data.get("target") == "threshold" and not _is_usual(given, others):
             raise mistake("does not go with target: threshold", "Leave it out.")
         return given
 
     @field_validator("floor", "ceiling")
     @classmethod
     def _of_heads_and_neurons(cls, share: float, others: ValidationInfo) -> float:
-        usual = cls.model_fields[others.field_name or ""].default
         other = others.data.get("structure") in ("layers", "unstructured")
-        if share != usual and (other or others.data.get("target") == "threshold"):
+        if not _is_usual(share, others) and (other or others.data.get("target") == "threshold"):
             raise mistake(
                 "is a share of heads and of neurons, which this target or structure does not count",
                 "Leave it out.",
@@ -199,3 +196,8 @@ class Options(Method):
             (self.advice, ("worth",)),
         )
         return tuple((name, kinds) for name, kinds in given if name is not None)
+
+
+def _is_usual(given: Any, others: ValidationInfo) -> bool:
+    """Return whether a key has its default, which a recipe that was written down has as well."""
+    return bool(given == Options.model_fields[others.field_name or ""].default)
