@@ -31,6 +31,9 @@ class Figures(Part):
     """The divergence from the whole model, where the cut model was run, ..."""
     score: float | None = None
     """... and its main figure, such as accuracy."""
+    final_kl: float | None = None
+    """The same after the training of the finals, where the model was in them."""
+    final_score: float | None = None
 
 
 class Units(Part):
@@ -65,6 +68,8 @@ class Plan(Part):
     """The structures whose model was cut and run."""
     rank_correlation: float | None
     """Spearman's, between `loss` and `kl` of these; none where they are fewer than three."""
+    finals_correlation: float | None = None
+    """The same between `kl` and `final_kl` of those in the finals."""
     front: list[Figures]
     """All that were run and that no other one beats in both time and KL, the fastest first."""
     tried: list[Figures] = []

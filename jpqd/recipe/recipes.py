@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -189,11 +189,23 @@ def _specs(value: Any) -> Iterator[tuple[KeyPath, type[Spec]]]:
     stages = value.get("stages")
     for stage, config in stages.items() if isinstance(stages, dict) else ():
         with suppress(LookupError, TypeError, AttributeError):
-            yield ("stages", stage), plugins.load(config["use"], STAGES, Stage)
+            spec = plugins.load(config["use"], STAGES, Stage)
+            yield from _inner_specs(spec, config, ("stages", stage))
+
+
+def _inner_specs(
+    spec: type[Spec], value: Any, path: KeyPath
+) -> Iterator[tuple[KeyPath, type[Spec]]]:
+    """Find the Spec of this place, and those below it."""
+    yield path, spec
+    for index, method in enumerate(value.get("methods") or ()):
         with suppress(LookupError, TypeError, AttributeError):
-            for index, method in enumerate(config["methods"]):
-                loaded = plugins.load(method["use"], _METHODS, Spec)
-                yield ("stages", stage, "methods", index), loaded
+            yield (*path, "methods", index), plugins.load(method["use"], _METHODS, Spec)
+    for name, field in spec.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Spec) and name in value:
+                with suppress(TypeError, AttributeError):
+                    yield from _inner_specs(kind, value[name], (*path, name))
 
 
 def _keys(task: Any) -> type[Spec]:

@@ -80,8 +80,12 @@ class Candidates:
         return self.kind.value(self.said)
 
     def run(self, structure: Structure) -> tuple[float, float]:
+        """Return the figures of the model that is cut to a structure."""
+        return self.figures(self.cut(structure))
+
+    def figures(self, network: PreTrainedModel) -> tuple[float, float]:
         """Return the KL to the whole model, and the main figure."""
-        found = self._predict(self.cut(structure))
+        found = self._predict(network)
         return self._divergence(found), self.kind.value(found)
 
     def left(self, structure: Structure) -> list[tuple[int, ...]]:

@@ -104,17 +104,29 @@ class Evaluator:
                 found.append(figures)
         return found
 
+    def note(self, found: Sequence[Figures]) -> None:
+        """Note what is known now of structures that were evaluated."""
+        self.seen.update({figures.layers: figures for figures in found})
+
     def rank_correlation(self) -> float | None:
         """Return how well estimates order what was evaluated."""
-        losses = [figures.loss for figures in self.seen.values()]
-        kls = [_kl(figures) for figures in self.seen.values()]
-        if len(losses) < _FEWEST or len(set(losses)) == 1 or len(set(kls)) == 1:
-            return None
-        result: Any = spearmanr(losses, kls)
-        return float(result.statistic)
+        return _correlation([(one.loss, _kl(one)) for one in self.seen.values()])
+
+    def finals_correlation(self) -> float | None:
+        """Return how well evaluations order what was trained in the finals."""
+        tried = self.seen.values()
+        return _correlation([(_kl(one), one.final_kl) for one in tried if one.final_kl is not None])
 
 
 _FEWEST = 3
+
+
+def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Return Spearman's; few pairs have none, and neither has what is all the same."""
+    if len(pairs) < _FEWEST or any(len(set(column)) == 1 for column in zip(*pairs, strict=True)):
+        return None
+    result: Any = spearmanr(*zip(*pairs, strict=True))
+    return float(result.statistic)
 
 
 def _kl(figures: Figures) -> float:

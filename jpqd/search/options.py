@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from jpqd.core.manifest import FolderKind
 from jpqd.recipe import plugins
-from jpqd.recipe.contracts import Stage
+from jpqd.recipe.contracts import Context, Stage
 from jpqd.recipe.schema import (
     Count,
     Fraction,
@@ -22,6 +22,7 @@ from jpqd.recipe.schema import (
     mistake,
 )
 from jpqd.recipe.task import looks_local
+from jpqd.training.options import AnyMethod, TrainOptions
 
 STRATEGIES = ("jpqd.search.strategies",)
 POLICY = "policy.json"
@@ -74,6 +75,34 @@ class Reward(Spec):
     """... and by how much for what it is short of it."""
 
 
+class Finals(TrainOptions):
+    """The training of the best few models, after which the nearest to the whole one is chosen."""
+
+    use: Literal["train"] = "train"
+    count: Annotated[Count, Field(ge=2)] = 3
+    """The models that are trained, the best of the search."""
+    epochs: NonNegative = 0.5
+
+    @field_validator("needs", "student", "completions")
+    @classmethod
+    def _given_by_the_search(cls, given: Any) -> Any:
+        if given:
+            raise mistake("the search says what is trained, and on what", "Leave it out.")
+        return given
+
+    @field_validator("methods")
+    @classmethod
+    def _cut_already(cls, methods: tuple[AnyMethod, ...]) -> tuple[AnyMethod, ...]:
+        if any(method.use == "prune" for method in methods):
+            raise mistake("the models are cut already", "Leave prune out.")
+        return methods
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        from jpqd.training.train import train
+
+        return train(self, ctx)
+
+
 class SearchOptions(Stage):
     """Finds what shall stay in each layer of a model, for a time, a size or a loss."""
 
@@ -99,6 +128,8 @@ class SearchOptions(Stage):
     """The time after which no further structure is tried."""
     samples: Count = 512
     """Rows of train that units are scored on, and rows held out of train that candidates run on."""
+    finals: Finals | None = None
+    """A short training of the best few, by which one of them is chosen."""
     together: Count | None = None
     """The structures that are asked for at once, for workers to share; by default one."""
 
@@ -117,6 +148,23 @@ class SearchOptions(Stage):
             raise mistake("only an agent reads this", f"Leave it out, or give strategy: {_AGENT}.")
         return given
 
+    @field_validator("finals")
+    @classmethod
+    def _within_a_limit(cls, finals: Finals | None, others: ValidationInfo) -> Finals | None:
+        target = others.data.get("target")
+        if finals and target and not (target.speedup or target.p50_ms or target.size_mb):
+            raise mistake(
+                "choose among models within a time or a size",
+                "Add one of speedup, p50_ms and size_mb to the target, or leave finals out.",
+            )
+        evaluations = others.data.get("evaluations")
+        if finals and evaluations and finals.count > evaluations:
+            raise mistake(
+                f"{finals.count} are trained, and only {evaluations} evaluated",
+                "Give more evaluations, or a smaller count.",
+            )
+        return finals
+
     @field_validator("policy")
     @classmethod
     def _stage_or_folder(cls, policy: str | None) -> str | None:
@@ -127,11 +175,16 @@ class SearchOptions(Stage):
 
     def inputs(self) -> tuple[str, ...]:
         stages = (self.policy if self.policy and is_stage(self.policy) else None, self.advice)
-        return (*self.needs, *(name for name in stages if name))
+        finals = self.finals.inputs() if self.finals else ()
+        return tuple(dict.fromkeys((*self.needs, *(name for name in stages if name), *finals)))
 
     def sources(self) -> tuple[str, ...]:
         given = self.policy and not is_stage(self.policy)
-        return (f"{self.policy}/{POLICY}",) if given else ()
+        finals = self.finals.sources() if self.finals else ()
+        return (*((f"{self.policy}/{POLICY}",) if given else ()), *finals)
+
+    def disk_bytes(self, weights_bytes: int) -> int:
+        return self.finals.disk_bytes(weights_bytes) if self.finals else 0
 
     def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
         model, table = self.needs
@@ -141,4 +194,6 @@ class SearchOptions(Stage):
         )
         if self.policy in self.inputs():
             needed = (*needed, (self.policy, ("plan",)))
-        return (*needed, (self.advice, ("worth",))) if self.advice else needed
+        if self.advice:
+            needed = (*needed, (self.advice, ("worth",)))
+        return (*needed, *self.finals.kinds()) if self.finals else needed

@@ -34,6 +34,7 @@ def plan(
         rows=rows,
         evaluations=len(evaluator.seen),
         rank_correlation=evaluator.rank_correlation(),
+        finals_correlation=evaluator.finals_correlation(),
         front=evaluator.front(),
         tried=list(evaluator.seen.values()),
     )

@@ -32,6 +32,7 @@ from jpqd.recipe.contracts import Context
 from jpqd.search import candidates, pool, result, targets
 from jpqd.search.candidates import Candidates, Orders
 from jpqd.search.evaluator import Evaluator
+from jpqd.search.finals import Final
 from jpqd.search.options import STRATEGIES, SearchOptions
 from jpqd.search.pool import Pool
 from jpqd.search.rounds import Rounds
@@ -58,7 +59,12 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
     tried = candidates_of(stage, training, network, store)
     with _shared(ctx, content) as trials:
         evaluator = _evaluator(space, tried, store, ctx.progress, trials)
-        chosen = Rounds(stage, evaluator, strategy, ctx.seed).run()
+        rounds = Rounds(stage, evaluator, strategy, ctx.seed)
+        chosen = rounds.run()
+    if stage.finals:
+        finalists = evaluator.within(rounds.limits)[: stage.finals.count]
+        chosen, *others = Final(stage.finals, tried, training).run(finalists)
+        evaluator.note([chosen, *others])
     metric = training.kind.metrics[0]
     units = Units(of=planned.digest(network), left=tried.left(chosen.layers))
     plan = result.plan(stage, chosen, units, evaluator, len(tried.held_out), metric)

@@ -22,6 +22,18 @@ from jpqd.training.options import TrainOptions
 
 def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     """Train, keep the checkpoint that `select_on` prefers, report on a split that chose nothing."""
+    training, network, facts = fit(stage, ctx)
+    found = size.facts(network)
+    what = "decoder" if training.kind.rows_are_text else "encoder"
+    if stage.methods and (summary := size.summary(found, what)):
+        ctx.progress.say(f"    {summary}")
+    report = _report(training, network)
+    sizes = found.model_dump(exclude_unset=True)
+    return {**report, **facts, "model": sizes, "data": training.data.facts()}
+
+
+def fit(stage: TrainOptions, ctx: Context) -> tuple[Training, PreTrainedModel, dict[str, Any]]:
+    """Train; return the model that was chosen, and what is known of the way to it."""
     loading.quiet()
     start = stage.start()
     source = str(ctx.inputs[start]) if start else ctx.model
@@ -46,16 +58,10 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if stage.epochs:
         _refuse_no_teacher(training, hooks)
-        facts = _fit(stage, training, network, hooks)
+        facts = _learn(stage, training, network, hooks)
     for hook in reversed(hooks):
         network = hook.finish(network)
-    found = size.facts(network)
-    what = "decoder" if prepared.kind.rows_are_text else "encoder"
-    if stage.methods and (summary := size.summary(found, what)):
-        ctx.progress.say(f"    {summary}")
-    report = _report(training, network)
-    sizes = found.model_dump(exclude_unset=True)
-    return {**report, **facts, "model": sizes, "data": prepared.facts()}
+    return training, network, facts
 
 
 def _imitating(data: Data, stage: str, ctx: Context, tokenizer: PreTrainedTokenizerBase) -> Data:
@@ -95,7 +101,7 @@ def _attach(
     return network, [hooks[method.use] for method in stage.methods]
 
 
-def _fit(
+def _learn(
     stage: TrainOptions, training: Training, network: PreTrainedModel, hooks: list[Hooks]
 ) -> dict[str, Any]:
     """Train to the end, or to the step boundary where a signal asks to stop."""
