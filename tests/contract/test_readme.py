@@ -11,7 +11,7 @@ from jpqd.recipe import plugins, recipes
 from jpqd.recipe.recipes import Recipe
 from jpqd.recipe.schema import Spec
 from jpqd.recipe.task import Task
-from jpqd.search.options import Reward, Target
+from jpqd.search.options import Finals, Reward, Target
 from jpqd.stages.evaluate import Evaluate
 from jpqd.stages.search import Search
 from jpqd.stages.train import Train
@@ -33,7 +33,20 @@ def test_the_recipe_in_the_readme_is_valid(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [Recipe, Task, Train, Vocabulary, Search, Target, Reward, Evaluate, OvIr, Bench, LatencyTable],
+    [
+        Recipe,
+        Task,
+        Train,
+        Vocabulary,
+        Search,
+        Target,
+        Reward,
+        Finals,
+        Evaluate,
+        OvIr,
+        Bench,
+        LatencyTable,
+    ],
 )
 def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
     section = README[README.index("## A recipe") : README.index("## Your own model")]

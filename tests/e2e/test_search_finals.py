@@ -1,4 +1,4 @@
-"""The finals of a search: the best few are trained, and one of them is chosen by what it says then."""
+"""The finals of a search: the best few are trained, and what they say then chooses one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from cli import app
 from jpqd.core import compression_plan
 from jpqd.core.compression_plan import Figures
 from jpqd.core.errors import RecipeError
@@ -54,6 +56,11 @@ def test_the_nearest_after_training_is_chosen(place: Place) -> None:
     assert plan.finals_correlation is not None
     assert tuple(map(tuple, metrics(done / "cut")["model"]["layers"])) == plan.chosen.layers
     assert not list(done.glob(".work/*"))
+    assert CliRunner().invoke(app, ["report", str(done)]).exit_code == 0
+    for page in ("report.html", "report.md"):
+        said = (done / page).read_text()
+        assert "The finals of found" in said
+        assert f"{final_kl(plan.chosen):.4f}" in said
 
 
 def test_without_epochs_they_are_only_quantized(place: Place) -> None:

@@ -65,6 +65,7 @@ def _tables(page: Page) -> dict[str, object]:
         "arms": speed.arms(page.bench) if page.bench else None,
         "layers": tables.layers(page),
         "searches": searches.table(page),
+        "finals": list(searches.finals(page)),
         "weights": weights.table(page),
         "answers": weights.answers(page),
         "robust": list(robust.found(page)),

@@ -46,6 +46,7 @@ def _parts(page: Page) -> Iterator[str]:
         *widths.found(page),
         *widths.trials(page),
         searches.table(page),
+        *searches.finals(page),
         tables.layers(page),
         tables.checks(page),
     ]

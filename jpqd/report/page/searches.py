@@ -124,6 +124,33 @@ def _rows(page: Page, stage: str, plan: Plan) -> Iterator[list[str]]:
         yield [*start, NONE, predicted[0], NONE, predicted[1], NONE]
 
 
+def finals(page: Page) -> Iterator[Table]:
+    """Set what the best of each search said before its training beside what they said after."""
+    for stage, plan in page.plans.items():
+        found = [one for one in plan.tried if one.final_kl is not None]
+        if found:
+            yield _finals(f"The finals of {stage}", plan, found)
+
+
+def _finals(title: str, plan: Plan, found: list[Figures]) -> Table:
+    metric = words.titled(plan.metric)
+    head = ["finalist", "p50, ms, predicted", "MB", "KL", "KL, trained", metric,
+            f"{metric}, trained"]  # fmt: skip
+    scale, _ = words.scale_of(plan.metric)
+    rows = [
+        [
+            str(number) + (", chosen" if one == plan.chosen else ""),
+            f"{one.p50_ms:.3g}", f"{one.size_mb:.3g}", f"{one.kl:.4f}", f"{one.final_kl:.4f}",
+            f"{_score(one, scale):.2f}", f"{(one.final_score or 0.0) * scale:.2f}",
+        ]
+        for number, one in enumerate(sorted(found, key=lambda one: one.kl or 0.0), 1)
+    ]  # fmt: skip
+    ranks = plan.finals_correlation
+    said = f" Rank correlation of both KL (Spearman): {ranks:.2f}." if ranks is not None else ""
+    note = f"On {plan.rows} rows held out of train: {metric}, and KL to the whole model.{said}"
+    return Table(title, head, rows, note)
+
+
 def _follows(config: dict[str, object], search: str) -> bool:
     """Say whether a stage of the recipe prunes by the plan of this search."""
     methods = config.get("methods")
