@@ -43,8 +43,10 @@ class Final:
     def _trained(self, structure: Structure) -> tuple[float, float]:
         """Train the model that is cut to this structure; after a kill, from a checkpoint on."""
         ctx = self._context(structure)
-        loading.save(self.tried.cut(structure), self.training.tokenizer, ctx.inputs[_CUT])
-        _, network, _ = fit(self.rules.model_copy(update={"needs": (_CUT,)}), ctx)
+        tokenizer, data = self.training.tokenizer, self.training.data
+        loading.save(self.tried.cut(structure), tokenizer, ctx.inputs[_CUT])
+        stage = self.rules.model_copy(update={"needs": (_CUT,)})
+        _, network, _ = fit(stage, ctx, tokenizer, data)
         result = self.tried.figures(network)
         files.remove(ctx.work)
         return result

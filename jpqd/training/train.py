@@ -14,6 +14,7 @@ from jpqd.data import completions, splits, unlabelled
 from jpqd.data.splits import Data
 from jpqd.model import loading, size, student
 from jpqd.recipe.contracts import Context
+from jpqd.recipe.task import NewModel
 from jpqd.training import evaluation, references
 from jpqd.training.loop import Loop
 from jpqd.training.method import Hooks, Training
@@ -22,7 +23,10 @@ from jpqd.training.options import TrainOptions
 
 def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     """Train, keep the checkpoint that `select_on` prefers, report on a split that chose nothing."""
-    training, network, facts = fit(stage, ctx)
+    loading.quiet()
+    tokenizer = loading.load_tokenizer(_source(stage, ctx), ctx.task, ctx.cache)
+    prepared = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    training, network, facts = fit(stage, ctx, tokenizer, prepared)
     found = size.facts(network)
     what = "decoder" if training.kind.rows_are_text else "encoder"
     if stage.methods and (summary := size.summary(found, what)):
@@ -32,13 +36,16 @@ def train(stage: TrainOptions, ctx: Context) -> dict[str, Any]:
     return {**report, **facts, "model": sizes, "data": training.data.facts()}
 
 
-def fit(stage: TrainOptions, ctx: Context) -> tuple[Training, PreTrainedModel, dict[str, Any]]:
-    """Train; return the model that was chosen, and what is known of the way to it."""
-    loading.quiet()
+def _source(stage: TrainOptions, ctx: Context) -> str | NewModel:
     start = stage.start()
-    source = str(ctx.inputs[start]) if start else ctx.model
-    tokenizer = loading.load_tokenizer(source, ctx.task, ctx.cache)
-    prepared = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    return str(ctx.inputs[start]) if start else ctx.model
+
+
+def fit(
+    stage: TrainOptions, ctx: Context, tokenizer: PreTrainedTokenizerBase, prepared: Data
+) -> tuple[Training, PreTrainedModel, dict[str, Any]]:
+    """Train; return the model that was chosen, and what is known of the way to it."""
+    source = _source(stage, ctx)
     files = [file for method in stage.methods for file in method.more_texts()]
     prepared = unlabelled.added(prepared, files, ctx.task, tokenizer, ctx.cache, ctx.progress)
     prepared = references.added(prepared, ctx, tokenizer)
