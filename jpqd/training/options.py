@@ -147,7 +147,8 @@ class TrainOptions(Stage):
         of_methods = [kinds for method in self.methods for kinds in method.kinds()]
         texts: tuple[FolderKind, ...] = ("texts",)
         written = [(self.completions, texts)] if self.completions else []
-        return (*super().kinds(), *written, *of_methods)
+        shortened = [(self.student.source, self.needs_kind)] if self.student else []
+        return (*super().kinds(), *shortened, *written, *of_methods)
 
     def sources(self) -> tuple[str, ...]:
         return tuple(source for method in self.methods for source in method.sources())

@@ -10,7 +10,14 @@ from safetensors.numpy import load_file
 
 from jpqd.core.errors import DataError, JpqdError, RecipeError, SourceError
 from jpqd.recipe import recipes
-from tests.helpers.distill_place import ROWS, Place, change_labels, label_names, write_predictions
+from tests.helpers.distill_place import (
+    COMMON,
+    ROWS,
+    Place,
+    change_labels,
+    label_names,
+    write_predictions,
+)
 
 
 def refused(place: Place, path: Path, kind: type[JpqdError]) -> str:
@@ -75,6 +82,15 @@ def test_a_mistake_in_the_recipe_is_named(place: Place, settings: str, expected:
     with pytest.raises(RecipeError, match=r"stages\.small\.methods\.0") as error:
         recipes.load(place.small(settings))
     assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("learner", [
+    "methods: [{use: distill, teacher: check}]", "student: {from: check, layers: 1}",
+])  # fmt: skip
+def test_what_is_no_model_teaches_nobody(place: Place, learner: str) -> None:
+    stages = f"  dense: {{{COMMON}}}\n  check: {{use: evaluate, needs: [dense]}}\n"
+    with pytest.raises(RecipeError, match="'check' is a stage of `use: evaluate`, which makes no"):
+        recipes.load(place.recipe(stages + f"  small: {{{COMMON}, {learner}}}\n"))
 
 
 def test_a_teacher_or_a_table_that_is_not_there_is_said_before_anything_runs(place: Place) -> None:

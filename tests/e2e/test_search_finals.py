@@ -117,6 +117,7 @@ MISTAKES = {
     "needs: [dense]": "the search says what is trained",
     "methods: [{use: prune, keep: 0.5}]": "the models are cut already",
     "methods: [{use: distill, teacher: dens}]": "dens",
+    "methods: [{use: distill, teacher: table}]": "makes no model",
     "methods: [{use: distill, teacher: dense, weigth: 1.0}]": "Did you mean 'weight'",
 }
 

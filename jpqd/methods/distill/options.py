@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from jpqd.core.manifest import FolderKind
 from jpqd.data.sources import TABLES, is_table
 from jpqd.data.texts import Files
 from jpqd.recipe.schema import Count, Fraction, NonNegative, Positive, Text, is_stage, mistake
@@ -102,6 +103,9 @@ class Options(Method):
 
     def inputs(self) -> tuple[str, ...]:
         return (self.teacher,) if self.teacher and is_stage(self.teacher) else ()
+
+    def kinds(self) -> tuple[tuple[str, tuple[FolderKind, ...]], ...]:
+        return tuple((name, ("model",)) for name in self.inputs())
 
     def sources(self) -> tuple[str, ...]:
         given = self.predictions or self.teacher
