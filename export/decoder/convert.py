@@ -16,7 +16,7 @@ from export.decoder import packed
 from export.names import DETOKENIZER, TOKENIZER
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
-from jpqd.model import apart, families
+from jpqd.model import apart, families, generation
 from jpqd.tasks import Kind
 
 
@@ -48,6 +48,7 @@ def write(
         )
     if left:
         packed.store(folder, left)
+    generation.save(network, folder)
     tokenizer.save_pretrained(folder)
     return refused
 

@@ -17,7 +17,7 @@ from jpqd.core import cells
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
 from jpqd.data import sources
-from jpqd.model import apart, new, pooling, structure
+from jpqd.model import apart, generation, new, pooling, structure
 from jpqd.model.described import ENCODERS
 from jpqd.recipe.task import NewModel, Task, looks_local
 from jpqd.tasks import Kind
@@ -66,6 +66,7 @@ def _load_uneven(folder: Path) -> PreTrainedModel:
         pooling.remove_pooler(model)
     apart.separate(model)
     structure.rebuild(model, folder)
+    generation.load(model, folder)
     model.train(False)
     return model  # type: ignore[no-any-return]
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from jpqd.core import files
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE, WEIGHTS
-from jpqd.model import families, shrink
+from jpqd.model import families, generation, shrink
 from jpqd.model.shrink import Kept
 
 _OURS = "jpqd.model.quantizers"
@@ -29,6 +29,7 @@ def save(model: PreTrainedModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__]  # says which head it has
     model.config.save_pretrained(folder)
+    generation.save(model, folder)
     if structure := _structure(model):
         files.write_json(folder / STRUCTURE, structure)
     save_weights(model, folder)

@@ -487,3 +487,22 @@ def test_a_harness_that_is_not_installed_is_named(
     done = CliRunner().invoke(app, ["run", str(path), "--runs", str(folder / "runs")])
     assert done.exit_code == 2
     assert "Try: pip install 'jpqd[lm_eval]'" in done.stderr
+
+
+def test_when_a_text_is_over_is_known_after_a_cut(folder: Path, tmp_path: Path) -> None:
+    """Chat models end their turns with tokens that only their generation_config.json names."""
+    source = shutil.copytree(folder / "runs" / "lm" / "base", tmp_path / "source")
+    (source / "manifest.json").unlink()
+    ends = {"eos_token_id": [2, 7], "temperature": 0.7}  # transformers would not save the second
+    (source / "generation_config.json").write_text(json.dumps(ends))
+    head = f"model: {source}\n" + HEAD[HEAD.index("task:") :]
+    made = run(
+        tmp_path,
+        "  cut: {use: train, epochs: 0, methods: [{use: prune, keep: 0.6, samples: 8}]}\n"
+        "  again: {use: train, needs: [cut], epochs: 0}\n"
+        "  ir: {use: ov_ir, needs: [again]}\n",
+        head,
+    )
+    for stage in ("cut", "again", "ir"):
+        found = json.loads((made / stage / "generation_config.json").read_text())
+        assert found["eos_token_id"] == [2, 7], stage
