@@ -92,8 +92,10 @@ class Apart(nn.Module):
         return torch.cat([part(x) for part in self.children()], -1)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Show one matrix, as transformers has it."""
+        """Show one matrix, as transformers has it, but for parts that stand beside an adapter."""
         found: dict[str, Any] = super().state_dict(*args, **kwargs)
+        if not self._is_plain():
+            return found
         prefix = kwargs.get("prefix", "")
         for kind in self._kinds():
             names = [f"{prefix}{name}.{kind}" for name, _ in self.named_children()]
@@ -103,6 +105,9 @@ class Apart(nn.Module):
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Read one matrix: the children, which come next, find their own rows of it."""
+        if not self._is_plain():
+            super()._load_from_state_dict(state, prefix, *rest)
+            return
         errors: list[str] = rest[-1]
         sizes = [int(part.out_features) for part in self.children()]  # type: ignore[arg-type]
         for kind in self._kinds():
@@ -115,6 +120,9 @@ class Apart(nn.Module):
                 for (name, _), rows in zip(self.named_children(), whole.split(sizes), strict=True):
                     state[f"{prefix}{name}.{kind}"] = rows
         super()._load_from_state_dict(state, prefix, *rest)
+
+    def _is_plain(self) -> bool:
+        return all(isinstance(part, nn.Linear) for part in self.children())
 
     def _kinds(self) -> list[str]:
         first = next(self.children())

@@ -20,6 +20,7 @@ from jpqd.core import artifact
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
+from tests.e2e.test_families import folder_of
 from tests.helpers import tiny
 
 TASK = """\
@@ -191,3 +192,28 @@ def test_three_vectors_a_layer_learn_and_become_part_of_the_weights(tmp_path: Pa
     apart = PeftModel.from_pretrained(base, made / "learnt" / "adapter")
     merged = AutoModelForSequenceClassification.from_pretrained(made / "learnt")
     torch.testing.assert_close(logits(apart), logits(merged), atol=1e-5, rtol=0)
+
+
+JOINED = {
+    "gpt2": "task: {name: r, use: causal_lm, dataset: 'builtin:reviews', max_length: 32, "
+    "train_rows: 100, report_on: part, holdout: 0.02, select_on: 0.02}",
+    "modernbert": "task: {name: r, dataset: 'builtin:reviews', text: [text], label: label, "
+    "max_length: 32, train_rows: 100, report_on: part, holdout: 0.05}",
+}
+
+
+@pytest.mark.parametrize("method", ["{use: lora, rank: 4}", "{use: ia3}"])
+@pytest.mark.parametrize("family", JOINED)
+def test_projections_that_are_one_matrix_on_disk_take_adapters(
+    family: str, method: str, tmp_path: Path
+) -> None:
+    model = folder_of(family, tmp_path)
+    stages = (
+        "  whole: {use: train, epochs: 0}\n"
+        "  learnt: {use: train, needs: [whole], epochs: 2, batch_size: 16, learning_rate: 1.0e-2, "
+        f"precision: f32, methods: [{method}]}}\n"
+    )
+    made = run(tmp_path, f"model: {model}\n{JOINED[family]}\nstages:\n{stages}")
+    before, after = weights(made / "whole"), weights(made / "learnt")
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before if "attn" in name)
