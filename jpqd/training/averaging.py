@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jpqd.training.method import Slices
 
 _EVERY = 8
-"""Steps between updates: the same average for an eighth of the memory traffic."""
+"""The steps between updates: the same average for an eighth of the memory traffic."""
 
 
 class Average:
@@ -32,11 +32,15 @@ class Average:
         self.weights = {name: weight.detach().clone() for name, weight in self.live.items()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """The decay grows with the steps to its full value: about the last ninth of them counts."""
-        if step % _EVERY:
+    def update(self, model: nn.Module, step: int, evaluated: Collection[int]) -> None:
+        """The decay grows with the steps to its full value: about the last ninth of them counts.
+
+        `evaluated` are steps after which the average is looked at.
+        """
+        if step % _EVERY and step not in evaluated:
             return
-        decay = min(self.decay, (1 + step) / (10 + step)) ** _EVERY
+        last = max(step - 1 - (step - 1) % _EVERY, *(one for one in evaluated if one < step), 0)
+        decay = min(self.decay, (1 + step) / (10 + step)) ** (step - last)
         live = dict(trained(model))
         torch._foreach_lerp_(
             list(self.weights.values()), [live[name] for name in self.weights], 1 - decay

@@ -81,7 +81,7 @@ class Learner:
         self.scheduler.step()
         self.model.zero_grad()
         if self.average:
-            self.average.update(self.network, done + 1)
+            self.average.update(self.network, done + 1, self.steps.evaluations)
 
     def _call_methods(self, progress: float) -> None:
         """Let methods change the model; what is kept beside its parameters follows."""

@@ -34,7 +34,8 @@ def build(stage: TrainOptions, model: nn.Module, steps: Steps) -> tuple[AdamW, L
         lr=stage.learning_rate,
         fused=True,  # the other implementations round differently
     )
-    return optimizer, get_scheduler(stage.schedule, optimizer, steps.warmup, steps.total)
+    schedule = "constant_with_warmup" if stage.schedule == "constant" else stage.schedule
+    return optimizer, get_scheduler(schedule, optimizer, steps.warmup, steps.total)
 
 
 def _decaying(model: nn.Module) -> Iterator[str]:

@@ -29,6 +29,7 @@ from jpqd.model.student import shorten
 from jpqd.recipe import recipes
 from jpqd.recipe.task import NewModel, build
 from jpqd.run import plan, runner
+from jpqd.training.train import _set_dropout
 from tests.helpers import small
 
 WORDS = 400
@@ -265,3 +266,12 @@ def test_a_decoder_is_exported_compressed_and_writes(family: str, tmp_path: Path
         app, ["predict", str(made / "int4"), "The plot", "--new-tokens", "5"]
     )
     assert written.exit_code == 0, written.stderr
+
+
+def test_dropout_reaches_attention_that_takes_it_as_a_number() -> None:
+    model = network("qwen3")
+    _set_dropout(model, 0.25, "stage")
+    rates = [getattr(part, "attention_dropout", None) for part in model.modules()]
+    assert [rate for rate in rates if rate is not None] == [0.25] * 2
+    with pytest.raises(UserError, match="no place for any"):
+        _set_dropout(torch.nn.Linear(2, 2), 0.1, "stage")  # type: ignore[arg-type]

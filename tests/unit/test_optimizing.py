@@ -27,3 +27,16 @@ def test_the_weights_that_decay_are_those_of_a_trainer_without_quantizers(family
     assert decaying == expected & set(names.values())
     assert decaying | spared == set(names.values())
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+
+
+def test_a_constant_rate_warms_up_as_well() -> None:
+    stage = Train(use="train", epochs=10, batch_size=8, schedule="constant", warmup=0.1)
+    model = nn.Linear(2, 2)
+    optimizer, schedule = optimizing.build(stage, model, steps.of(stage, rows=80))
+    rates = []
+    for _ in range(20):
+        rates.append(schedule.get_last_lr()[0] / stage.learning_rate)
+        optimizer.step()
+        schedule.step()
+    assert rates[:10] == pytest.approx([step / 10 for step in range(10)])
+    assert rates[10:] == [1.0] * 10
