@@ -60,7 +60,7 @@ def fit(
         size.refuse_four_bits(network, ctx.stage)
     if stage.student:
         student.shorten(network, stage.student.layers, f"{ctx.stage}: student.layers")
-    _set_dropout(network, stage.dropout)
+    _set_dropout(network, stage.dropout, ctx.stage)
     network, hooks = _attach(stage, network, training)
     facts: dict[str, Any] = {}
     if stage.epochs:
@@ -90,12 +90,18 @@ def _refuse_no_teacher(training: Training, hooks: list[Hooks]) -> None:
         )
 
 
-def _set_dropout(network: PreTrainedModel, dropout: float | None) -> None:
+def _set_dropout(network: PreTrainedModel, dropout: float | None, where: str) -> None:
+    """Set the dropout of modules, and that which attention takes as a number."""
     if dropout is None:
         return
+    places = 0
     for module in network.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = dropout
+        for kind, name in ((torch.nn.Dropout, "p"), (torch.nn.Module, "attention_dropout")):
+            if isinstance(module, kind) and isinstance(getattr(module, name, None), int | float):
+                setattr(module, name, dropout)
+                places += 1
+    if dropout and not places:
+        raise UserError(f"{where}: dropout: this model has no place for any. Leave it out.")
 
 
 def _attach(
@@ -116,7 +122,8 @@ def _learn(
     loop = Loop(stage, training, network, hooks, _micro_batch(stage, ctx.stage))
     with interrupts.deferred():
         loop.run()
-    if signum := loop.stopped_by:
+    # One may also have come in the evaluation or the checkpoint of the last step.
+    if signum := loop.stopped_by or processes.agree(interrupts.pending()):
         done = f"step {loop.journal.step} of {loop.steps.total}"
         raise Interrupted(
             f"{ctx.stage}: stopped and saved at {done}; run again to continue", signum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,8 @@ from tensorboard.backend.event_processing import event_accumulator
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
+from jpqd.core import interrupts
+from jpqd.core.errors import Interrupted
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
@@ -130,3 +133,24 @@ def _stopping(log: Any, at: int) -> Any:
         log(loop)
 
     return stopping
+
+
+def test_a_signal_in_the_last_evaluation_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipes.load(tiny.write_recipe(tmp_path, rows=64), ("stages.teacher.epochs=1",))
+    real = Loop._evaluate
+
+    def evaluated(self: Loop) -> None:
+        real(self)
+        if self.journal.step == self.steps.total:
+            interrupts._handle(signal.SIGTERM, None)
+
+    with monkeypatch.context() as during:
+        during.setattr(Loop, "_evaluate", evaluated)
+        with pytest.raises(Interrupted, match=r"saved at step 4 of 4") as stopped:
+            runner.execute(recipe, tmp_path / "runs", Progress(quiet=True))
+    assert stopped.value.exit_code == 143
+    assert not (tmp_path / "runs" / "tiny" / "teacher").exists()
+    runner.execute(recipe, tmp_path / "runs", Progress(quiet=True))
+    assert (tmp_path / "runs" / "tiny" / "teacher" / "manifest.json").is_file()
