@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from jpqd.core import files, processes
 from jpqd.core.errors import DataError, UserError
@@ -106,18 +106,20 @@ def _continued(
     batch = tokenizer(prompts, padding=True, return_tensors="pt").to(network.device)
     width = batch["input_ids"].shape[1]
     draws = {"temperature": stage.temperature, "top_k": 0} if stage.temperature else {}
-    writes: Any = network.generate
-    found = writes(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
+    ends = _ends(network, tokenizer)
+    # Its own settings may punish repetition or leave out unlikely tokens: only its ends count.
+    network.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=min(stage.new_tokens, longest - width),
         do_sample=bool(stage.temperature),
         use_cache=True,
         pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=ends,
         **draws,
-    )[:, width:]
+    )
+    writes: Any = network.generate
+    found = writes(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[:, width:]
     told = tokenizer.batch_decode(found, skip_special_tokens=True)
-    ended = torch.isin(found, torch.tensor(_ends(network, tokenizer))).any(1).tolist()
+    ended = torch.isin(found, torch.tensor(ends)).any(1).tolist()
     return [Text(*one) for one in zip(prompts, told, ended, strict=True)]
 
 
@@ -126,4 +128,4 @@ def _ends(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[
     known: Any = network.generation_config
     given = known.eos_token_id
     found = given if isinstance(given, list) else [given]
-    return [end for end in (*found, tokenizer.eos_token_id) if end is not None]
+    return sorted({end for end in (*found, tokenizer.eos_token_id) if end is not None})

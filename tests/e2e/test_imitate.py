@@ -182,3 +182,18 @@ def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
     table.write_text("prompt,answer\nThe plot,was thin\n")
     with pytest.raises(DataError, match="no column 'completion'"):
         run(tmp_path, HEAD + f"  told: {{use: imitate, table: {table}}}\n")
+
+
+def test_a_models_own_settings_do_not_change_how_it_writes(made: Path) -> None:
+    """Settings of chat models punish what was said before, or leave out unlikely words."""
+    model = loading.load(made / "whole")
+    tokenizer = loading.tokenizer_from(made / "whole")
+    stage = Imitate(use="imitate", needs=("whole",), prompts="p.txt", new_tokens=16)
+
+    def written() -> list[str]:
+        found = imitating._continued(["The plot was"], model, tokenizer, stage, 32)
+        return [text.completion for text in found]
+
+    plain = written()
+    model.generation_config.repetition_penalty = 50.0
+    assert written() == plain
