@@ -117,6 +117,18 @@ def _gain(mine: np.ndarray, right: np.ndarray) -> float:
     return float(gained / (np.arange(count, 0, -1) * discount).sum())
 
 
+def _of_cosines(
+    mine: Sequence[np.ndarray], others: Sequence[np.ndarray], labels: np.ndarray
+) -> tuple[float, float, float]:
+    """Return how much nearer one side is to the vectors in the labels, with its 95% interval."""
+    theirs = labels[:, 1:]
+    near, far = (np.mean([cosines(one, theirs) for one in side], axis=0) for side in (mine, others))
+    gain = near - far
+    half = max(metrics.Z95 * gain.std() / np.sqrt(len(gain)), 0.0)
+    middle = float(gain.mean())
+    return middle, middle - half, middle + half
+
+
 def compare(
     mine: Sequence[np.ndarray], others: Sequence[np.ndarray], labels: np.ndarray
 ) -> dict[str, Any]:
@@ -126,10 +138,7 @@ def compare(
     scores = labels[:, 0] if labels.ndim == 2 else labels
     starts = pairs_of(scores)
     if not len(starts):
-        each = np.mean(pairs, axis=0) - 1
-        half = metrics.Z95 * each.std() / np.sqrt(len(each))
-        middle = float(each.mean())
-        return {"difference": (middle, middle - half, middle + half), "agreement": agreement}
+        return {"difference": _of_cosines(mine, others, labels), "agreement": agreement}
     guesses = [np.stack([alike(one, starts) for one in side]) for side in (mine, others)]
     found = paired.spearman_difference(guesses[0], guesses[1], scores[starts], _RESAMPLES)
     return {"difference": found, "agreement": agreement}

@@ -166,8 +166,8 @@ class Reranking(Regression):
         )
         labels, agreement = predictions[0].labels, paired.pearson(mine, others)
         if _missing(labels[:, 0]).all():
-            gap = agreement - 1
-            return {"difference": (gap, gap, gap), "agreement": agreement}
+            found = paired.spearman_difference(mine, others, labels[:, 2], _RESAMPLES)
+            return {"difference": found, "agreement": agreement}
         sides = [
             np.stack([ranking.of_each(one, labels[:, 0], labels[:, 1])[:, 0] for one in side])
             for side in (mine, others)
@@ -175,7 +175,9 @@ class Reranking(Regression):
         gain = (sides[0] - sides[1]).mean(0)
         if not len(gain):
             return {"difference": (0.0, 0.0, 0.0), "agreement": agreement}
-        return {"difference": paired.mean_interval(gain, _RESAMPLES), "agreement": agreement}
+        found = paired.mean_interval(gain, _RESAMPLES)
+        least = 0.0 if gain.any() else paired.unseen(len(gain))
+        return {"difference": paired.widened(*found, least), "agreement": agreement}
 
 
 def _missing(column: np.ndarray) -> np.ndarray:

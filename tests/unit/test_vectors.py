@@ -49,8 +49,19 @@ def test_two_models_are_compared_by_pairs_or_else_by_cosine() -> None:
     labels = np.repeat(vectors.alike(whole, np.arange(0, 80, 2)), 2)
     middle, low, high = vectors.compare([rough], [whole], labels)["difference"]
     assert low <= middle <= high and middle < 0
-    plain = vectors.compare([rough], [whole], np.full(80, np.nan))
-    assert plain["difference"][0] == pytest.approx(plain["agreement"] - 1)
+
+
+def test_without_scores_vectors_are_compared_by_how_near_they_are_to_the_models() -> None:
+    draw = np.random.default_rng(0)
+    whole = draw.normal(size=(80, 8))
+    rough, near = (whole + much * draw.normal(size=whole.shape) for much in (0.8, 0.2))
+    labels = np.column_stack([np.full(80, np.nan), whole])
+    middle, low, high = vectors.compare([near], [rough], labels)["difference"]
+    assert 0 < low < middle < high
+    figures = [vectors.figures(one, labels, lambda _: [8])["cosine"] for one in (near, rough)]
+    assert middle == pytest.approx(figures[0] - figures[1])
+    down = vectors.compare([rough], [near], labels)["difference"]
+    assert down[0] == pytest.approx(-middle)
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("cls", 1.0), ("mean", 2.0), ("last", 3.0)])
