@@ -15,7 +15,7 @@ from export.origin import Origin
 from export.shapes import Shape
 from jpqd.core.names import PREDICTIONS
 from jpqd.core.progress import Progress
-from jpqd.data import sources, splits, tables
+from jpqd.data import headers, sources, splits, tables, usable
 from jpqd.recipe.task import Task
 from jpqd.scores import predictions
 from jpqd.tasks import Kind
@@ -149,8 +149,9 @@ def _texts(
 
 
 def raw(task: Task, cache: Path, split: str, numbers: Sequence[int]) -> Dataset:
-    """Return rows of a split as they stand in the data."""
+    """Return rows of a split as they stand in the data, their classes numbered as in train."""
     found, name = tables.load(task, cache), sources.canonical(split)
+    found = headers.as_train(task, found, usable.needed(task))
     table = found[name if name in found else "train"]  # a split that was cut is part of train
     return table.select(numbers)
 

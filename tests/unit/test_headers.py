@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
 
+from export import rows
 from jpqd.core.errors import DataError
 from jpqd.data import headers
 from jpqd.recipe.task import Task
@@ -44,3 +46,12 @@ def test_a_class_that_train_lacks_is_refused_where_rows_are_needed() -> None:
     with pytest.raises(DataError, match=r"neu.*, which that of train lacks"):
         aligned(train, other)
     assert aligned(train, other, {"train"})["label"][:] == [0, 2]
+
+
+def test_rows_as_they_stand_in_the_data_have_trains_classes(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    split(TRAIN, [0, 1, 2]).to_parquet(folder / "train.parquet")
+    split(["neg", "pos"], [1, 0]).to_parquet(folder / "validation.parquet")
+    task = TASK.model_copy(update={"dataset": str(folder)})
+    assert rows.raw(task, tmp_path / "cache", "validation", [0, 1])["label"][:] == [2, 0]
