@@ -68,6 +68,7 @@ def analyze(
         if text and data is None:
             raise UserError("--text names columns of --data. Give that, too.")
         progress = Progress()
+        cpus.use(None, progress)
         run = _run(name, data, text, called, runs, progress)
         cpus.use(run.recipe.get("threads"), progress)
         if _analyzed(run, wanted, gates, minutes, forecast, progress):
@@ -124,7 +125,7 @@ def _analyzed(
     from jpqd.report import figure_gates
     from jpqd.run import analyzing, runner
 
-    subject = analyzing.Subject.of(run)
+    subject = analyzing.Subject.of(run, figure_gates.noises(gates))
     lacking = subject.lacks(wanted)
     for use in wanted:
         if use not in lacking:
@@ -152,15 +153,13 @@ def _parts(
     """Say what will be done and what will not; refuse where nothing can be, or a gate is lost."""
     from jpqd.core.errors import UserError
     from jpqd.data import sources
-    from jpqd.report import figure_gates
     from jpqd.run import analyzing
 
     pace = analyzing.pace(subject, recipe, progress)
     reasons = {use: subject.why_not(use, pace) for use in lacking}
     names = [use for use in lacking if not reasons[use]]
     report = sources.canonical(recipe.task.report_on)
-    asked = figure_gates.noises(gates)
-    parts, left = analyzing.fitted(pace, names, subject.models, report, seconds, asked)
+    parts, left = analyzing.fitted(pace, names, subject.models, report, seconds, subject.noises)
     for part in parts:
         progress.say(f"{part}")
     for use, reason in reasons.items():

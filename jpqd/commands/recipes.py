@@ -66,9 +66,12 @@ def run(
                 progress.say(f"{one.name}: seed {one.seed}")
             steps = runner.execute(one, runs, progress, until)
             described += _described(one, steps)
-            sealed = [step.manifest for step in steps if step.manifest]
-            tables.append(terminal.stage_table(str(runs / one.name), sealed))
-            tables += bench_tables.of_folders(step.folder for step in steps)
+            sealed = [step for step in steps if step.status == "sealed"]
+            manifests = [step.manifest for step in sealed if step.manifest]
+            tables.append(terminal.stage_table(str(runs / one.name), manifests))
+            tables += bench_tables.of_folders(step.folder for step in sealed)
+            if stale := [step.id for step in steps if step.status == "changed"]:
+                progress.warn(f"of what this recipe was before: {', '.join(stale)}. Run it again.")
         if processes.is_main():
             show(as_json, described, Group(*tables))
             _say_where(loaded, runs, progress)

@@ -13,6 +13,7 @@ from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
 from jpqd.data import draft, sources, tables, texts
 from jpqd.recipe import plugins
+from jpqd.recipe.task import FILES, TEXTS
 from jpqd.tasks import Kind
 
 FEWEST, MOST = 100, 10_000
@@ -31,6 +32,8 @@ class Given:
     label: str | None
     """The column whose labels the model knows."""
     table: Dataset
+    lost: int = 0
+    """The rows of the file without a text, or without a label where others have one."""
 
     def drawn(self) -> Dataset:
         """Return the texts, of a large file some that are drawn at random."""
@@ -43,8 +46,8 @@ class Given:
 
 def read(path: Path, text: tuple[str, ...], kind: Kind, cache: Path, progress: Progress) -> Given:
     """Read a file; guess its text columns where none are named."""
-    file = sources.local_file(str(path), (*sources.TABLES, *sources.TEXTS))
-    is_plain = file.suffix.lower() in sources.TEXTS
+    file = sources.local_file(str(path), FILES)
+    is_plain = file.suffix.lower() in TEXTS
     if is_plain and text:
         raise DataError(f"--text names columns, and {path} has a text in each line. Leave it out.")
     table = _of_lines(path) if is_plain else tables.read(file, cache / "tables", progress)
@@ -60,7 +63,9 @@ def read(path: Path, text: tuple[str, ...], kind: Kind, cache: Path, progress: P
             f"{path}: {len(there)} rows with a text are too few. Give {FEWEST} or more; "
             "2,000 are good, and need no labels."
         )
-    return Given(path, found, label, table.select(there))
+    labels = table[label][:] if label else there
+    known = [row for row in there if not (label and cells.is_missing(labels[row]))]
+    return Given(path, found, label, table.select(known), len(table) - len(known))
 
 
 def _of_lines(path: Path) -> Dataset:

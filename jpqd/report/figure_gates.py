@@ -51,6 +51,8 @@ def parse(text: str) -> Gate:
     if match is None:
         raise UserError(f"--gate {text!r} is not a comparison. {_EXAMPLE}")
     stage, *model, texts, figure = match["path"].split(".")
+    if any(not 0 < share < 1 for share in _noises(texts)):
+        raise UserError(f"--gate {text!r}: noise is a percentage of words above 0 and below 100.")
     named = model[0] if model else None
     return Gate(text, stage, named, texts, figure, match["sign"] == ">=", float(match["limit"]))
 
@@ -78,8 +80,12 @@ def check(gates: Sequence[Gate], found: Sequence[Manifest], models: Sequence[str
 
 def noises(gates: Sequence[Gate]) -> list[float]:
     """Return the shares of words with a slip that gates ask for."""
-    found = [re.fullmatch(r"noise_(\d+)(?:_(\d+))?", gate.texts) for gate in gates]
-    return sorted({float(f"{match[1]}.{match[2] or 0}") / 100 for match in found if match})
+    return sorted({share for gate in gates for share in _noises(gate.texts)})
+
+
+def _noises(texts: str) -> list[float]:
+    match = re.fullmatch(r"noise_(\d+)(?:_(\d+))?", texts)
+    return [float(f"{match[1]}.{match[2] or 0}") / 100] if match else []
 
 
 def outcomes(gates: Sequence[Gate], stages: Sequence[Manifest]) -> list[Outcome]:

@@ -37,11 +37,16 @@ class Verdict:
                 f"target {self.target} {self.asked:g}: not measured, predicted {self.predicted:.3g}"
             )
         inside = "" if self.low is None else f" [{self.low:.3g}, {self.high:.3g}]"
-        word = "reached" if self.reached else f"MISSED by {abs(self.measured / self.asked - 1):.1%}"
+        word = "reached" if self.reached else f"MISSED by {self._short_of(self.measured)}"
         return (
             f"target {self.target} {self.asked:g}: {word}. "
             f"Measured {self.measured:.3g}{inside}, predicted {self.predicted:.3g}"
         )
+
+    def _short_of(self, measured: float) -> str:
+        if self.target == "accuracy_drop":  # 0 may be asked, and a share of points says little
+            return f"{measured - self.asked:.2f} points"
+        return f"{abs(measured / self.asked - 1):.1%}"
 
 
 @dataclass(frozen=True)

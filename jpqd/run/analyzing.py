@@ -14,17 +14,19 @@ from jpqd.core.names import IR_XML
 from jpqd.core.progress import Progress
 from jpqd.methods.quantize.options import AFTER_TRAINING
 from jpqd.recipe import plugins
-from jpqd.recipe.recipes import Recipe
+from jpqd.recipe.recipes import Recipe, of_run
 from jpqd.run import finder, given_model, plan
 from jpqd.run.finder import Run
-from jpqd.run.given_model import Wanted
+from jpqd.run.given_model import MODEL, Wanted
 
 if TYPE_CHECKING:
     from jpqd.analysis.forecast import Pace
 
 ROBUSTNESS, WIDTHS, SENSITIVITY = "robustness", "bit_widths", "sensitivity"
 USES = (ROBUSTNESS, WIDTHS, SENSITIVITY)
-_MODEL, LAST = "model", "ptq"
+LAST = "ptq"
+_NOT_ADDED = ("shift", "attack")
+"""Keys of stages that this command never writes."""
 _SAMPLES = (512, 256, 128, 64)
 _NOISES = ((0.05, 0.1, 0.2), (0.1,))
 _WIDTHS = ((1000, 60.0), (200, 20.0))
@@ -53,10 +55,14 @@ class Subject:
     """The baseline, ..."""
     models: tuple[str, ...]
     """... and it with every other model, by its IR where there is one."""
+    noises: tuple[float, ...] = ()
+    """Shares of words with a slip that have to be measured."""
 
     @classmethod
-    def of(cls, run: Run) -> Subject:
+    def of(cls, run: Run, noises: Sequence[float] = ()) -> Subject:
         base = run.baseline()
+        if base not in run.names:
+            raise UserError(f"{run.folder}: {base} is not sealed. Run its recipe to the end.")
         if run.open(base).manifest.kind != "model":
             raise UserError(
                 f"{run.folder}: {base} is no trained stage. Analyze the run of its model."
@@ -66,7 +72,7 @@ class Subject:
         exported = {base, *(name for ir in irs for name in ir.made_of)}
         others = [one for one in stages if one.kind == "model" and one.stage not in exported]
         order = [one.stage for one in stages if one in irs or one in others]
-        return cls(run, base, (base, *order))
+        return cls(run, base, (base, *order), tuple(noises))
 
     def lacks(self, wanted: Sequence[str]) -> list[str]:
         """Return the analyses that no sealed stage is of, as the models are now."""
@@ -78,8 +84,10 @@ class Subject:
         here = {one.stage: one.fingerprint for one in self.run.stages}
         parents = stage.inputs.get("parents", {})
         same = all(here.get(name) == seal for name, seal in parents.items())
-        ours = stage.stage == stage.use == ROBUSTNESS
-        return same and (not ours or stage.made_of == self.models)
+        config = stage.inputs.get("stage", {})
+        if stage.use != ROBUSTNESS or not _is_ours(stage.stage, config):
+            return same
+        return same and stage.made_of == self.models and {*self.noises} <= {*config["noise"]}
 
     def why_not(self, use: str, pace: Pace) -> str:
         """Return the reason why this model is not analyzed so; none where it can be."""
@@ -98,7 +106,7 @@ class Subject:
         stays = {name: each for name, each in given["stages"].items() if self._stays(name, each)}
         stages = dict(sorted(stays.items(), key=lambda stage: stage[0] not in self.run.names))
         folder = self.run.folder
-        recipe = Recipe.model_validate({**given, "stages": stages, "name": folder.name})
+        recipe = of_run({**given, "stages": stages, "name": folder.name}, folder)
         if recipe.task.use is not None and tasks.load(recipe.task.use).rows_are_text:
             raise UserError(
                 f"{folder}: a language model is measured by `use: compress_weights` and `use: "
@@ -114,23 +122,29 @@ class Subject:
 
     def _stays(self, name: str, stage: dict[str, Any]) -> bool:
         """Leave out an analysis of ours that is not sealed, or no longer holds: it is made anew."""
-        if name != stage.get("use") or name not in USES:
+        if not _is_ours(name, stage):
             return True
         return name in self.run.names and self._holds(self.run.open(name).manifest)
+
+
+def _is_ours(name: str, stage: dict[str, Any]) -> bool:
+    """Tell a stage that this command added from one that a recipe asks for."""
+    wants_more = any(stage.get(key) for key in _NOT_ADDED)
+    return name == stage.get("use") and name in USES and not wants_more
 
 
 def recipe_of_folder(wanted: Wanted, progress: Progress) -> Recipe:
     """Return a recipe that makes a run of a trained model: as it is, and in INT8."""
     found = given_model.describe(wanted, progress)
     progress.say(found.said)
-    ptq = {"use": "train", "needs": [_MODEL], "epochs": 0, "methods": [AFTER_TRAINING]}
+    ptq = {"use": "train", "needs": [MODEL], "epochs": 0, "methods": [AFTER_TRAINING]}
     earlier = (finder.read_recipe(wanted.run) or {}).get("stages", {})
     analyses = {name: each for name, each in earlier.items() if name in USES}
     return Recipe.model_validate({
         "name": wanted.name,
         "model": wanted.model,
         "task": {"name": wanted.name, **found.task},
-        "stages": {_MODEL: {"use": "train", "epochs": 0}, LAST: ptq, **analyses},
+        "stages": {MODEL: {"use": "train", "epochs": 0}, LAST: ptq, **analyses},
     })  # fmt: skip
 
 
@@ -157,7 +171,7 @@ def with_parts(recipe: Recipe, parts: Sequence[Part], run: Run) -> Recipe:
     for part in parts:
         if part.use in plain["stages"]:
             raise UserError(
-                f"the run has a stage of another use that is called {part.use}. Name the other "
+                f"the recipe has a stage of its own that is called {part.use}. Name the other "
                 "analyses with --only."
             )
     added = {part.use: part.options for part in parts}

@@ -170,7 +170,8 @@ def task_of(run: Path) -> Task:
     try:
         return tasks.build((read_recipe(run) or {}).get("task"))
     except ValidationError as error:
-        raise UserError(f"the task in {run / RECIPE} is not valid: {error}") from error
+        said = error.errors()[0]["msg"]
+        raise UserError(f"the task in {run / RECIPE} is not valid: {said}") from error
 
 
 def _run(folder: Path) -> Run:

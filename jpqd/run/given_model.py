@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpqd import tasks
-from jpqd.core import artifact
+from jpqd.core import artifact, lock
 from jpqd.core.errors import UserError
 from jpqd.core.names import MANIFEST, OWN_ANSWER
 from jpqd.core.progress import Progress
 from jpqd.recipe.schema import NAME_PATTERN
 from jpqd.recipe.task import BUILTIN, Task, looks_local
+from jpqd.run import finder
 from jpqd.tasks import Kind
 
 if TYPE_CHECKING:
     from jpqd.data.given import Given
 
+MODEL = "model"
+"""The stage with the model as it is."""
 _HEAD = "ForSequenceClassification"
 _REPORTED, _CHOSEN, _TRAIN = 1000, 1000, 8000
 """The rows of each split of a large file. A small one gives a tenth to each of the first two."""
@@ -82,6 +86,7 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
     from jpqd.data import draft, given  # seconds, which a mistake need not wait for
     from jpqd.training import answers
 
+    _refuse_another_run(wanted)
     found = given.read(wanted.data, wanted.text, kind, wanted.cache, progress)
     model = answers.load(wanted.model, folder, kind, cuts=wanted.cuts)
     texts = found.drawn()
@@ -90,9 +95,30 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
     table, rows = wanted.data, len(found.table)
     if found.label is None:
         table, rows = wanted.run / answers.FILE, len(texts)
-        answers.write(model, texts, length, wanted.cache, table, progress)
+        with lock.hold(wanted.run):
+            answers.write(model, texts, length, wanted.cache, table, progress)
     task = _task(found, kind, table, rows) | {"max_length": length}
     return Described(task, rows, _said(found, kind, rows))
+
+
+def _refuse_another_run(wanted: Wanted) -> None:
+    """Refuse to make a run of this model out of one that is of something else."""
+    earlier = finder.read_recipe(wanted.run)
+    if not earlier:
+        return
+    model = earlier.get("model")
+    if _place(model) != _place(wanted.model) or MODEL not in earlier["stages"]:
+        of = f"of {model}" if isinstance(model, str) else "of a recipe"
+        raise UserError(
+            f"{wanted.run} is a run {of} already. Give this one another name: --name NAME."
+        )
+
+
+def _place(model: object) -> object:
+    """Return the same for two ways to write a folder."""
+    if isinstance(model, str) and looks_local(model):
+        return Path(model).expanduser().resolve()
+    return model
 
 
 def _folder(model: str) -> Path:
@@ -132,13 +158,22 @@ def _task(found: Given, kind: Kind, table: Path, rows: int) -> dict[str, Any]:
         "holdout": min(0.1, _REPORTED / rows),
         "select_on": min(0.1, _CHOSEN / rows),
         **({"train_rows": _TRAIN} if rows > _TRAIN else {}),
+        **_unusable(found),
     }
+
+
+def _unusable(found: Given) -> dict[str, float]:
+    """Allow as many rows without a label as there are, where that is more than usual."""
+    share = 0.0 if found.label is None else found.lost / (found.lost + len(found.table))
+    allowed = min(1.0, math.ceil(1000 * share + 1) / 1000)
+    return {"max_unusable": allowed} if share > Task.model_fields["max_unusable"].default else {}
 
 
 def _said(found: Given, kind: Kind, rows: int) -> str:
     columns = " and ".join(found.text)
     if found.label is not None:
-        return f"{rows:,} rows: {columns}, with labels in {found.label}"
+        lost = f"; {found.lost:,} more lack one of them" if found.lost else ""
+        return f"{rows:,} rows: {columns}, with labels in {found.label}{lost}"
     given = "" if kind.is_number else f" ({len(kind.names)} classes)"
     return (
         f"{rows:,} rows: {columns}, without labels that the model knows{given}. Its own answers "

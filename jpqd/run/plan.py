@@ -86,12 +86,30 @@ def _keys_of_01(task: Task) -> dict[str, Any]:
 
 def _step(name: str, stage: Stage, run: Path, inputs: dict[str, Any], weights: int | None) -> Step:
     inputs = _without_unset(inputs)
-    fingerprint = seals.digest(inputs)
-    folder, work = run / name, run / ".work" / f"{name}-{fingerprint[:12]}"
+    fingerprint, folder = seals.digest(inputs), run / name
     manifest = artifact.read(folder)
+    if manifest and _placeless(manifest.inputs) == _placeless(inputs):
+        inputs, fingerprint = manifest.inputs, manifest.fingerprint
+    work = run / ".work" / f"{name}-{fingerprint[:12]}"
     status, why = _status(folder, work, manifest, fingerprint, inputs)
     disk = None if weights is None else stage.disk_bytes(weights)
     return Step(name, stage, folder, work, fingerprint, inputs, status, why, disk, manifest)
+
+
+def _placeless(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Name the files that a stage reads by their content: one that was moved is still the same."""
+    contents = {place: seals.digest(of) for place, of in inputs.get("sources", {}).items()}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: renamed(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [renamed(inner) for inner in value]
+        # A key may name the folder of the file that is read.
+        found = (of for place, of in contents.items() if value in (place, str(Path(place).parent)))
+        return next(found, value)
+
+    return {**renamed(inputs), "sources": sorted(contents.values())}
 
 
 def _without_unset(value: Any) -> Any:

@@ -43,6 +43,8 @@ def of_stage(root: Path, name: str, stage: str) -> Removal:
 def of_work(root: Path, name: str, stage: str | None) -> Removal:
     """Choose checkpoints: of one stage, or of all."""
     run = _find(root, name)
+    if stage:
+        _refuse_unknown(run, stage)
     return _removal([run.folder], _work(run, stage) if stage else [run.folder / ".work"])
 
 
@@ -90,11 +92,15 @@ def _find(root: Path, name: str) -> Run:
     return finder.find(root, str(folder))
 
 
-def _of_stage(run: Run, stage: str) -> list[Path]:
+def _refuse_unknown(run: Run, stage: str) -> None:
     known = [*run.names, *run.unsealed]
     if stage not in known or Path(stage).name != stage:
         raise UserError(f"{run.folder}: there is no stage {stage!r}; "
                         f"{plugins.unknown(stage, known)}.")  # fmt: skip
+
+
+def _of_stage(run: Run, stage: str) -> list[Path]:
+    _refuse_unknown(run, stage)
     folder = run.open(stage).folder if stage in run.names else run.folder / stage
     return [folder, *(folder.with_name(folder.name + end) for end in (PARTIAL, REPLACED))]
 

@@ -16,7 +16,7 @@ from jpqd.core.progress import Progress
 from jpqd.data import sources
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Context, Stage
-from jpqd.recipe.recipes import Recipe
+from jpqd.recipe.recipes import Recipe, of_run
 from jpqd.run import finder
 from jpqd.run.plan import Step, plan
 
@@ -58,7 +58,7 @@ def beside(run: Path, name: str, work: Path, progress: Progress) -> tuple[Stage,
         raise UserError(
             f"{run}: not a run, or not there. Give its folder on this machine: --run DIR"
         )
-    recipe = Recipe.model_validate(given)
+    recipe = of_run(given, run)
     steps = plan(recipe, run)
     step = next(one for one in steps if one.id == name)
     return step.stage, replace(_context(step, recipe, steps, work, progress), work=work)

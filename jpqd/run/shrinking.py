@@ -34,7 +34,7 @@ task:
   label: {label}{labels}
   max_length: {max_length}  # 99 of 100 texts fit
   holdout: {holdout:.4g}  # the share that is reported
-  select_on: {select_on:.4g}  # the share that the search runs candidates on{train_rows}
+  select_on: {select_on:.4g}  # the share that the search runs candidates on{more}
 seed: {seed}
 stages:
   model: {{use: train, epochs: 0}}
@@ -151,10 +151,15 @@ def _written(wanted: Wanted, found: Described) -> str:
 def _optional(found: Described) -> dict[str, str]:
     """Write what not every recipe has."""
     task = found.task
-    names = {"labels", "train_rows"} & task.keys()
+    names = {*_NOT_ALWAYS} & task.keys()
     lines = {name: f"\n  {name}: {terminal.json_line(task[name])}" for name in names}
+    more = "".join(lines.get(name, "") for name in _NOT_ALWAYS[1:])
     why = "  # labels are the model's own answers" if found.is_own else ""
-    return {"labels": "", "train_rows": "", **lines, "why": why}
+    return {"labels": lines.get("labels", ""), "more": more, "why": why}
+
+
+_NOT_ALWAYS = ("labels", "train_rows", "max_unusable")
+"""Keys of a task that not every recipe has."""
 
 
 def _runs(wanted: Wanted) -> str:

@@ -149,3 +149,41 @@ def test_a_models_folder_and_a_table_are_enough(runs: Path, tmp_path: Path) -> N
     assert again.exit_code == 0, again.output
     found = artifact.open_sealed(tmp_path / "teacher_analysis" / "robustness").manifest.metrics
     assert found["robustness"]["model"]["clean"]["agreement"] == 1.0  # of the model with itself
+
+
+def test_a_gates_noise_is_measured_where_it_was_not(runs: Path) -> None:
+    first = analyze(runs, "some", "--only", "robustness")
+    assert first.exit_code == 0, first.output
+    gate = ("--gate", "robustness.noise_30.drop<=100")
+    done = analyze(runs, "some", "--only", "robustness", *gate)
+    assert done.exit_code == 0, done.output
+    again = analyze(runs, "some", "--only", "robustness", *gate)
+    assert "it is there" in again.stderr
+    never = analyze(runs, "some", "--only", "robustness", "--gate", "robustness.noise_100.drop<=1")
+    assert never.exit_code == 2
+    assert "above 0 and below 100" in never.stderr
+
+
+def test_what_a_recipe_asks_for_itself_stays(runs: Path) -> None:
+    shifted = runs.parent / "shifted.csv"
+    rows = [f'"{text}",{label}' for text, label in corpus.reviews("train")[:20]]
+    shifted.write_text("\n".join(["text,label", *rows]))
+    path = runs.parent / "own.yaml"
+    path.write_text(
+        RECIPE
+        + f"  robustness: {{use: robustness, needs: [teacher], shift: {{more: {shifted}}}}}\n"
+    )
+    runner.execute(recipes.load(path), runs, Progress(quiet=True))
+    before = artifact.open_sealed(runs / "own" / "robustness").manifest
+    done = analyze(runs, "own", "--only", "robustness")
+    assert done.exit_code == 0, done.output
+    assert "robustness: it is there" in done.stderr
+    assert artifact.open_sealed(runs / "own" / "robustness").manifest == before
+
+
+def test_a_run_without_its_baseline_is_named(runs: Path) -> None:
+    copy = shutil.copytree(runs / "some", runs / "headless")
+    shutil.rmtree(copy / "teacher")
+    done = analyze(runs, "headless")
+    assert done.exit_code == 2
+    assert "teacher is not sealed" in done.stderr

@@ -15,6 +15,7 @@ from cli import app
 from jpqd.core import artifact
 from jpqd.data import corpus
 from jpqd.recipe import recipes
+from jpqd.report.shrunk import Verdict
 from jpqd.run import shrinking
 from tests.helpers.distill_place import Place
 from tests.helpers.stages import STAGES
@@ -168,3 +169,31 @@ def test_a_model_that_has_nothing_to_say_is_named(place: Place, tmp_path: Path) 
     assert masked.exit_code == 2 and "it is a BertForMaskedLM" in masked.stderr
     more = told(id2label={"0": "a", "1": "b", "2": "c"}, label2id={"a": 0, "b": 1, "c": 2})
     assert more.exit_code == 2 and "its head is not trained" in more.stderr
+
+
+def test_another_model_of_the_same_name_is_refused(place: Place, tmp_path: Path) -> None:
+    first = shrink(place, texts(place))
+    assert first.exit_code == 0, first.output
+    other = shutil.copytree(place.teacher, tmp_path / "dense")
+    given = ("--data", texts(place), "--target", "speedup=1.3", "--runs", place.folder / "runs")
+    refused = jpqd("shrink", other, *given)
+    assert refused.exit_code == 2
+    assert f"is a run of {place.teacher} already" in refused.stderr.replace("\n", " ")
+    taken = jpqd("shrink", place.teacher, *given, "--name", "tiny")  # the teacher's own run
+    assert taken.exit_code == 2
+    assert "--name NAME" in taken.stderr
+
+
+def test_rows_without_a_label_are_left_out(place: Place) -> None:
+    path = table(place)
+    lines = path.read_text().splitlines()
+    lines[-24:] = [line.rpartition(",")[0] + "," for line in lines[-24:]]
+    path.write_text("\n".join(lines))
+    done = shrink(place, path)
+    assert done.exit_code == 0, done.output
+    assert f"{TEXTS - 24} rows: text, with labels in label; 24 more lack one of them" in done.stderr
+
+
+def test_a_drop_of_nothing_may_be_asked_for() -> None:
+    missed = Verdict("accuracy_drop", 0.0, 0.0, 1.25, None, None, reached=False)
+    assert "MISSED by 1.25 points" in str(missed)

@@ -91,6 +91,7 @@ def test_links_are_not_followed(runs: Path, tmp_path: Path) -> None:
         (["ELSEWHERE"], "is not in"),
         (["demo", "--stage", "jpq"], "there is no stage 'jpq'; did you mean 'jpqd'?"),
         (["demo", "--stage", "../other"], "there is no stage"),
+        (["demo", "--work", "--stage", "jpq"], "there is no stage 'jpq'; did you mean 'jpqd'?"),
         ([], "give either a run to remove, or --cache"),
         (["demo", "--cache"], "give either a run to remove, or --cache"),
     ],
