@@ -10,7 +10,7 @@ from typing import Any
 from jpqd.core.errors import DataError
 from jpqd.data import grouping, sources
 from jpqd.recipe import plugins
-from jpqd.recipe.task import NewModel, Task, looks_local
+from jpqd.recipe.task import TABLES, NewModel, Task, looks_local
 
 LONGEST_CELL = 1_000_000
 """Letters: what is longer is no text to classify, but a slip."""
@@ -38,7 +38,7 @@ def _problems(task: Task, split: str, path: Path) -> Iterator[str]:
     if not start:
         yield f"{path}: the file is empty."
     elif path.suffix.lower() != ".parquet" and b"\x00" in start:
-        yield f"{path}: this is no text, but binary data. Give {', '.join(sources.TABLES)}."
+        yield f"{path}: this is no text, but binary data. Give {', '.join(TABLES)}."
     else:
         yield from _missing_columns(task, split, path, start.decode("utf-8-sig", "replace"))
 

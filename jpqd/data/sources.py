@@ -14,15 +14,13 @@ from jpqd.core.errors import SourceError
 from jpqd.core.names import MODULES, STRUCTURE
 from jpqd.data import pickled
 from jpqd.recipe.explain import short_text
-from jpqd.recipe.task import BUILTIN, NewModel, Task, looks_local
+from jpqd.recipe.task import BUILTIN, FILES, TABLES, NewModel, Task, looks_local
 from jpqd.tasks.causal_lm import CausalLm
 
 Kind = Literal["model", "dataset"]
 
 HUB_SECONDS = 7.0
-TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll")
-TEXTS = (".txt",)
-_FILES = (*TABLES, *TEXTS, ".yaml")
+_FILES = (*FILES, ".yaml")
 _ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
 _TOKENIZERS = (
     "tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model",
@@ -155,7 +153,7 @@ def _check_sizes(folder: Path) -> None:
 
 
 def endings(task: Task) -> tuple[str, ...]:
-    return (*TABLES, *TEXTS) if task.use == CausalLm.use else TABLES
+    return FILES if task.use == CausalLm.use else TABLES
 
 
 def local_file(text: str, endings: tuple[str, ...] = TABLES) -> Path:

@@ -9,14 +9,15 @@ from pydantic import AfterValidator, BeforeValidator
 from jpqd.core.errors import DataError
 from jpqd.data import sources
 from jpqd.recipe.schema import Text, mistake
+from jpqd.recipe.task import TEXTS
 
 _LINES = 1000
 
 
 def _all_texts(files: tuple[str, ...]) -> tuple[str, ...]:
     for file in files:
-        if not file.lower().endswith(sources.TEXTS):
-            ending = ", ".join(sources.TEXTS)
+        if not file.lower().endswith(TEXTS):
+            ending = ", ".join(TEXTS)
             remedy = f"Give a file that ends in {ending}, with a text in each line."
             raise mistake(f"{file!r} is no file of texts", remedy)
     return files
@@ -34,7 +35,7 @@ File = Annotated[Text, AfterValidator(lambda file: _all_texts((file,))[0])]
 
 def lines(place: str) -> Iterator[list[str]]:
     """Read the texts of a file, some at a time; empty lines are none."""
-    path = sources.local_file(place, sources.TEXTS)
+    path = sources.local_file(place, TEXTS)
     try:
         with path.open(encoding="utf-8-sig") as file:
             texts = (line.strip() for line in file)

@@ -26,13 +26,13 @@ def of(model: PreTrainedModel) -> Family:
     """Return the description of the model's family."""
     if name(model) in FAMILIES and not knows(model):
         raise UserError(
-            f"prune: a {name(model)} without {FAMILIES[name(model)].needs} in its config.json "
+            f"a {name(model)} without {FAMILIES[name(model)].needs} in its config.json "
             "cannot be pruned: it has projections that are not described. DeBERTa-v3 has it."
         )
     if not knows(model):
         raise UserError(
-            f"prune: models of the family {name(model)!r} cannot be pruned. "
-            f"Supported: {', '.join(FAMILIES)}."
+            f"models of the family {name(model)!r} cannot be pruned: their heads and neurons are "
+            f"not described. Supported: {', '.join(FAMILIES)}."
         )
     return FAMILIES[name(model)]
 

@@ -84,7 +84,8 @@ def _remedy(detail: Any, path: KeyPath, specs: Mapping[KeyPath, type[Spec]]) -> 
     if kind == "missing":
         return f"Add `{path[-1]}:` there."
     if kind == "extra_forbidden":
-        return plugins.advice(path[-1], spec.model_fields) if spec else ""
+        fields = spec.model_fields.items() if spec else ()
+        return plugins.advice(path[-1], [one.alias or name for name, one in fields]) if spec else ""
     return _rewritten(detail, path) or _default_hint(spec, path)
 
 

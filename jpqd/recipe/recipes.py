@@ -16,7 +16,8 @@ from pydantic import (
     ValidationError,
 )
 
-from jpqd.core.errors import Problem, RecipeError
+from jpqd.core.errors import Problem, RecipeError, UserError
+from jpqd.core.names import RECIPE
 from jpqd.recipe import plugins, yamlfile
 from jpqd.recipe.contracts import Stage
 from jpqd.recipe.explain import explain, short_text
@@ -145,6 +146,16 @@ def _refuse_slip(value: Any, key: str) -> None:
     known = [*map(str, value)] if isinstance(value, dict) and key not in value else []
     if close := plugins.closest(key, known):
         raise LookupError(f"there is no {short_text(key)}; did you mean {close!r}?")
+
+
+def of_run(given: dict[str, Any], run: Path) -> Recipe:
+    """Read what a run wrote of its recipe, maybe on another machine or by another version."""
+    try:
+        return Recipe.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = dotted(tuple(first["loc"]))
+        raise UserError(f"{run / RECIPE}: {place}: {first['msg']}. Run its recipe again.") from None
 
 
 def _place_in(value: Any, key: str) -> str | int:

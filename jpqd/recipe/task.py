@@ -13,6 +13,9 @@ from jpqd.recipe.schema import Count, Fraction, Name, Share, Spec, Text, mistake
 HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@\w[\w./-]*)?\Z", re.ASCII)
 """`owner/name` or `owner/name@revision`; two dots could lead out of the hub's cache."""
 BUILTIN = "builtin:reviews"
+TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".conll")
+TEXTS = (".txt",)
+FILES = (*TABLES, *TEXTS)
 
 KINDS = ("jpqd.tasks",)
 
@@ -73,12 +76,18 @@ def _select_on(value: Any) -> str | float:
 
 def looks_local(value: str) -> bool:
     """Return whether a source is a path: written as one, or there. Otherwise it is a hub id."""
-    if value.startswith((".", "/", "~")) or "\\" in value:
+    is_written_so = value.startswith((".", "/", "~")) or "\\" in value
+    if is_written_so or value.lower().endswith(FILES) or _is_deep(value):
         return True
     try:
         return Path(value).exists()
     except OSError:  # longer than a file's name can be
         return False
+
+
+def _is_deep(value: str) -> bool:
+    """Return whether more than an owner and a name stand before a revision."""
+    return re.fullmatch(r"[^@/]+(/[^@/]+){2,}", value) is not None
 
 
 if TYPE_CHECKING:

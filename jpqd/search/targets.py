@@ -9,11 +9,19 @@ from jpqd.core.errors import UserError
 from jpqd.search.options import Target
 from jpqd.search.space import Limits, Space
 
+WHOLE = "int8"
+"""The precision of the whole model that a speedup is against."""
+
 
 def dense_ms(space: Space) -> float:
-    """Return the time of the model before any cut, in INT8: what a speedup is against."""
+    """Return the time of the model before any cut, in INT8: what a speedup is against.
+
+    A table without INT8 has it in the search's own precision.
+    """
     table = space.table
-    return table.p50_ms([(table.heads, table.neurons)] * table.layers, "int8")
+    measured = [one.name for one in table.precisions]
+    precision = WHOLE if WHOLE in measured else space.precision
+    return table.p50_ms([(table.heads, table.neurons)] * table.layers, precision)
 
 
 def limits(space: Space, target: Target) -> Limits:
@@ -32,6 +40,11 @@ def drop(found: Figures, whole: Figures) -> float:
 
 def refuse_unreachable(space: Space, target: Target, where: str) -> None:
     """Refuse what even a model without a head and a neuron does not reach."""
+    if target.speedup and WHOLE not in [one.name for one in space.table.precisions]:
+        raise UserError(
+            f"{where}: target speedup is against the whole model in INT8, which the latency table "
+            "has not measured. Add int8 to its precisions, or give p50_ms."
+        )
     ms, mb = space.p50_ms(space.least), space.size_mb(space.least)
     nearest = {"speedup": dense_ms(space) / ms, "p50_ms": ms, "size_mb": mb}
     for name, asked in target.given().items():

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from jpqd.core.manifest import FolderKind
-from jpqd.data.sources import TABLES, is_table
+from jpqd.data.sources import is_table
 from jpqd.data.texts import File, Files
 from jpqd.recipe import plugins
 from jpqd.recipe.contracts import Stage
@@ -30,6 +30,7 @@ from jpqd.recipe.schema import (
     increasing,
     mistake,
 )
+from jpqd.recipe.task import TABLES
 from jpqd.training.method import METHODS, Method
 
 AnyMethod = Annotated[

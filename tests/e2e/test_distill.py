@@ -235,3 +235,14 @@ def test_a_teacher_comes_from_a_hub(place: Place) -> None:
     assert done.returncode == 0, done.stderr
     found = tiny.manifest(place.folder / "runs", "small", "small")
     assert found["inputs"]["sources"] == {"some/teacher": {"hub": "some/teacher"}}
+
+
+def test_a_file_that_was_moved_is_still_the_same(place: Place) -> None:
+    table = write_predictions(place, lambda row: (0.2, 0.8))
+    recipe = place.small(f"predictions: {table}")
+    run = place.run(recipe)
+    moved = table.rename(table.with_name("moved.csv"))
+    recipe.write_text(recipe.read_text().replace(str(table), str(moved)))
+    assert [step.status for step in plan(recipes.load(recipe), run)] == ["sealed"]
+    moved.write_text(moved.read_text().replace("0.8", "0.7"))
+    assert [step.status for step in plan(recipes.load(recipe), run)] == ["changed"]

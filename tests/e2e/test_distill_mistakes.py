@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
+from cli import app
 from jpqd.core.errors import DataError, JpqdError, RecipeError, SourceError
 from jpqd.recipe import recipes
 from tests.helpers.distill_place import (
@@ -122,3 +124,16 @@ def test_a_regression_learns_from_a_table_with_one_column(place: Place) -> None:
     run = place.run(place.small(settings, ("epochs: 1", "epochs: 30")))
     logits = load_file(run / "small" / "predictions.safetensors")["logits"]
     np.testing.assert_allclose(logits, 3.0, atol=0.3)
+
+
+def test_stages_of_an_earlier_recipe_are_not_shown_as_this_ones(place: Place) -> None:
+    path = place.recipe(f"  dense: {{{COMMON}}}\n  check: {{use: evaluate, needs: [dense]}}\n")
+    place.run(path)
+    more = ("--set", "stages.dense.learning_rate=1.0e-3", "--until", "dense", "--json")
+    given = ["run", str(path), "--runs", str(place.folder / "runs")]
+    done = CliRunner().invoke(app, [*given, *more])
+    assert done.exit_code == 0, done.output
+    assert "of what this recipe was before: check" in done.stderr
+    table = CliRunner().invoke(app, [*given, *more[:-1]]).stdout
+    assert "dense" in table
+    assert "check" not in table

@@ -50,6 +50,11 @@ def refused(place: Place, path: Path) -> str:
         ("{use: prune, keep: 1.0}", "must lie between 0 and 1"),
         ("{use: prune, keep: 0.5, start: 0.5, end: 0.3}", "is before start 0.5"),
         ("{use: prune, keep: 0.5, after: rewind}", "needs pruning in rounds"),
+        ("{use: prune, keep: 0.5, norm: l1}", "Add score: magnitude, or leave it out"),
+        ("{use: prune, keep: 0.5, rounds: 4}", "Add schedule: iterative, or leave it out"),
+        ("{use: prune, keep: 0.5, threshold: 0.1}", "Add target: threshold, or leave it out"),
+        ("{use: quantize, percentile: 99.0}", "Add range: percentile, or leave it out"),
+        ("{use: distill, teacher: ./x, layers: [1, 2]}", "Give hidden or attention"),
         ("{use: prune, keep: 0.5, floor: 0.5, ceiling: 0.4}", "is below floor 0.5"),
         (
             "{use: prune, keep: 0.5, schedule: iterative, end: 1.0, after: reinit}",

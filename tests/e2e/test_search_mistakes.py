@@ -27,7 +27,7 @@ MISTAKES = {
     "strategy: dpp": "Did you mean 'dp'",
     "reward: {speedup: 1.0}": "only an agent reads this",
     "policy: dense, strategy: agent": "which makes no plan",
-    "policy: runs/gone/found, strategy: agent": "neither a stage's name nor a path that exists",
+    "policy: gone/found, strategy: agent": "neither a stage's name nor a path that exists",
 }
 
 

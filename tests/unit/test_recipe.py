@@ -12,6 +12,7 @@ import jpqd.methods
 from cli import app
 from jpqd.core.errors import RecipeError
 from jpqd.recipe.recipes import Recipe, Tracker, load
+from jpqd.recipe.task import looks_local
 
 VALID = """\
 model: {new: bert}
@@ -298,3 +299,13 @@ def test_validate_names_the_problems_of_every_file(recipe: Path, tmp_path: Path)
     assert result.stderr.startswith(f"error: {other}:7: seed: must be a whole number (got 'x')\n")
     assert f"{tmp_path}/none.yaml: cannot be read" in result.stderr
     assert str(recipe) not in result.stderr
+
+
+@pytest.mark.parametrize("path", ["data/reviews.csv", "data/glue/sst2", "texts.TXT", "./x", "~/x"])
+def test_what_can_be_no_hub_id_is_a_path(path: str) -> None:
+    assert looks_local(path)
+
+
+@pytest.mark.parametrize("name", ["owner/name", "name", "owner/name@refs/pr/1"])
+def test_what_may_be_a_hub_id_is_one(name: str) -> None:
+    assert not looks_local(name)

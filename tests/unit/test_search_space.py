@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jpqd.core.compression_plan import Structure
+from jpqd.core.errors import UserError
 from jpqd.core.latency_table import Checked, LatencyTable
 from jpqd.search import targets
 from jpqd.search.options import Target
@@ -147,3 +148,13 @@ def test_a_target_leaves_room_for_the_error_of_the_table() -> None:
     assert targets.limits(given, Target(p50_ms=1.01 * least)).ms == pytest.approx(1.01 * least)
     unchecked = targets.limits(space(), Target(speedup=2))
     assert unchecked.ms == pytest.approx(dense / 2 / 1.025)  # what a machine wanders by
+
+
+def test_a_table_without_int8_has_times_but_no_speedup() -> None:
+    only = TABLE.model_copy(update={"precisions": [one for one in TABLE.precisions
+                                                   if one.name == "f32"]})  # fmt: skip
+    given = Space(SIZES, only, "f32")
+    assert targets.dense_ms(given) == given.p50_ms(given.whole)
+    targets.refuse_unreachable(given, Target(p50_ms=given.p50_ms(given.whole)), "found")
+    with pytest.raises(UserError, match="Add int8 to its precisions, or give p50_ms"):
+        targets.refuse_unreachable(given, Target(speedup=2), "found")

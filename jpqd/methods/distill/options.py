@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from jpqd.core.manifest import FolderKind
-from jpqd.data.sources import TABLES, is_table
+from jpqd.data.sources import is_table
 from jpqd.data.texts import Files
 from jpqd.recipe.schema import Count, Fraction, NonNegative, Positive, Text, is_stage, mistake
-from jpqd.recipe.task import HUB_ID, looks_local
+from jpqd.recipe.task import HUB_ID, TABLES, looks_local
 from jpqd.training.method import Method
 
 
@@ -100,6 +100,14 @@ class Options(Method):
             raise mistake("needs a teacher that can be asked, and `predictions` is a table of it",
                           "Leave it out, or give `teacher`.")  # fmt: skip
         return weight
+
+    @field_validator("layers")
+    @classmethod
+    def _of_what_is_inside(cls, layers: Any, others: ValidationInfo) -> Any:
+        inside = [others.data.get(name, 1.0) for name in ("hidden", "attention")]
+        if layers and not any(inside):
+            raise mistake("nothing reads them", "Give hidden or attention, or leave layers out.")
+        return layers
 
     def inputs(self) -> tuple[str, ...]:
         return (self.teacher,) if self.teacher and is_stage(self.teacher) else ()

@@ -123,6 +123,14 @@ class Options(Method):
             raise mistake("does not go with target: threshold", "Leave it out.")
         return given
 
+    @field_validator("threshold", "regularization", "norm", "rounds", "rewind_to")
+    @classmethod
+    def _is_read(cls, given: Any, others: ValidationInfo) -> Any:
+        key, value = _READ_WITH[others.field_name or ""]
+        if not _is_usual(given, others) and others.data.get(key, value) != value:
+            raise mistake("nothing reads it", f"Add {key}: {value}, or leave it out.")
+        return given
+
     @field_validator("floor", "ceiling")
     @classmethod
     def _of_heads_and_neurons(cls, share: float, others: ValidationInfo) -> float:
@@ -196,6 +204,16 @@ class Options(Method):
             (self.advice, ("worth",)),
         )
         return tuple((name, kinds) for name, kinds in given if name is not None)
+
+
+_READ_WITH = {
+    "threshold": ("target", "threshold"),
+    "regularization": ("target", "threshold"),
+    "norm": ("score", "magnitude"),
+    "rounds": ("schedule", "iterative"),
+    "rewind_to": ("after", "rewind"),
+}
+"""What has to be given for a key to have a meaning."""
 
 
 def _is_usual(given: Any, others: ValidationInfo) -> bool:

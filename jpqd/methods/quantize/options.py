@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from jpqd.core.manifest import FolderKind
-from jpqd.recipe.schema import Count, Fraction, StageId, Text
+from jpqd.recipe.schema import Count, Fraction, StageId, Text, mistake
 from jpqd.training.method import Method
 
 AFTER_TRAINING = {"use": "quantize", "smooth_quant": 0.8, "range": "min_max"}
@@ -35,6 +35,14 @@ class Options(Method):
     overflow_fix: bool = False
     """Use 7-bit weights, for CPUs without VNNI, whose 16-bit sums overflow. On such a CPU they
     always have 7; `true` is for models that are quantized elsewhere."""
+
+    @field_validator("percentile")
+    @classmethod
+    def _is_read(cls, percentile: float, others: ValidationInfo) -> float:
+        usual = cls.model_fields["percentile"].default
+        if percentile != usual and others.data.get("range", "percentile") != "percentile":
+            raise mistake("nothing reads it", "Add range: percentile, or leave it out.")
+        return percentile
 
     def inputs(self) -> tuple[str, ...]:
         return () if self.advice is None else (self.advice,)
