@@ -17,7 +17,7 @@ _GATE = re.compile(
 )
 _EXAMPLE = (
     "Write STAGE.TEXTS.FIGURE, such as 'robustness.noise_10.drop<=1' for all models, or "
-    "'robustness.ptq_ir.clean.ece<=0.05' for one."
+    "'robustness.ptq.clean.ece<=0.05' for one."
 )
 _USE = "robustness"
 DROP = "drop"

@@ -40,7 +40,9 @@ class Twist(Method):
 
     def attach(self, model, training):
         model.classifier = Scaled(model.classifier)
-        return model, TwistHooks(self.tag, training.ctx.out.parent / "calls.jsonl")
+        hooks = TwistHooks(self.tag, training.ctx.out.parent / "calls.jsonl")
+        hooks.note(call="attach")
+        return model, hooks
 
 
 class TwistHooks(Hooks):
@@ -139,7 +141,7 @@ def test_a_method_without_epochs_is_applied_once_and_changes_no_prediction(
     """`finish` makes permanent what was simulated: doubled logits choose the same classes."""
     runner.execute(twisted, tmp_path, Progress(quiet=True))
     found = calls(tmp_path / "tiny", "post")
-    assert [call["call"] for call in found] == ["finish"]
+    assert [call["call"] for call in found] == ["attach", "finish"]
     plain = tiny.manifest(tmp_path, "plain")["metrics"]["validation"]
     post = tiny.manifest(tmp_path, "untrained")["metrics"]["validation"]
     assert plain["accuracy"] == post["accuracy"]
@@ -159,8 +161,9 @@ def test_methods_attach_in_order_and_finish_in_reverse(
     both = recipes.Recipe.model_validate({**twisted.plain(), "stages": stages})
     runner.execute(both, tmp_path, Progress(quiet=True))
     lines = (tmp_path / "tiny" / "calls.jsonl").read_text().splitlines()
-    finished = [json.loads(line)["tag"] for line in lines if '"finish"' in line]
-    assert finished[-2:] == ["outer", "inner"]
+    for call, tags in (("attach", ["inner", "outer"]), ("finish", ["outer", "inner"])):
+        made = [json.loads(line)["tag"] for line in lines if f'"{call}"' in line]
+        assert made[-2:] == tags
 
 
 def test_a_resumed_method_goes_on_from_its_own_state(

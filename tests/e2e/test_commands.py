@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from typer.models import CommandInfo
 from typer.testing import CliRunner, Result
 
 from cli import app
@@ -290,6 +291,11 @@ def test_runs_that_are_not_there_are_a_users_mistake(tmp_path: Path) -> None:
         assert f"there are no runs in {tmp_path}" in done.stderr
 
 
+def _below_groups() -> list[CommandInfo]:
+    groups = [group.typer_instance for group in app.registered_groups]
+    return [command for group in groups if group for command in group.registered_commands]
+
+
 def test_version_and_help_of_every_command_with_an_example() -> None:
     assert jpqd("--version").stdout.startswith("jpqd 0.")
     said = {
@@ -300,7 +306,9 @@ def test_version_and_help_of_every_command_with_an_example() -> None:
     }  # fmt: skip
     for command, argument in said.items():
         shown = jpqd(command, "--help").stdout
-        assert f"jpqd {command}" in shown and argument in shown, shown
+        assert argument in shown, shown
+    for given in [*app.registered_commands, *_below_groups()]:
+        assert "Example:" in (given.epilog or ""), given
 
 
 def test_micro_batches_train_the_same_model(sealed: tuple[Path, Path], tmp_path: Path) -> None:

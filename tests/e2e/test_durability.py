@@ -96,6 +96,8 @@ def test_a_kill_while_the_result_is_written_costs_nothing(
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "tiny" / "teacher" / "manifest.json").exists()
     done = tiny.run("run", recipe, "--runs", tmp_path)
     assert done.returncode == 0, done.stderr
     assert result(tmp_path) == expected

@@ -95,7 +95,8 @@ def test_attacks_fool_models_and_some_are_carried_over(done: Path) -> None:
     assert own["teacher"]["accuracy"] < found["teacher"]["clean"]["accuracy"]
     assert own["teacher"]["queries"] > 5
     assert 0 < own["teacher"]["changed"] <= 0.34
-    assert found["small"]["attack on teacher"]["difference_95"][0] < 1
+    carried = found["small"]["attack on teacher"]["accuracy"]
+    assert carried < found["small"]["clean"]["accuracy"]
     same = found["teacher_ir"]["attack on teacher"]
     assert same["accuracy"] == pytest.approx(own["teacher"]["accuracy"], abs=0.07)
     assert "attack on teacher" not in found["teacher"]
@@ -176,7 +177,6 @@ def test_two_texts_of_six_classes(tmp_path: Path) -> None:
     found = figures(done)
     assert {f"label kind {number}" for number in range(6)} & set(found["ptq"])
     assert {"clean", "noise 20%", "attack on teacher"} <= set(found["ptq"])
-    assert 0 <= found["teacher"]["clean"]["ece"] <= 1
     made = artifact.open_sealed(done / "worth").manifest.metrics["sensitivity"]
     assert made["measure"] == "KL"
     assert CliRunner().invoke(app, ["report", str(done)]).exit_code == 0

@@ -39,7 +39,7 @@ def tokenizer(*more_words: str) -> PreTrainedTokenizerFast:
 
 def task(dataset: Path | str | dict[str, str], **settings: Any) -> Task:
     source = dataset if isinstance(dataset, dict) else str(dataset)
-    return Task(name="reviews", dataset=source, **settings)
+    return Task(**{"name": "reviews", "dataset": source, **settings})
 
 
 def write(path: Path, content: str | bytes) -> Path:

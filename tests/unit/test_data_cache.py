@@ -67,6 +67,7 @@ def test_another_name_or_metric_changes_no_token(tmp_path: Path, loads: list[str
     place = folder(tmp_path, train=distinct(40))
     prepare(place)
     prepare(place, metric="f1")
+    prepare(place, name="other")
     assert len(loads) == 1
 
 
