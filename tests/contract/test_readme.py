@@ -7,6 +7,7 @@ import pytest
 
 from cli import app
 from export.stages.ov_ir import OvIr
+from jpqd.core.errors import RecipeError
 from jpqd.recipe import plugins, recipes
 from jpqd.recipe.recipes import Recipe
 from jpqd.recipe.schema import Spec
@@ -52,6 +53,22 @@ def test_every_key_of_a_recipe_is_in_the_readme(spec: type[Spec]) -> None:
     section = README[README.index("## A recipe") : README.index("## Your own model")]
     missing = [key for key in spec.model_fields if not re.search(rf"\b{key}\b", section)]
     assert not missing
+
+
+def test_mistakes_are_answered_as_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.yaml").write_text("""\
+model: google-bert/bert-base-uncased
+task: {name: sst2, dataset: stanfordnlp/sst2, max_lenght: 128}
+stages:
+  teacher: {use: train, epochs: -3, learning_rate: "3e-5"}
+  check: {use: evaluat, needs: [techer]}
+""")
+    with pytest.raises(RecipeError) as error:
+        recipes.load(Path("bad.yaml"))
+    assert f"$ jpqd validate bad.yaml\nerror: {error.value}\n```" in README
 
 
 def test_every_command_is_in_the_readme() -> None:
