@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+OUTSIDE = "O"
+"""The tag of a word that is part of no entity."""
 
 
 class Entity(NamedTuple):
@@ -18,15 +22,32 @@ class Entity(NamedTuple):
 
 
 def entities(tags: Sequence[str]) -> Iterator[Entity]:
-    """Read entities as conlleval does: an I- that continues nothing starts a new one."""
+    """Read entities as conlleval does: an I- that continues nothing starts a new one.
+
+    E- and L- are an entity's last word, S- and U- its only one (IOBES, BILOU).
+    """
     kind, first = "", 0
     for place, tag in enumerate([*tags, "O"]):
         prefix, _, name = tag.partition("-")
-        if kind and (prefix != "I" or name != kind):
+        if kind and (prefix not in _GOES_ON or name != kind):
             yield Entity(kind, first, place - 1)
             kind = ""
-        if prefix in ("B", "I") and not kind:
+        if prefix in PREFIXES and not kind:
             kind, first = name, place
+        if kind and prefix in _ENDS:
+            yield Entity(kind, first, place)
+            kind = ""
+
+
+PREFIXES = "BIESLU"
+"""What may stand before the type of an entity, with a dash between."""
+_GOES_ON, _ENDS = ("I", "E", "L"), ("E", "L", "S", "U")
+
+
+def are_readable(tags: Iterable[str]) -> bool:
+    """Say whether tags mark entities: each is O, or a type behind a prefix and a dash."""
+    pairs = [tag.partition("-") for tag in tags if tag != OUTSIDE]
+    return bool(pairs) and all(len(p) == 1 and p in PREFIXES and name for p, _, name in pairs)
 
 
 def counts(guess: Sequence[str], truth: Sequence[str]) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Token classification: a tag for each word of a text, such as names or parts of speech."""
+"""Token classification: a tag for each word of a text, which marks names and other entities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jpqd.core import cells
 from jpqd.core.errors import DataError
 from jpqd.recipe.schema import Text
 from jpqd.recipe.task import Task
-from jpqd.scores.entities import counts, entities
+from jpqd.scores.entities import OUTSIDE, PREFIXES, are_readable, counts, entities
 from jpqd.tasks import Columns, _declared
 from jpqd.tasks._tokens import SILENT, TokenKind
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from jpqd.scores.predictions import Predictions
 
-OUTSIDE = "O"
-_WORD = re.compile(r"\w+(?:[-'\u2019.@/&]\w+)*|[@#]\w+|\S")
+_ALONE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Letters of Chinese and Japanese, which write no spaces."""
+_LETTERS = rf"[^\W{_ALONE}]+"
+_WORD = re.compile(rf"{_LETTERS}(?:[-'\u2019.@/&]{_LETTERS})*|[@#]{_LETTERS}|\S")
 """A word of a plain text: letters and digits, joined by single signs; or any other sign."""
 
 
@@ -37,7 +39,7 @@ class Tags(Task):
 
 
 class TokenClassification(TokenKind):
-    """A task whose answer is a tag for each word, such as B-person, I-person or O (IOB2)."""
+    """A task whose answer is a tag for each word, such as B-person, I-person or O."""
 
     use = "token_classification"
     keys = Tags
@@ -56,6 +58,17 @@ class TokenClassification(TokenKind):
 
     @classmethod
     def find(cls, task: Task, train: Dataset) -> Self:
+        found = cls._find(task, train)
+        if not are_readable(found.names):
+            raise DataError(
+                f"column {task.label!r}: the tags {cells.some(found.names)} mark no entities, and "
+                "entities are what is counted. A tag is O, or a type behind "
+                f"{'-, '.join(PREFIXES)}-, such as B-person. For numbers give task.labels."
+            )
+        return found
+
+    @classmethod
+    def _find(cls, task: Task, train: Dataset) -> Self:
         inner = _inner(train.features[task.label])
         if inner is None:
             raise DataError(

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seqeval import scheme
 from seqeval.metrics import f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 
 from jpqd.scores import paired
-from jpqd.scores.entities import Entity, counts, entities, f1
+from jpqd.scores.entities import Entity, are_readable, counts, entities, f1
 
 TAGS = ["O", "B-x", "I-x", "B-y", "I-y"]
 sentences = st.lists(
@@ -49,3 +50,23 @@ def test_an_interval_is_over_texts_and_holds_the_figure() -> None:
     difference, below, above = paired.f1_difference(each[None], each[None], resamples=50)
     assert difference == 0
     assert -0.03 < below < 0 < above < 0.03  # 200 texts that agree do not show that all would
+
+
+@pytest.mark.parametrize(
+    ("tags", "kind"),
+    [(["B-x", "I-x", "E-x", "O", "S-y", "S-y"], scheme.IOBES),
+     (["U-y", "B-x", "L-x", "O", "B-x", "I-x", "L-x"], scheme.BILOU)],
+)  # fmt: skip
+def test_entities_of_other_schemes_are_those_of_seqeval(tags: list[str], kind: type) -> None:
+    assert [tuple(entity) for entity in entities(tags)] == by_seqeval(tags, kind)
+    assert are_readable(tags)
+
+
+def by_seqeval(tags: list[str], kind: type) -> list[tuple[str, int, int]]:
+    found = scheme.Entities([tags], kind).entities[0]
+    return [(one.tag, one.start, one.end - 1) for one in found]
+
+
+@pytest.mark.parametrize("tags", [["NOUN", "VERB"], ["O", "PER"], ["0", "1"], ["O"], ["B-", "O"]])
+def test_tags_that_mark_no_entities_are_told(tags: list[str]) -> None:
+    assert not are_readable(tags)

@@ -15,7 +15,7 @@ from jpqd.data import batching, conll, splits, tables
 from jpqd.methods.distill.teachers import KnownAnswers
 from jpqd.scores import predictions
 from jpqd.tasks._tokens import SILENT
-from jpqd.tasks.token_classification import TokenClassification
+from jpqd.tasks.token_classification import _WORD, TokenClassification
 from tests.helpers import data_fixtures, tagged
 from tests.helpers.data_fixtures import task, write
 
@@ -178,3 +178,14 @@ def test_the_recipe_renames_declared_tags_but_not_their_count() -> None:
     assert found.names == ("O", "B-x")
     with pytest.raises(DataError, match="has 2 tags"):
         tasks.of_data(task(Path("/d"), **TAGGED, labels=("O", "B-x", "I-x")), declared)
+
+
+def test_tags_of_parts_of_speech_are_refused() -> None:
+    with pytest.raises(DataError, match=r"NOUN.*mark no entities"):
+        tasks.of_data(task(Path("/d"), **TAGGED), table([["NOUN", "VERB"], ["NOUN", "DET"]]))
+
+
+def test_letters_that_stand_without_spaces_are_words_of_their_own() -> None:
+    assert _WORD.findall("\u5317\u4eac OK, it's C++") == [
+        "\u5317", "\u4eac", "OK", ",", "it's", "C", "+", "+"
+    ]  # fmt: skip
