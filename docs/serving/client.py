@@ -40,7 +40,7 @@ class Client:
         entry = json.loads((repository / "config.json").read_text())["model_config_list"][0]
         self.url = f"{server}/v2/models/{entry['config']['name']}"
         config = json.loads((repository / "client" / "config.json").read_text())
-        self.labels: dict[str, str] = config["id2label"]
+        self.labels: dict[str, str] = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
         self.inputs = ask(self.url)["inputs"]
         self.fused = self.inputs[0]["datatype"] == "BYTES"
         if not self.fused:

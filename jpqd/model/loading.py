@@ -1,9 +1,11 @@
 """Models and tokenizers from a stage's folder, a local folder, a hub, or from random weights."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import normalizers
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -41,14 +43,26 @@ def load(folder: str | Path, task: Task | None = None) -> PreTrainedModel:
     if uneven:
         model = _load_uneven(found)
     else:
-        model = kind.auto_class().from_pretrained(
-            found, dtype=torch.float32, use_safetensors=True, **_SAFE
+        model, facts = kind.auto_class().from_pretrained(
+            found, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **_SAFE
         )
+        _refuse_untrained(facts["missing_keys"], kind, found)
         apart.separate(model)
     if kind.vectors:
         pooling.attach(model, pooling.wanted(folder, found, task))
     model.train(False)
     return model
+
+
+def _refuse_untrained(missing: Collection[str], kind: Kind, folder: Path) -> None:
+    """Refuse a folder without a head: random weights would be exported and measured."""
+    pooler = "pooler."  # which vectors do not pass through
+    lost = sorted(name for name in missing if not (kind.vectors and name.startswith(pooler)))
+    if lost:
+        raise SourceError(
+            f"{folder}: it is not a trained {kind.title}: there are no weights for {lost[0]!r}. "
+            "Train it first (jpqd init drafts a recipe), or give a folder with its head."
+        )
 
 
 def _kind(folder: Path, task: Task | None) -> Kind:
@@ -100,6 +114,10 @@ def _as_it_reads(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrained
     """Put the words before every text, and the cut, where sentence-transformers has them."""
     if tasks.pools(folder):
         tokenizer.prompt = pooling.prompt(folder)  # `Embedding.encode` puts it there
+        if pooling.lowers(folder) and tokenizer.is_fast:
+            core = tokenizer.backend_tokenizer
+            first = [one for one in (normalizers.Lowercase(), core.normalizer) if one is not None]
+            core.normalizer = normalizers.Sequence(first)
         longest = pooling.longest(folder) or tokenizer.model_max_length
         tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
     return tokenizer
@@ -138,6 +156,7 @@ def _with_head(
         _check_labels(network, kind, source)
         return network, []
     name, options = _where(source)
+    _refuse_other_order(name, options, kind, source)
     try:
         model, facts = kind.auto_class().from_pretrained(
             name,
@@ -155,6 +174,22 @@ def _with_head(
         model.config.pad_token_id = tokenizer.pad_token_id
     fresh = [*facts["missing_keys"], *(key[0] for key in facts["mismatched_keys"])]
     return model, sorted(set(fresh))
+
+
+def _refuse_other_order(name: str, options: dict[str, Any], kind: Kind, source: str | Path) -> None:
+    """Refuse a head that was trained for the same classes in another order: each would be wrong."""
+    try:
+        config = AutoConfig.from_pretrained(name, **options)
+    except (OSError, ValueError, KeyError):
+        return  # said where the model is loaded
+    architecture = next(iter(config.architectures or ()), "")
+    theirs = [str(label) for _, label in sorted(config.id2label.items())]
+    ours, own = ([label.casefold() for label in names] for names in (kind.names, theirs))
+    if architecture.endswith(kind.head) and sorted(ours) == sorted(own) and ours != own:
+        raise SourceError(
+            f"{source}: its head knows the classes in the order {', '.join(theirs)}, and the task "
+            f"has {', '.join(kind.names)}. Write task.labels in the model's order."
+        )
 
 
 def _refuse_reader(config: Any, kind: Kind, source: str | Path) -> None:

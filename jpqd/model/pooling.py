@@ -40,6 +40,8 @@ class Pooling:
     """The purpose of a text that comes without one."""
     longest: int | None = None
     """The tokens at which texts are cut."""
+    similarity: str = "cosine"
+    """What compares two vectors, by its name in sentence-transformers."""
 
     def vectors(self, hidden: Any, mask: Any) -> Any:
         """Return the vectors of a batch's last hidden states: arrays or tensors."""
@@ -104,6 +106,7 @@ def read(folder: Path) -> Pooling | None:
         prompts={str(k): str(v) for k, v in (settings.get("prompts") or {}).items()},
         prompt_name=settings.get("default_prompt_name"),
         longest=longest(folder),
+        similarity=str(settings.get("similarity_fn_name") or "cosine"),
     )
 
 
@@ -142,6 +145,11 @@ def longest(folder: Path) -> int | None:
     """Return the number of tokens at which a folder's texts are cut, if it says so."""
     found = (_json(folder / _TEXTS) or {}).get("max_seq_length")
     return found if isinstance(found, int) and found > 0 else None
+
+
+def lowers(folder: Path) -> bool:
+    """Return whether a folder's texts are made small letters before its tokenizer reads them."""
+    return bool((_json(folder / _TEXTS) or {}).get("do_lower_case"))
 
 
 def prompt(folder: Path) -> str:
@@ -202,5 +210,5 @@ def save(pooling: Pooling, folder: Path, width: int) -> None:
         (folder / _NORMALIZE).mkdir(exist_ok=True)
         files.write_json(folder / _NORMALIZE / _CONFIG, {})
     prompts = {"prompts": pooling.prompts, "default_prompt_name": pooling.prompt_name}
-    files.write_json(folder / SETTINGS, {**prompts, "similarity_fn_name": "cosine"})
+    files.write_json(folder / SETTINGS, {**prompts, "similarity_fn_name": pooling.similarity})
     files.write_json(folder / _TEXTS, {"max_seq_length": pooling.longest, "do_lower_case": False})

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jpqd.core.errors import DataError
+from jpqd.core.errors import DataError, SourceError
 from jpqd.core.names import MODULES
 from jpqd.recipe import plugins
 from jpqd.recipe.task import KINDS, Task
@@ -61,14 +61,26 @@ _PLAINEST = "classification"
 
 def of_config(config: Mapping[str, Any]) -> Kind:
     """Find the kind of a model by its config.json."""
+    if config.get("problem_type") == "multi_label_classification":
+        raise SourceError(
+            "the model gives each text any number of labels (problem_type: "
+            "multi_label_classification), which is not supported."
+        )
     names = tuple(str(name) for _, name in sorted(_by_number(config).items()))
     architecture = next(iter(config.get("architectures") or ()), "")
+    if not names and architecture.endswith(_WITH_CLASSES):
+        names = _TWO
     for use in plugins.names(KINDS):
         kind = load(use)
         fits = kind.by_head and architecture.endswith((kind.head, *kind.older_heads))
         if fits and (kind.vectors or kind.is_number == (len(names) == 1)):
             return kind.named(names)
     return load("regression")() if len(names) == 1 else load(_PLAINEST)(names, names)
+
+
+_WITH_CLASSES = ("ForSequenceClassification", "ForTokenClassification")
+_TWO = ("LABEL_0", "LABEL_1")
+"""The classes of a config.json that names none: transformers leaves its default out."""
 
 
 def of_folder(folder: Path) -> Kind:

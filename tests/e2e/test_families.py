@@ -1,8 +1,10 @@
 """Models of other families than BERT, from a local folder, train and load again."""
 
+import json
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -12,6 +14,7 @@ from transformers import (
 from typer.testing import CliRunner
 
 from cli import app
+from jpqd import tasks
 from jpqd.model import loading
 from jpqd.recipe.task import NewModel, Task
 from tests.helpers import tiny
@@ -73,3 +76,46 @@ def test_a_tokenizer_that_cannot_pad_is_refused_by_name(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["run", str(recipe), *settings])
     assert done.exit_code == 2
     assert "its tokenizer cannot pad" in done.stderr
+
+
+def changed(folder: Path, **changes: object) -> Path:
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+    return folder
+
+
+def told(*arguments: object) -> str:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 2, done.output
+    return done.stderr.replace("\n", " ")
+
+
+def test_a_model_without_a_trained_head_is_not_exported(tmp_path: Path) -> None:
+    start = folder_of("bert", tmp_path)
+    weights = load_file(start / "model.safetensors")
+    body = {name: each for name, each in weights.items() if not name.startswith("classifier")}
+    save_file(body, start / "model.safetensors", metadata={"format": "pt"})
+    assert "it is not a trained" in told("export", "--ir", start, "--out", tmp_path / "ir")
+    assert not (tmp_path / "ir").exists()
+
+
+def test_a_head_that_knows_the_classes_in_another_order_is_refused(tmp_path: Path) -> None:
+    names = {"0": "positive", "1": "negative"}
+    start = changed(folder_of("bert", tmp_path), id2label=names, label2id=None)
+    recipe = tiny.write_recipe(tmp_path, rows=64)
+    given = ["--set", f"model={start}", "--set", "task.labels=[negative, positive]"]
+    said = told("run", recipe, "--runs", tmp_path / "runs", *given)
+    assert "in the order positive, negative" in said
+    assert "Write task.labels in the model's order" in said
+
+
+def test_a_model_of_several_labels_a_text_is_refused(tmp_path: Path) -> None:
+    start = changed(folder_of("bert", tmp_path), problem_type="multi_label_classification")
+    assert "which is not supported" in told("export", "--ir", start, "--out", tmp_path / "ir")
+
+
+def test_classes_without_names_have_those_of_transformers(tmp_path: Path) -> None:
+    start = folder_of("bert", tmp_path)
+    assert "id2label" not in json.loads((start / "config.json").read_text())
+    assert tasks.of_folder(start).names == ("LABEL_0", "LABEL_1")

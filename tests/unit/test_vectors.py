@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from jpqd.model import loading, pooling
 from jpqd.model.pooling import Pooling
+from jpqd.recipe.task import NewModel, Task
 from jpqd.scores import vectors
 from jpqd.tasks.embedding import Embedding
 
@@ -87,3 +93,23 @@ def test_an_ir_may_be_as_far_off_as_the_model_from_itself_and_no_further() -> No
     wrong[:5] = draw.normal(size=(5, 16))
     found = kind.tips(own, wrong, nudged, False)
     assert not found[:5].any() and found[5:].all(), "some vectors that are simply wrong"
+
+
+def test_the_words_of_a_folder_become_small_letters_once(tmp_path: Path) -> None:
+    task = Task(name="tiny", dataset="builtin:reviews")
+    new = NewModel(new="bert", vocab_size=200)
+    loading.load_tokenizer(new, task, tmp_path / "cache").save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    save_file({"w": np.zeros(1)}, tmp_path / "model.safetensors")
+    tokens = json.loads((tmp_path / "tokenizer.json").read_text())
+    tokens["normalizer"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokens))
+    pooling.save(Pooling("mean", similarity="dot"), tmp_path, 8)
+    path = tmp_path / "sentence_bert_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "do_lower_case": True}))
+    tokenizer = loading.tokenizer_from(tmp_path)
+    assert tokenizer("A Good FILM")["input_ids"] == tokenizer("a good film")["input_ids"]
+    found = pooling.read(tmp_path)
+    assert found is not None and found.similarity == "dot"
+    pooling.save(found, tmp_path, 8)
+    assert not pooling.lowers(tmp_path)
