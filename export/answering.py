@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from export.origin import Origin
 from export.rows import Rows
 from export.shapes import Shape
 from jpqd import tasks
+from jpqd.core import room
 from jpqd.core.errors import DataError, UserError
 from jpqd.model import families, loading, pooling
 from jpqd.model.pooling import Pooling
@@ -95,7 +97,8 @@ def _load_ir(origin: Origin) -> Model:
     length = tokens.get_length() if tokens.is_static else None
     shape = Shape(batch.get_length() if batch.is_static else None, length)
     most = length or tokens.get_max_length()
-    longest = most if most > 0 else tokenizer.model_max_length
+    config = json.loads((origin.folder / "config.json").read_text(encoding="utf-8"))
+    longest = most if most > 0 else min(tokenizer.model_max_length, room.tokens(config) or 512)
     precision = ", ".join(sorted(check.matmuls(ir, how={})))
     pools = tasks.pools(origin.folder)
     how = pooling.read(origin.folder) if pools else None

@@ -53,6 +53,8 @@ def evaluate(origin: Origin, given: Columns, progress: Progress) -> dict[str, An
         progress.warn(f"{place}: {unusable} of {len(table)} rows have no text or no label")
     found = check.answers(model.ask(rows), rows, model.shape)
     figures = {**kind.score(found), **kind.figures(found)}
+    if kind.main(found) not in figures:
+        raise UserError(f"{place}: nothing says what is right. Name the column with --label.")
     if "pearson" in figures:
         figures["pearson_95"] = metrics.fisher(figures["pearson"], found.count)
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,7 @@ class Rows:
         """Return a seeded sample of a large split, and a small one as it is."""
         if len(self.tokens) <= SMALL:
             return self
-        # The two texts of a pair stand side by side, and are drawn together.
-        joined = 2 if self.kind.vectors else 1
-        count = len(self.tokens) // joined
-        drawn = np.random.default_rng(0).choice(count, SAMPLE // joined, replace=False)
-        chosen = [
-            joined * one + other for one in np.sort(drawn).tolist() for other in range(joined)
-        ]
+        chosen = self._some()
         return replace(
             self,
             texts=[[column[row] for row in chosen] for column in self.texts],
@@ -67,6 +62,23 @@ class Rows:
             labels=[self.labels[row] for row in chosen],
             numbers=tuple(self.numbers[row] for row in chosen),
         )
+
+    def _some(self) -> list[int]:
+        """Draw rows; those that belong together are drawn together."""
+        draw = np.random.default_rng(0)
+        if self.kind.follows and not self.kind.vectors:  # the texts of a query
+            queries: dict[str, list[int]] = {}
+            for row, query in enumerate(self.texts[0]):
+                queries.setdefault(query, []).append(row)
+            groups = list(queries.values())
+            drawn = [groups[one] for one in draw.permutation(len(groups)).tolist()]
+            before = accumulate((len(group) for group in drawn), initial=0)
+            fits = [group for group, size in zip(drawn, before, strict=False) if size < SAMPLE]
+            return sorted(row for group in fits for row in group)
+        # The two texts of a pair stand side by side.
+        joined = 2 if self.kind.vectors else 1
+        pairs = draw.choice(len(self.tokens) // joined, SAMPLE // joined, replace=False)
+        return [joined * one + other for one in np.sort(pairs).tolist() for other in range(joined)]
 
     def joined(self, other: Rows) -> Rows:
         """Add the rows of another split."""

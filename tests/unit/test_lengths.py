@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from export import lengths
+from export.rows import Rows
+from jpqd.tasks.reranking import Reranking
 
 
 def cost(tokens: np.ndarray, bodies: tuple[int, ...]) -> float:
@@ -46,3 +48,14 @@ def test_a_text_that_was_cut_fits_in_the_longest_body() -> None:
 def test_without_texts_they_end_where_the_model_does() -> None:
     assert lengths.without_texts(512) == lengths.UNKNOWN
     assert lengths.without_texts(63) == (16, 32, 48, 63)
+
+
+def test_the_texts_of_a_query_are_drawn_together() -> None:
+    queries = [f"query {row // 20}" for row in range(2000)]
+    made = Rows([queries, ["text"] * 2000], [{"input_ids": [1]}] * 2000, None, Reranking(),  # type: ignore[arg-type]
+                [0.0] * 2000, numbers=tuple(range(2000)))  # fmt: skip
+    some = made.sample()
+    counts = {query: some.texts[0].count(query) for query in some.texts[0]}
+    assert set(counts.values()) == {20}
+    assert 512 <= len(some.numbers) < 532
+    assert [queries[number] for number in some.numbers] == some.texts[0]
