@@ -60,7 +60,7 @@ def find(root: Path, name: str | None, run: str | None) -> Origin:
         return _of_folder(folder, root)
     chosen = finder.find(root, run)
     trained = chosen.of_kind("model")
-    if not trained:
+    if not trained and name is None:
         raise UserError(f"{chosen.folder}: no trained stage is sealed. Run its recipe to the end.")
     if name is not None and name not in chosen.names:
         raise UserError(

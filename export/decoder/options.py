@@ -70,13 +70,14 @@ class Options(Measured):
     samples: Count = 32
     """Windows of these texts."""
 
-    @field_validator("calibration")
+    @field_validator("calibration", "samples")
     @classmethod
-    def _is_read(cls, files: Files | None, others: ValidationInfo) -> Files | None:
+    def _is_read(cls, given: Any, others: ValidationInfo) -> Any:
         rounds = others.data.get("method") == "rtn" or others.data.get("format") in _ROUNDED
-        if files and rounds and others.data.get("metric") in (None, "weight_quantization_error"):
+        is_given = given != cls.model_fields[others.field_name or ""].default
+        if is_given and rounds and others.data.get("metric") in (None, "weight_quantization_error"):
             raise mistake("is read by no method here: weights are only rounded", "Leave it out.")
-        return files
+        return given
 
     @property
     def how(self) -> str:

@@ -26,6 +26,7 @@ from jpqd.core.errors import RunError, UserError
 from jpqd.core.names import MANIFEST, PREDICTIONS
 from jpqd.data import splits, texts
 from jpqd.recipe.contracts import Context
+from jpqd.tasks.causal_lm import RunningText, windows_of
 
 _MODES = {
     ("int8", False): nncf.CompressWeightsMode.INT8_ASYM,
@@ -122,6 +123,7 @@ class _Work:
             items = [{name: one[name] for name in inputs} for one in inputs_of]
             words["dataset"] = nncf.Dataset(items)
             words["subset_size"] = stage.samples
+            words["advanced_parameters"] = _that_read(stage.samples)
         if stage.metric:
             words["sensitivity_metric"] = nncf.SensitivityMetric(stage.metric)
         if stage.format != "mxfp4":
@@ -138,11 +140,11 @@ class _Work:
 
     def _of_files(self) -> list[list[int]]:
         task = self.ctx.task
+        assert isinstance(task, RunningText)
         lines = [line for file in self.stage.calibration or () for part in texts.lines(file)
                  for line in part]  # fmt: skip
         ids = self.tokenizer("\n".join(lines), add_special_tokens=False, verbose=False)["input_ids"]
-        length = task.max_length
-        return [ids[start : start + length] for start in range(0, len(ids), length)]
+        return [one.ids for one in windows_of(task, ids, self.tokenizer.bos_token_id)]
 
     def _train(self) -> Windows:
         ctx = self.ctx
@@ -172,6 +174,8 @@ class _Work:
             self.ctx.progress.say(f"    {found:.4g} MB")
             return found
 
+        if size(0.0) <= limit:
+            return 0.0
         if (least := size(1.0)) > limit:
             raise UserError(
                 f"{self.ctx.stage}: target size_mb: {limit:g} cannot be reached: with four bits "
@@ -199,6 +203,15 @@ class _Work:
         if not share and not near(0.0):
             self.ctx.progress.warn(f"target kl: {limit:g} is missed even with eight bits")
         return share
+
+
+def _that_read(samples: int) -> nncf.AdvancedCompressionParameters:
+    """Let every method read all windows: NNCF stops at 32, 64 or 128 by itself."""
+    return nncf.AdvancedCompressionParameters(
+        awq_params=nncf.AdvancedAWQParameters(subset_size=samples),
+        scale_estimation_params=nncf.AdvancedScaleEstimationParameters(subset_size=samples),
+        gptq_params=nncf.AdvancedGPTQParameters(subset_size=samples),
+    )
 
 
 def _last(holds: Callable[[float], bool], value: Callable[[float], float]) -> float:

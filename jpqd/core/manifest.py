@@ -224,4 +224,10 @@ def main_figure(figures: dict[str, Any]) -> str:
     return next((name for name in figures if name not in _NO_FIGURES), "n")
 
 
+def interval(figures: dict[str, Any], name: str) -> tuple[float, float] | None:
+    """Return the interval of a figure; None where there is none, or too few rows for one."""
+    low, high = figures.get(f"{name}_95") or (None, None)
+    return None if low is None or high is None else (low, high)
+
+
 _NO_FIGURES = ("n", "of", "pytorch")

@@ -115,7 +115,7 @@ class CausalLm(TokenKind):
         if len(ids) < 2:
             raise DataError("a split has no text of two tokens, so nothing can be predicted.")
         unknown = unknown_token(tokenizer)
-        every = _windows(task, ids, tokenizer.bos_token_id)
+        every = windows_of(task, ids, tokenizer.bos_token_id)
         known = (window.without(unknown) for window in every)
         windows = [window for window in known if window.counts]
         if not windows:
@@ -201,7 +201,7 @@ def _ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return ids
 
 
-def _windows(task: RunningText, ids: list[int], start: int | None) -> Iterator[_Window]:
+def windows_of(task: RunningText, ids: list[int], start: int | None) -> Iterator[_Window]:
     """Let every token count once; only the first does not where nothing stands before it."""
     length, stride = task.max_length, min(task.stride or task.max_length, task.max_length)
     for first in range(0, len(ids), stride):

@@ -119,7 +119,7 @@ def _continued(
     writes: Any = network.generate
     found = writes(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[:, width:]
     told = tokenizer.batch_decode(found, skip_special_tokens=True)
-    ended = torch.isin(found, torch.tensor(ends)).any(1).tolist()
+    ended = torch.isin(found, torch.tensor(ends, device=found.device)).any(1).tolist()
     return [Text(*one) for one in zip(prompts, told, ended, strict=True)]
 
 

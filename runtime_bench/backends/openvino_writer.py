@@ -49,6 +49,8 @@ class OpenvinoWriterSession(StepSession, IrSession):
             "beam_idx": np.arange(prompts, dtype=np.int32),
         }
         self.read += count
-        found = self.request.infer({name: given[name] for name in self.inputs}, share_inputs=True)
+        inputs = {name: given[name] for name in self.inputs}
+        # The answers to all tokens of a prompt are not copied for the one that is read.
+        found = self.request.infer(inputs, share_inputs=True, share_outputs=True)
         tokens: Tokens = found["logits"][:, -1].argmax(-1)
         return tokens

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jpqd.core.bench_result import Accuracy
-from jpqd.core.manifest import main_figure
+from jpqd.core.manifest import interval, main_figure
 from jpqd.scores import predictions
 from jpqd.scores.predictions import Predictions
 from runtime_bench.backends.eager import Eager
@@ -70,7 +70,7 @@ def _accuracy(
         metric=metric,
         value=figures[metric],
         n=figures["n"],
-        interval=figures.get(f"{metric}_95"),
+        interval=interval(figures, metric),
         split=split,
         source=source,
     )

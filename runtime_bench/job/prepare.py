@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from jpqd.core import cpus
 from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
@@ -62,16 +64,20 @@ def job(
     progress: Progress,
 ) -> Job:
     task = finder.task_of(source.run) if source.run else None
+    of_arms = _of_arms(
+        wanted, lambda folder: _rows(settings, source, folder, texts, cache, progress)
+    )
+    writes = _write(wanted)
+    if writes and task and texts is None:
+        _refuse_other_windows(of_arms)
     return Job(
         settings=settings,
         threads=settings.threads or cpus.usable(),
         arms=calibration.given(wanted, task, cache, progress),
-        rows=_of_arms(
-            wanted, lambda folder: _rows(settings, source, folder, texts, cache, progress)
-        ),
+        rows=of_arms,
         split=task.report_on if task else None,
         run=str(source.run) if source.run else None,
-        writes=_write(wanted),
+        writes=writes,
         own_lengths=texts is not None and settings.length is None,
     )
 
@@ -82,6 +88,18 @@ def _write(wanted: list[arms.Arm]) -> bool:
     if len(kinds) > 1:
         raise UserError("language models and others cannot be measured together. Use --arms.")
     return kinds == {True}
+
+
+def _refuse_other_windows(of_arms: dict[str, Rows]) -> None:
+    """Refuse language models that cut the task's text into other windows: other texts, that is."""
+    first = next(iter(of_arms.values()))
+    for name, one in of_arms.items():
+        same = len(one.ids) == len(first.ids) and all(map(np.array_equal, one.ids, first.ids))
+        if not same:
+            raise UserError(
+                f"{name}: with its vocabulary the task's text falls into other windows, so the "
+                "prompts would not be the same. Give --texts FILE with a prompt in each line."
+            )
 
 
 def _of_arms(wanted: list[arms.Arm], read: Callable[[Path], Rows]) -> dict[str, Rows]:

@@ -44,7 +44,8 @@ def of_task(task: Task, folder: Path, cache: Path, progress: Progress) -> Rows:
     prepared = splits.prepare(task, tokenizer, cache, progress)
     source = f"{task.name}, {task.report_on}"
     split = prepared.split(task.report_on)
-    found = of_split(split, prepared.kind, int(tokenizer.pad_token_id), source)
+    padding = int(tokenizer.pad_token_id or 0)  # prompts of language models have none
+    found = of_split(split, prepared.kind, padding, source)
     kept = folder / PREDICTIONS
     if prepared.kind.follows and kept.is_file():
         labels = predictions.load(kept)[0].labels  # with the answers of the recipe's model

@@ -52,7 +52,8 @@ def run(job: Job, progress: Progress) -> tuple[Bench, Samples]:
     with Crew() as crew:
         share = asked.seconds / len(built) if job.writes else asked.share()
         session = Session(job, crew, progress, share)
-        session.start(built[0][1])
+        # Memory is told after these: those that take the most.
+        session.start(max(built, key=lambda one: _room(one[1]))[1])
         with interrupts.deferred():
             for described, requests in built:
                 session.measure(described, requests)
@@ -94,6 +95,12 @@ def _tokens(request: Request) -> int:
     """Count the tokens that a model has read in the end."""
     written = int(request[NEW_TOKENS][0]) if NEW_TOKENS in request else 0
     return int(request["input_ids"].shape[1]) + written
+
+
+def _room(of_arms: Requests) -> int:
+    """Count the tokens that a model holds for the largest of these requests."""
+    every = chain.from_iterable(of_arms.values())
+    return max(len(one["input_ids"]) * _tokens(one) for one in every)
 
 
 def _built(job: Job, batch: int) -> tuple[Workload, Requests]:

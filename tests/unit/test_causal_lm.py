@@ -14,12 +14,15 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
-from jpqd.core.errors import DataError
+from jpqd.core.errors import DataError, UserError
+from jpqd.core.manifest import interval
 from jpqd.data import cuts, splits
 from jpqd.recipe.task import build
 from jpqd.scores import predictions, tokens
 from jpqd.tasks._tokens import SILENT
 from jpqd.tasks.causal_lm import CausalLm
+from runtime_bench.job import prepare
+from runtime_bench.job.workload import Rows
 
 COUNT = 23
 
@@ -149,3 +152,22 @@ def test_another_beginning_makes_other_windows_in_the_cache(tmp_path: Path) -> N
     task = build({"name": "t", "dataset": str(tmp_path), "use": "causal_lm"})
     without, first, again = (splits.fingerprint(task, one) for one in made)
     assert without != first == again
+
+
+def test_one_window_has_a_figure_and_no_interval() -> None:
+    assert interval({"log_likelihood": -1.0, "log_likelihood_95": [None, None]},
+                    "log_likelihood") is None  # fmt: skip
+    assert interval({"f1_95": [0.1, 0.2]}, "f1") == (0.1, 0.2)
+    assert interval({}, "f1") is None
+
+
+def test_windows_of_other_tokens_are_not_measured_side_by_side() -> None:
+    def rows(*ids: list[int]) -> Rows:
+        given = [np.array(row) for row in ids]
+        return Rows(given, given, 0, "made")
+
+    same = rows([1, 2], [3, 4])
+    prepare._refuse_other_windows({"a": same, "b": rows([1, 2], [3, 4])})
+    for other in (rows([1, 2]), rows([1, 2], [3, 5]), rows([1, 2], [3])):
+        with pytest.raises(UserError, match=r"b: with its vocabulary.*--texts FILE"):
+            prepare._refuse_other_windows({"a": same, "b": other})

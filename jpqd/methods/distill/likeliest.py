@@ -97,8 +97,10 @@ def _asked(
     device = processes.device()
     teacher.network.to(device).eval()  # type: ignore[arg-type]
     order = np.argsort(numbers, kind="stable")
-    for start in range(0, len(order), _BATCH):
-        batch = collate(split.__getitems__(order[start : start + _BATCH].tolist()))
+    longest, words = int(splits.column(split, "length").max()), teacher.network.config.vocab_size
+    size = training.kind.rows_at_once(_BATCH, longest, words)
+    for start in range(0, len(order), size):
+        batch = collate(split.__getitems__(order[start : start + size].tolist()))
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         labels = batch["labels"]
         answers = training.kind.answers(teacher.answer(batch), labels)

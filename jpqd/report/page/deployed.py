@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jpqd.core.bench_result import Accuracy, Arm, Estimate
-from jpqd.core.manifest import Manifest
+from jpqd.core.manifest import Manifest, interval
 from jpqd.report import words
 from jpqd.report.page import tables
 from jpqd.report.page.gather import Page
@@ -72,9 +72,14 @@ def _sealed(page: Page, stage: Manifest) -> Accuracy | None:
     """Return the figure of the stage itself."""
     for split, figures in stage.splits.items():
         if page.metric in figures:
-            interval = figures.get(f"{page.metric}_95")
-            return Accuracy(metric=page.metric, value=figures[page.metric], n=figures["n"],
-                            interval=interval, split=split, source="manifest")  # fmt: skip
+            return Accuracy(
+                metric=page.metric,
+                value=figures[page.metric],
+                n=figures["n"],
+                interval=interval(figures, page.metric),
+                split=split,
+                source="manifest",
+            )
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from cli import app
-from export.decoder import ask, ir, room
+from export import origin
+from export.decoder import ask, ir, room, weights
+from export.stages.compress_weights import CompressWeights
 from jpqd.core import artifact
 from jpqd.core import room as positions
 from jpqd.core.progress import Progress
 from jpqd.data import corpus
 from jpqd.recipe import recipes
+from jpqd.recipe.task import build
 from jpqd.run import runner
+from tests.helpers import small
 
 HEAD = """\
 model: {new: qwen3, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2,
@@ -40,7 +45,7 @@ BASE = """\
   f32: {use: ov_ir, needs: [base]}
 """
 INT8 = "  int8: {use: compress_weights, needs: [f32]}\n"
-FOUR = "  four: {{use: compress_weights, needs: [f32], samples: 4, {}}}\n"
+FOUR = "  four: {{use: compress_weights, needs: [f32], {}}}\n"
 RTN = "format: int4, group_size: 32, method: rtn"
 
 
@@ -169,13 +174,14 @@ def test_an_ir_of_eight_bits_opens_elsewhere(folder: Path) -> None:
     "how",
     [
         "format: int4, group_size: 32, method: rtn",
-        "format: int4, group_size: 32",
-        "format: int4, group_size: 32, method: awq_gptq, sym: true",
-        "format: nf4, group_size: 32, method: scale_estimation",
-        "format: cb4, group_size: 32, method: awq_se",
+        "format: int4, group_size: 32, samples: 4",
+        "format: int4, group_size: 32, method: awq_gptq, sym: true, samples: 4",
+        "format: nf4, group_size: 32, method: scale_estimation, samples: 4",
+        "format: cb4, group_size: 32, method: awq_se, samples: 4",
         "format: mxfp4",
-        "format: int4, group_size: 32, embedding: int4, calibration: TEXTS",
-        "format: int4, group_size: 32, ratio: 0.5, metric: mean_activation_magnitude, method: rtn",
+        "format: int4, group_size: 32, embedding: int4, calibration: TEXTS, samples: 4",
+        "format: int4, group_size: 32, ratio: 0.5, metric: mean_activation_magnitude, method: rtn, "
+        "samples: 4",
     ],
 )
 def test_four_bits_are_smaller_and_further(folder: Path, how: str) -> None:
@@ -205,6 +211,7 @@ def test_a_target_out_of_reach_leaves_eight_bits(folder: Path) -> None:
 
 MISTAKES = {
     "format: int4, method: rtn, calibration: texts.txt": "weights are only rounded",
+    "format: int4, method: rtn, samples: 64": "weights are only rounded",
     "group_size: 32": "eight everywhere",
     "format: mxfp4, group_size: 64": "groups of 32",
     "format: mxfp4, method: gptq": "can only be rounded",
@@ -219,7 +226,7 @@ MISTAKES = {
 @pytest.mark.parametrize("how", MISTAKES)
 def test_what_fails_late_is_refused_in_the_recipe(folder: Path, how: str) -> None:
     path = folder / "wrong.yaml"
-    path.write_text(HEAD + BASE + FOUR.format(how).replace("samples: 4, ", ""))
+    path.write_text(HEAD + BASE + FOUR.format(how))
     done = CliRunner().invoke(app, ["validate", str(path)])
     assert done.exit_code == 2
     assert MISTAKES[how] in done.output
@@ -506,3 +513,34 @@ def test_when_a_text_is_over_is_known_after_a_cut(folder: Path, tmp_path: Path) 
     for stage in ("cut", "again", "ir"):
         found = json.loads((made / stage / "generation_config.json").read_text())
         assert found["eos_token_id"] == [2, 7], stage
+
+
+def test_a_size_that_eight_bits_have_needs_no_four(folder: Path) -> None:
+    made = run(folder, INT8 + FOUR.format(f"{RTN}, target: {{size_mb: 50}}"))
+    assert artifact.open_sealed(made / "four").manifest.metrics["weights"]["ratio"] == 0.0
+
+
+def test_windows_of_a_file_begin_as_those_of_train_do(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "some.txt"
+    text.write_text("\n".join(words for words, _ in corpus.reviews("train")[:40]))
+    made = folder / "runs" / "lm"
+    stage = CompressWeights(use="compress_weights", needs=("f32",), format="int4",
+                            calibration=(str(text),))  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(made / "f32")
+    tokenizer.bos_token = tokenizer.eos_token
+    ctx = small.training(tmp_path).ctx
+    ctx = replace(ctx, task=build({"name": "r", "use": "causal_lm", "dataset": "builtin:reviews",
+                                   "max_length": 16}))  # fmt: skip
+    found = weights._Work(stage, ctx, made / "f32", tokenizer)._of_files()
+    assert len(found) > 3
+    assert {window[0] for window in found} == {tokenizer.bos_token_id}
+    assert all(len(window) <= 16 for window in found)
+
+
+def test_a_stage_of_a_run_without_training_is_found_by_its_name(folder: Path) -> None:
+    source = folder / "runs" / "lm" / "base"
+    head = f"model: {source}\n" + HEAD[HEAD.index("task:") :]
+    path = folder / "only.yaml"
+    path.write_text(head + "  f32: {use: ov_ir}\n")
+    runner.execute(recipes.load(path), folder / "runs", Progress(quiet=True))
+    assert origin.find(folder / "runs", "f32", "only").folder.name == "f32"
