@@ -208,13 +208,15 @@ print(model.encode(["a text", "another"]))
 def _served(name: str, kind: Kind, spec: Options) -> str:
     """Return how to serve the repository, and how to ask the server."""
     place = f"http://localhost:8000/v2/models/{name}"
-    labels = "" if kind.use == "regression" else f" `{names.CLIENT}/config.json` has the labels."
+    has_classes = not (kind.is_number or kind.vectors)
+    labels = f" `{names.CLIENT}/config.json` has the labels." if has_classes else ""
+    told = "the last hidden states of all tokens, to be pooled" if kind.vectors else "logits"
     lines = ["ovms --config_path config.json --rest_port 8000", f"curl {place}  # names of inputs"]
     start = f"\n\n{_fenced(chr(10).join(lines), 'sh')}\n\n`POST {place}/infer` takes "
     if spec.fuse_tokenizer:
-        return f"{start}texts (`BYTES`, one for each row) and answers with logits.{labels}"
+        return f"{start}texts (`BYTES`, one for each row) and answers with {told}.{labels}"
     return (
-        f"{start}tokens (`INT64`, rows by tokens) and answers with logits. "
+        f"{start}tokens (`INT64`, rows by tokens) and answers with {told}. "
         f"`{names.CLIENT}/tokenizer.json` makes them, cut at the model's length.{labels}"
     )
 

@@ -66,7 +66,9 @@ class Client:
     def answer(self, line: str) -> tuple[str, float]:
         """Return the label and its probability; a regression has no label, but a value."""
         outputs = ask(f"{self.url}/infer", {"inputs": self.tensors(line.split("\t"))})["outputs"]
-        output = next(output for output in outputs if output["name"] == "logits")
+        output = next((output for output in outputs if output["name"] == "logits"), None)
+        if output is None:
+            sys.exit("this model answers with vectors, which this example does not pool")
         if len(output["shape"]) != 2:
             sys.exit("this model answers for every token, which this example does not read")
         logits = output["data"]

@@ -139,9 +139,20 @@ def load_for_training(
                 "weights have none to give. Name a trained model."
             )
         folder = sources.model_folder(str(source))
+        _refuse_wide(kind, network, source)
         pooling.attach(network, pooling.wanted(source, folder, task, strict=True))
         fresh = [name for name in fresh if not name.startswith("pooler.")]  # it is taken off
     return network, fresh
+
+
+def _refuse_wide(kind: Kind, network: PreTrainedModel, source: object) -> None:
+    """Refuse shorter vectors that are not shorter than those of the model."""
+    width = network.config.hidden_size
+    if wide := [size for size in kind.values if int(size) >= width]:
+        raise SourceError(
+            f"{source}: task.dimensions: {', '.join(wide)}: its vectors have {width} numbers, and "
+            "all of them always serve. Give smaller sizes."
+        )
 
 
 def _with_head(

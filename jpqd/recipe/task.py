@@ -87,7 +87,7 @@ def looks_local(value: str) -> bool:
 
 def _is_deep(value: str) -> bool:
     """Return whether more than an owner and a name stand before a revision."""
-    return re.fullmatch(r"[^@/]+(/[^@/]+){2,}", value) is not None
+    return ".." not in value and re.fullmatch(r"[^@/]+(/[^@/]+){2,}", value) is not None
 
 
 if TYPE_CHECKING:
@@ -178,6 +178,9 @@ def build(value: Any) -> Task:
     if task.metric and task.metric not in kind.metrics:
         problem = mistake(f"does not fit use: {use}", f"Choose one of: {', '.join(kind.metrics)}.")
         raise plugins.key_error("metric", task.metric, problem)
+    if task.labels and (kind.is_number or kind.vectors or kind.rows_are_text):
+        problem = mistake(f"use: {use} has no classes to name", "Leave labels out.")
+        raise plugins.key_error("labels", task.labels, problem)
     return task
 
 

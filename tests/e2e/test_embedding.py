@@ -178,6 +178,12 @@ def test_a_model_that_does_not_say_its_pooling_is_refused_until_the_task_does(
     assert config["pooling_mode_lasttoken"] and not config["pooling_mode_mean_tokens"]
 
 
+def test_dimensions_that_are_all_or_more_are_refused(tmp_path: Path) -> None:
+    task = TASK % ", pooling: cls, dimensions: [16, 32]"
+    told = refused(tmp_path, task, "whole: {use: train, epochs: 0}")
+    assert "dimensions: 32: its vectors have 32 numbers" in told
+
+
 def test_without_a_teacher_there_is_nothing_to_learn(tmp_path: Path) -> None:
     told = refused(tmp_path, TASK % ", pooling: cls", "whole: {use: train, epochs: 1}")
     assert "no labels to learn from" in told and "distill" in told
