@@ -41,7 +41,7 @@ class Pooling:
     longest: int | None = None
     """The tokens at which texts are cut."""
     similarity: str = "cosine"
-    """What compares two vectors, by its name in sentence-transformers."""
+    """The comparison of two vectors, by its name in sentence-transformers."""
 
     def vectors(self, hidden: Any, mask: Any) -> Any:
         """Return the vectors of a batch's last hidden states: arrays or tensors."""

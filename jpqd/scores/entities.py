@@ -40,7 +40,7 @@ def entities(tags: Sequence[str]) -> Iterator[Entity]:
 
 
 PREFIXES = "BIESLU"
-"""What may stand before the type of an entity, with a dash between."""
+"""The letters that may stand before the type of an entity, with a dash between."""
 _GOES_ON, _ENDS = ("I", "E", "L"), ("E", "L", "S", "U")
 
 

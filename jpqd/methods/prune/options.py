@@ -213,7 +213,7 @@ _READ_WITH = {
     "rounds": ("schedule", "iterative"),
     "rewind_to": ("after", "rewind"),
 }
-"""What has to be given for a key to have a meaning."""
+"""The key, and its value, without which another one has no meaning."""
 
 
 def _is_usual(given: Any, others: ValidationInfo) -> bool:
