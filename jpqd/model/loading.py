@@ -1,11 +1,12 @@
 """Models and tokenizers from a stage's folder, a local folder, a hub, or from random weights."""
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import normalizers
+from tokenizers import Tokenizer, normalizers
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -115,12 +116,18 @@ def _as_it_reads(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrained
     if tasks.pools(folder):
         tokenizer.prompt = pooling.prompt(folder)  # `Embedding.encode` puts it there
         if pooling.lowers(folder) and tokenizer.is_fast:
-            core = tokenizer.backend_tokenizer
-            first = [one for one in (normalizers.Lowercase(), core.normalizer) if one is not None]
-            core.normalizer = normalizers.Sequence(first)
+            _lower(tokenizer.backend_tokenizer)
         longest = pooling.longest(folder) or tokenizer.model_max_length
         tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
     return tokenizer
+
+
+def _lower(core: Tokenizer) -> None:
+    """Let a tokenizer make small letters first. Some classes lose that on their way to disk."""
+    there = json.loads(core.to_str())["normalizer"] or {}
+    if {"type": "Lowercase"} not in there.get("normalizers", []):
+        first = [one for one in (normalizers.Lowercase(), core.normalizer) if one is not None]
+        core.normalizer = normalizers.Sequence(first)
 
 
 def load_for_training(
@@ -167,7 +174,7 @@ def _with_head(
         _check_labels(network, kind, source)
         return network, []
     name, options = _where(source)
-    _refuse_other_order(name, options, kind, source)
+    order = _their_order(name, options, kind)
     try:
         model, facts = kind.auto_class().from_pretrained(
             name,
@@ -180,6 +187,7 @@ def _with_head(
         )
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{source}: no model that can be loaded ({error})") from error
+    _put_in_order(model, order)
     _refuse_reader(model.config, kind, source)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
@@ -187,20 +195,36 @@ def _with_head(
     return model, sorted(set(fresh))
 
 
-def _refuse_other_order(name: str, options: dict[str, Any], kind: Kind, source: str | Path) -> None:
-    """Refuse a head that was trained for the same classes in another order: each would be wrong."""
+def _their_order(name: str, options: dict[str, Any], kind: Kind) -> list[int]:
+    """Find where each class of the task stands in a head that knows them in another order."""
     try:
         config = AutoConfig.from_pretrained(name, **options)
     except (OSError, ValueError, KeyError):
-        return  # said where the model is loaded
+        return []  # said where the model is loaded
     architecture = next(iter(config.architectures or ()), "")
-    theirs = [str(label) for _, label in sorted(config.id2label.items())]
-    ours, own = ([label.casefold() for label in names] for names in (kind.names, theirs))
-    if architecture.endswith(kind.head) and sorted(ours) == sorted(own) and ours != own:
-        raise SourceError(
-            f"{source}: its head knows the classes in the order {', '.join(theirs)}, and the task "
-            f"has {', '.join(kind.names)}. Write task.labels in the model's order."
-        )
+    theirs = [str(label).casefold() for _, label in sorted(config.id2label.items())]
+    ours = [label.casefold() for label in kind.names]
+    same = architecture.endswith(kind.head) and len(set(ours)) == len(ours)
+    differs = same and sorted(ours) == sorted(theirs) and ours != theirs
+    return [theirs.index(label) for label in ours] if differs else []
+
+
+@torch.no_grad()
+def _put_in_order(model: PreTrainedModel, order: list[int]) -> None:
+    """Move the rows of a head, which now has the task's names, to where these stand."""
+    if not order:
+        return
+    body = f"{model.base_model_prefix}."
+    heads = [
+        part
+        for path, part in model.named_modules()
+        if isinstance(part, torch.nn.Linear)
+        and part.out_features == len(order)
+        and not path.startswith(body)
+    ]
+    for weight in (heads[-1].weight, heads[-1].bias):
+        if weight is not None:
+            weight.copy_(weight[order].clone())
 
 
 def _refuse_reader(config: Any, kind: Kind, source: str | Path) -> None:

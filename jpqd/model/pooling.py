@@ -42,6 +42,8 @@ class Pooling:
     """The tokens at which texts are cut."""
     similarity: str = "cosine"
     """The comparison of two vectors, by its name in sentence-transformers."""
+    lowers: bool = False
+    """True where texts become small letters before they are tokenized."""
 
     def vectors(self, hidden: Any, mask: Any) -> Any:
         """Return the vectors of a batch's last hidden states: arrays or tensors."""
@@ -107,6 +109,7 @@ def read(folder: Path) -> Pooling | None:
         prompt_name=settings.get("default_prompt_name"),
         longest=longest(folder),
         similarity=str(settings.get("similarity_fn_name") or "cosine"),
+        lowers=lowers(folder),
     )
 
 
@@ -211,4 +214,5 @@ def save(pooling: Pooling, folder: Path, width: int) -> None:
         files.write_json(folder / _NORMALIZE / _CONFIG, {})
     prompts = {"prompts": pooling.prompts, "default_prompt_name": pooling.prompt_name}
     files.write_json(folder / SETTINGS, {**prompts, "similarity_fn_name": pooling.similarity})
-    files.write_json(folder / _TEXTS, {"max_seq_length": pooling.longest, "do_lower_case": False})
+    texts = {"max_seq_length": pooling.longest, "do_lower_case": pooling.lowers}
+    files.write_json(folder / _TEXTS, texts)

@@ -61,13 +61,14 @@ _PLAINEST = "classification"
 
 def of_config(config: Mapping[str, Any]) -> Kind:
     """Find the kind of a model by its config.json."""
-    if config.get("problem_type") == "multi_label_classification":
+    names = tuple(str(name) for _, name in sorted(_by_number(config).items()))
+    architecture = next(iter(config.get("architectures") or ()), "")
+    several = config.get("problem_type") == "multi_label_classification"
+    if several and architecture.endswith("ForSequenceClassification"):
         raise SourceError(
             "the model gives each text any number of labels (problem_type: "
             "multi_label_classification), which is not supported."
         )
-    names = tuple(str(name) for _, name in sorted(_by_number(config).items()))
-    architecture = next(iter(config.get("architectures") or ()), "")
     if not names and architecture.endswith(_WITH_CLASSES):
         names = _TWO
     for use in plugins.names(KINDS):

@@ -11,7 +11,6 @@ from datasets import Dataset, DatasetDict
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
-from jpqd import tasks
 from jpqd.core import cached, processes, seals
 from jpqd.core.errors import SourceError
 from jpqd.core.names import PREDICTIONS
@@ -92,7 +91,8 @@ def _scores(folder: Path) -> bool:
     """Return whether a folder's model has a trained head with one number."""
     config = json.loads((folder / "config.json").read_text())
     architecture = next(iter(config.get("architectures") or ()), "")
-    return architecture.endswith("ForSequenceClassification") and tasks.of_config(config).is_number
+    numbers = config.get("id2label") or {}
+    return architecture.endswith("ForSequenceClassification") and len(numbers) == 1
 
 
 def _save(out: Path, found: dict[str, Predictions], data: Data) -> None:

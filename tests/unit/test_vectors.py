@@ -112,4 +112,7 @@ def test_the_words_of_a_folder_become_small_letters_once(tmp_path: Path) -> None
     found = pooling.read(tmp_path)
     assert found is not None and found.similarity == "dot"
     pooling.save(found, tmp_path, 8)
-    assert not pooling.lowers(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    again = loading.tokenizer_from(tmp_path)
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+    assert again("A Good FILM")["input_ids"] == tokenizer("a good film")["input_ids"]
