@@ -63,8 +63,10 @@ def read(path: Path, text: tuple[str, ...], kind: Kind, cache: Path, progress: P
             f"{path}: {len(there)} rows with a text are too few. Give {FEWEST} or more; "
             "2,000 are good, and need no labels."
         )
-    labels = table[label][:] if label else there
-    known = [row for row in there if not (label and cells.is_missing(labels[row]))]
+    labels = table[label][:] if label else []
+    known = [row for row in there if label and not cells.is_missing(labels[row])]
+    if len(known) < FEWEST:  # too few to say anything, so the model's own answers do
+        return Given(path, found, None, table.select(there))
     return Given(path, found, label, table.select(known), len(table) - len(known))
 
 

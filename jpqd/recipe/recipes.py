@@ -155,7 +155,9 @@ def of_run(given: dict[str, Any], run: Path) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         place = dotted(tuple(first["loc"]))
-        raise UserError(f"{run / RECIPE}: {place}: {first['msg']}. Run its recipe again.") from None
+        raise UserError(
+            f"{run / RECIPE}: {place}: {first['msg']}. Correct its recipe, and run it again."
+        ) from None
 
 
 def _place_in(value: Any, key: str) -> str | int:

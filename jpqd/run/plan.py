@@ -106,10 +106,15 @@ def _placeless(inputs: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, list):
             return [renamed(inner) for inner in value]
         # A key may name the folder of the file that is read.
-        found = (of for place, of in contents.items() if value in (place, str(Path(place).parent)))
+        found = (of for place, of in contents.items() if value in (place, _above(place)))
         return next(found, value)
 
     return {**renamed(inputs), "sources": sorted(contents.values())}
+
+
+def _above(place: str) -> str | None:
+    folder, found, _ = place.rpartition("/")
+    return folder if found else None
 
 
 def _without_unset(value: Any) -> Any:

@@ -16,8 +16,8 @@ from jpqd.search.store import Store
 from jpqd.training.method import Training
 from jpqd.training.train import fit
 
-_CUT = "cut"
-"""The name by which the training of a finalist knows the model that it starts from."""
+_CUT = ".cut"
+"""The name by which the training of a finalist knows its start. No stage can be called so."""
 _STORE = "finals.jsonl"
 
 

@@ -152,10 +152,11 @@ class SearchOptions(Stage):
     @classmethod
     def _within_a_limit(cls, finals: Finals | None, others: ValidationInfo) -> Finals | None:
         target = others.data.get("target")
-        if finals and target and not (target.speedup or target.p50_ms or target.size_mb):
+        timed = target and (target.speedup or target.p50_ms)
+        if finals and target and target.accuracy_drop is not None and not timed:
             raise mistake(
-                "choose among models within a time or a size",
-                "Add one of speedup, p50_ms and size_mb to the target, or leave finals out.",
+                "choose the nearest model within a time or a size, and not the fastest one",
+                "Add speedup or p50_ms to the target, or leave finals out.",
             )
         evaluations = others.data.get("evaluations")
         if finals and evaluations and finals.count > evaluations:

@@ -15,6 +15,8 @@ from jpqd.core import compression_plan
 from jpqd.core.compression_plan import Figures
 from jpqd.core.errors import RecipeError
 from jpqd.recipe import recipes
+from jpqd.recipe.schema import is_stage
+from jpqd.search import finals
 from jpqd.search.finals import Final
 from tests.e2e.test_search import RUN, SHOT, TABLE, TEACHER, found, metrics, run, search
 from tests.helpers import tiny
@@ -134,6 +136,14 @@ def test_finals_want_a_limit(place: Place) -> None:
     asked = with_finals("epochs: 1", "{accuracy_drop: 1.0}")
     with pytest.raises(RecipeError, match="within a time or a size"):
         recipes.load(place.recipe(TEACHER + TABLE + asked))
+    both = with_finals("epochs: 1", "{accuracy_drop: 1.0, size_mb: 1}")
+    with pytest.raises(RecipeError, match="Add speedup or p50_ms"):
+        recipes.load(place.recipe(TEACHER + TABLE + both))
+
+
+def test_a_finalist_starts_from_no_stage_of_the_recipe() -> None:
+    """A teacher may be called anything that a stage may be called."""
+    assert not is_stage(finals._CUT)
 
 
 def test_a_plan_of_before_has_no_finals(place: Place) -> None:

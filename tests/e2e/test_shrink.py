@@ -194,6 +194,15 @@ def test_rows_without_a_label_are_left_out(place: Place) -> None:
     assert f"{TEXTS - 24} rows: text, with labels in label; 24 more lack one of them" in done.stderr
 
 
+def test_a_few_labels_are_none(place: Place) -> None:
+    path = table(place)
+    lines = path.read_text().splitlines()
+    lines[50:] = [line.rpartition(",")[0] + "," for line in lines[50:]]
+    path.write_text("\n".join(lines))
+    task = yaml.safe_load(shrink(place, path, "--recipe-only").stdout)["task"]
+    assert (task["use"], task["label"]) == ("agreement", "own_answer")
+
+
 def test_a_drop_of_nothing_may_be_asked_for() -> None:
     missed = Verdict("accuracy_drop", 0.0, 0.0, 1.25, None, None, reached=False)
     assert "MISSED by 1.25 points" in str(missed)
