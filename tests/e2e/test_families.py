@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,12 +29,15 @@ SIZES = {
     "xlm-roberta": {"pad_token_id": 0, "type_vocab_size": 1},
     "camembert": {"pad_token_id": 0, "type_vocab_size": 1},  # is not described, so never pruned
     "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
+}
+JOINED: dict[str, dict[str, Any]] = {
     "modernbert": {
         "max_position_embeddings": 64,
         **dict.fromkeys([f"{name}_token_id" for name in ("pad", "bos", "cls", "eos", "sep")], 0),
     },
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0},
 }
+"""Families whose projections are one matrix on disk, for tests that take them by name."""
 OWN_NAMES = ("distilbert", "gpt2")
 COMMON = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
           "intermediate_size": 64}  # fmt: skip
@@ -48,7 +52,8 @@ def folder_of(family: str, folder: Path) -> Path:
         tokenizer_object=words.backend_tokenizer, pad_token="[PAD]", model_max_length=64,
         model_input_names=inputs if family != "bert" else [*inputs, "token_type_ids"],
     )  # fmt: skip
-    sizes = SIZES[family] if family in OWN_NAMES else {**COMMON, **SIZES[family]}
+    own = {**SIZES, **JOINED}[family]
+    sizes = own if family in OWN_NAMES else {**COMMON, **own}
     config = AutoConfig.for_model(family, vocab_size=len(words), **sizes)
     kind = AutoModelForCausalLM if family == "gpt2" else AutoModelForSequenceClassification
     kind.from_config(config).save_pretrained(folder / family)
