@@ -202,8 +202,8 @@ def _their_order(name: str, options: dict[str, Any], kind: Kind) -> list[int]:
     except (OSError, ValueError, KeyError):
         return []  # said where the model is loaded
     architecture = next(iter(config.architectures or ()), "")
-    theirs = [str(label).casefold() for _, label in sorted(config.id2label.items())]
-    ours = [label.casefold() for label in kind.names]
+    theirs = [tasks.plain(label) for _, label in sorted(config.id2label.items())]
+    ours = [tasks.plain(label) for label in kind.names]
     same = architecture.endswith(kind.head) and len(set(ours)) == len(ours)
     differs = same and sorted(ours) == sorted(theirs) and ours != theirs
     return [theirs.index(label) for label in ours] if differs else []

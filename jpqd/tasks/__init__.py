@@ -84,6 +84,11 @@ _TWO = ("LABEL_0", "LABEL_1")
 """The classes of a config.json that names none: transformers leaves its default out."""
 
 
+def plain(name: str) -> str:
+    """Return a label's name in lower case; a class without a name is called by its number."""
+    return str(name).casefold().removeprefix("label_")
+
+
 def of_folder(folder: Path) -> Kind:
     """Find the kind of the model in a folder. Whoever pools its tokens says so beside it."""
     if pools(folder):

@@ -12,6 +12,7 @@ from filelock import FileLock
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from jpqd import tasks
 from jpqd.core import cached, cells, processes, seals
 from jpqd.core.errors import DataError, SourceError, UserError
 from jpqd.core.names import PREDICTIONS
@@ -205,8 +206,8 @@ def _label_order(
             )
         return [0]
     theirs = dict(config.id2label or {})
-    names = [_plain(name) for _, name in sorted(theirs.items())]
-    wanted = [_plain(name) for name in kind.names]
+    names = [tasks.plain(name) for _, name in sorted(theirs.items())]
+    wanted = [tasks.plain(name) for name in kind.names]
     if not type(network).__name__.endswith(kind.head):
         raise SourceError(f"{where}: it is no {kind.title}, as the task needs one. {_ADVICE}")
     if sorted(names) != sorted(wanted) or len(set(names)) != len(names):
@@ -216,11 +217,6 @@ def _label_order(
             f"a copy of the teacher, if they mean the same. {_ADVICE}"
         )
     return [names.index(name) for name in wanted]
-
-
-def _plain(name: str) -> str:
-    """Return a label's name in lower case; a class without a name is called by its number."""
-    return str(name).casefold().removeprefix("label_")
 
 
 def predictions(method: Options, training: Training) -> KnownAnswers:
