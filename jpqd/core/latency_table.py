@@ -73,6 +73,8 @@ class LatencyTable(Part):
     layers: int
     heads: int
     neurons: int
+    words: int = 0
+    """The tokenizer's pieces, which size depends on; 0 in older tables."""
     lengths: list[int]
     shares: list[float]
     """The share of texts that have each length."""

@@ -71,7 +71,7 @@ class Evaluator:
 
     def ahead(self, choices: Sequence[Choice]) -> None:
         """Share what will be asked for next with the pool's workers."""
-        if not self.pool:
+        if not self.pool or self._is_late:
             return
         asked = dict.fromkeys(self.space.structure(choice) for choice in choices)
         new = [one for one in asked if one not in self.seen][: self._allowed - len(self.seen)]
@@ -80,9 +80,12 @@ class Evaluator:
             self.store.put(["run", structure], result, seconds)
 
     def _refuse_beyond_budget(self) -> None:
-        late = self.seen and self.store.seconds > self._seconds
-        if len(self.seen) >= self._allowed or late:
+        if len(self.seen) >= self._allowed or self._is_late:
             raise Spent
+
+    @property
+    def _is_late(self) -> bool:
+        return bool(self.seen) and self.store.seconds > self._seconds
 
     def _say(self, found: Figures) -> None:
         number = len(self.seen)

@@ -45,12 +45,13 @@ def metrics(made: Plan) -> dict[str, Any]:
     return made.model_dump(mode="json", exclude={"front", "tried", "units"})
 
 
-def say(made: Plan, progress: Progress) -> None:
+def say(made: Plan, dense: str, progress: Progress) -> None:
     found, whole = made.chosen, made.whole
+    against = "INT8" if dense == targets.WHOLE else dense
     progress.say(
-        f"    {found.p50_ms:.2f} ms by the table, {made.speedup:.2f} times as fast as the whole in "
-        f"INT8, {found.size_mb:.1f} MB; {made.metric} {found.score:.4f} after {whole.score:.4f}, "
-        f"KL {found.kl:.4f}, before any training"
+        f"    {found.p50_ms:.2f} ms by the table, {made.speedup:.2f} times as fast as the whole "
+        f"in {against}, {found.size_mb:.1f} MB; {made.metric} {found.score:.4f} after "
+        f"{whole.score:.4f}, KL {found.kl:.4f}, before any training"
     )
     progress.say("    heads and neurons: " + " ".join(f"{h}/{n}" for h, n in found.layers))
     for target in made.missed:

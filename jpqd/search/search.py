@@ -62,7 +62,7 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
         rounds = Rounds(stage, evaluator, strategy, ctx.seed)
         chosen = rounds.run()
     if stage.finals:
-        finalists = evaluator.within(rounds.limits)[: stage.finals.count]
+        finalists = rounds.best()[: stage.finals.count]
         chosen, *others = Final(stage.finals, tried, training).run(finalists)
         evaluator.note([chosen, *others])
     metric = training.kind.metrics[0]
@@ -70,7 +70,7 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
     plan = result.plan(stage, chosen, units, evaluator, len(tried.held_out), metric)
     compression_plan.save(plan, ctx.out)
     strategy.save(ctx.out)
-    result.say(plan, ctx.progress)
+    result.say(plan, targets.dense_precision(space), ctx.progress)
     return {"plan": result.metrics(plan), "data": training.data.facts()}
 
 
@@ -90,7 +90,8 @@ def _shared(ctx: Context, content: dict[str, Any]) -> Iterator[Pool | None]:
         yield None
         return
     about = {"run": str(ctx.out.parent.resolve()), "stage": ctx.stage, "parts": pool.parts(content)}
-    trials = pool.share(url, f"{ctx.stage} {seals.digest(content)[:16]}", about)
+    own = seals.digest([content, about["run"]])[:16]  # another run may end before this one
+    trials = pool.share(url, f"{ctx.stage} {own}", about)
     ctx.progress.say("    structures are shared with every `jpqd search worker` of the store")
     try:
         yield trials
@@ -113,6 +114,12 @@ def _space(
     where = ctx.stage
     sizes = tuple(shrink.sizes(network))
     ours, theirs = (len(sizes), *families.whole_layer(network)), _shape(table)
+    words = network.config.vocab_size
+    if table.words not in (0, words):
+        raise UserError(
+            f"{where}: the latency table of {stage.needs[1]} is of a model with {table.words:,} "
+            f"words, and that of {stage.needs[0]} has {words:,}. Measure a table for this model."
+        )
     if ours != theirs:
         raise UserError(
             f"{where}: the latency table of {stage.needs[1]} is of {_words(theirs)}, and the model "

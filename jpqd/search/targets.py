@@ -6,6 +6,7 @@ from math import inf
 
 from jpqd.core.compression_plan import Figures
 from jpqd.core.errors import UserError
+from jpqd.core.latency_table import LatencyTable
 from jpqd.search.options import Target
 from jpqd.search.space import Limits, Space
 
@@ -14,14 +15,19 @@ WHOLE = "int8"
 
 
 def dense_ms(space: Space) -> float:
-    """Return the time of the model before any cut, in INT8: what a speedup is against.
-
-    A table without INT8 has it in the search's own precision.
-    """
+    """Return the time of the model before any cut: what a speedup is against."""
     table = space.table
-    measured = [one.name for one in table.precisions]
-    precision = WHOLE if WHOLE in measured else space.precision
-    return table.p50_ms([(table.heads, table.neurons)] * table.layers, precision)
+    return table.p50_ms([(table.heads, table.neurons)] * table.layers, dense_precision(space))
+
+
+def dense_precision(space: Space) -> str:
+    """Name the precision of that model: INT8, or the search's own where the table has no INT8."""
+    return WHOLE if _is_known(space.table) else space.precision
+
+
+def _is_known(table: LatencyTable) -> bool:
+    """Return whether the whole model was measured in INT8; a table near a plan has it alone."""
+    return WHOLE in (*(one.name for one in table.precisions), *table.whole_ms)
 
 
 def limits(space: Space, target: Target) -> Limits:
@@ -40,7 +46,7 @@ def drop(found: Figures, whole: Figures) -> float:
 
 def refuse_unreachable(space: Space, target: Target, where: str) -> None:
     """Refuse what even a model without a head and a neuron does not reach."""
-    if target.speedup and WHOLE not in [one.name for one in space.table.precisions]:
+    if target.speedup and not _is_known(space.table):
         raise UserError(
             f"{where}: target speedup is against the whole model in INT8, which the latency table "
             "has not measured. Add int8 to its precisions, or give p50_ms."

@@ -98,6 +98,7 @@ def _table(
         layers=whole.layers,
         heads=whole.heads,
         neurons=whole.neurons,
+        words=factory.model.config.vocab_size,
         lengths=list(given.lengths),
         shares=list(given.shares),
         precisions=[explain.precision(name, measured[name], models, whole) for name in measured],

@@ -120,12 +120,14 @@ def _refuse_other(
     whole = factory.whole
     ours = {
         "model": (whole.layers, whole.heads, whole.neurons),
+        "words": factory.model.config.vocab_size,
         "device": setup.device_name,
         "threads": setup.threads,
         "lengths": list(given.lengths),
     }
     theirs = {
         "model": (base.layers, base.heads, base.neurons),
+        "words": base.words or factory.model.config.vocab_size,
         "device": base.device_name,
         "threads": base.threads,
         "lengths": base.lengths,

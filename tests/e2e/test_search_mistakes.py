@@ -42,6 +42,15 @@ def test_mistakes_in_a_recipe_are_named(place: Place, mistake: str) -> None:
     assert MISTAKES[mistake] in str(error.value)
 
 
+def test_a_table_of_another_vocabulary_is_refused(place: Place) -> None:
+    stages = (
+        f"{TABLE}  lean: {{use: vocabulary, needs: [dense], min_count: 20}}\n"
+        "  found: {use: search, needs: [lean, table], target: {size_mb: 1}}\n"
+    )
+    with pytest.raises(UserError, match=r"of a model with [\d,]+ words, and that of lean has"):
+        run(place, stages)
+
+
 def test_prune_wants_a_plan_from_a_search(place: Place) -> None:
     path = place.recipe(
         f"  dense: {{{COMMON}}}\n"

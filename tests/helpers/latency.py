@@ -55,6 +55,7 @@ def table(
         layers=len(families.layers(model)),
         heads=heads,
         neurons=neurons,
+        words=model.config.vocab_size,
         lengths=list(lengths),
         shares=list(shares),
         precisions=[precision("int8", 1), precision("f32", 4)],

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from jpqd.core.compression_plan import Figures, Structure
+from jpqd.core.errors import UserError
 from jpqd.core.progress import Progress
 from jpqd.recipe import plugins
+from jpqd.search import targets
 from jpqd.search.evaluator import Evaluator
 from jpqd.search.options import STRATEGIES, SearchOptions, Target
 from jpqd.search.rounds import Rounds
@@ -170,3 +172,60 @@ def test_the_front_and_the_correlation_are_of_what_was_run(tmp_path: Path) -> No
     for figures in tried.seen.values():
         assert any(f.p50_ms <= figures.p50_ms and f.kl <= (figures.kl or 0) for f in front)
     assert (tried.rank_correlation() or 0) > 0.5
+
+
+def test_a_limit_at_which_nothing_was_tried_says_nothing(tmp_path: Path) -> None:
+    model = Model()
+    tried = evaluator(model, tmp_path)
+    searched("dp", stage(2, accuracy_drop=10.0), tried)
+    first, second = (SPACE.table.p50_ms(one, "int8") for one in model.asked)
+    least, most = SPACE.p50_ms(SPACE.least), SPACE.p50_ms(SPACE.whole)
+    assert first <= (least * most) ** 0.5  # which loses too much: the next is half way to the whole
+    assert second <= ((least * most) ** 0.5 * most) ** 0.5
+
+
+def test_the_nearest_that_keeps_both_targets_is_chosen(tmp_path: Path) -> None:
+    class Odd(Model):
+        """The nearest loses most points."""
+
+        def run(self, structure: Structure) -> tuple[float, float]:
+            lost, _ = super().run(structure)
+            return lost, 0.85 if len(self.asked) > 1 else 0.1
+
+    tried = evaluator(Odd(), tmp_path)
+    found = searched("random", stage(6, speedup=2, accuracy_drop=10.0), tried)
+    assert found.score == 0.85
+    assert found.kl == sorted(one.kl or 0 for one in tried.seen.values() if one.score == 0.85)[0]
+
+
+def test_nothing_is_shared_after_the_time(tmp_path: Path) -> None:
+    shared: list[Structure] = []
+
+    class Shared:
+        def run_all(self, structures: list[Structure], run: object) -> list[Any]:
+            shared.extend(structures)
+            return []
+
+    tried = evaluator(Model(), tmp_path)
+    tried.pool = Shared()  # type: ignore[assignment]
+    tried.allow(9, 60.0)
+    tried.evaluate(SPACE.least)
+    tried.ahead([SPACE.whole])
+    assert len(shared) == 1
+    tried.store.seconds = 61.0
+    tried.ahead([SPACE.whole])
+    assert len(shared) == 1
+
+
+def test_the_whole_model_may_be_known_in_int8_alone() -> None:
+    whole = [(4, 24)] * 3
+    other = SPACE.table.of("int8").model_copy(update={"name": "default"})
+    near = SPACE.table.model_copy(update={"precisions": [other], "whole_ms": {"int8": 0.5}})
+    space = Space(SIZES, near, "default")
+    targets.refuse_unreachable(space, Target(speedup=1.1), "plan")
+    assert targets.dense_ms(space) == 0.5
+    without = Space(SIZES, near.model_copy(update={"whole_ms": {}}), "default")
+    assert targets.dense_ms(without) == near.p50_ms(whole, "default")
+    assert targets.dense_precision(without) == "default"
+    with pytest.raises(UserError, match="has not measured"):
+        targets.refuse_unreachable(without, Target(speedup=1.1), "plan")
