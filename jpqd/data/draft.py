@@ -100,12 +100,16 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:
     """Guess the kind of task, its text columns and its label column."""
-    names = [name for name in rows[0] if name]
-    if any(isinstance(rows[0][name], list) for name in names):
-        lists = [name for name in names if isinstance(rows[0][name], list)]
-        label = next((name for name in _LABELS if name in lists), lists[-1])
-        return "token_classification", (next(n for n in lists if n != label),), label
+    lists = [name for name in rows[0] if name and isinstance(rows[0][name], list)]
+    if tagged := _tagged(rows, lists):
+        return "token_classification", (tagged[0],), tagged[1]
+    names = [name for name in rows[0] if name and name not in lists]
     label = label_among(rows, names)
+    if not label and named(lists):
+        raise DataError(
+            f"{path}: {named(lists)!r} holds several labels a text, which no kind of task has. "
+            "Give a file with one label in each row."
+        )
     others = [name for name in names if name != label]
     if not label or not others:
         advice = preflight.other_separator(names) or f"there are {', '.join(names)}."
@@ -114,12 +118,23 @@ def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:
     return _kind(values), texts_among(rows, others), label
 
 
+def _tagged(rows: Rows, lists: list[str]) -> tuple[str, str] | None:
+    """Find a column of words and one of their tags: two lists, as long in most of the rows."""
+    tags = named(lists) or (lists[-1] if lists else "")
+    for words in lists:
+        alike = sum(len(row[words] or ()) == len(row[tags] or ()) for row in rows)
+        if words != tags and alike > len(rows) / 2:
+            return words, tags
+    return None
+
+
 def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str] | None:
     """Find texts, and the scores of pairs where there are both; None where rows have classes."""
     names = [name for name in rows[0] if name]
     text = texts_among(rows, names)
     others = [name for name in names if name not in text]
-    known = [name for name in _LABELS if name in others]
+    known = [name for name in others if name.casefold() in _LABELS]
+    known.sort(key=lambda name: _LABELS.index(name.casefold()))
     scores = [one for one in known if all(cells.as_float(row[one]) is not None for row in rows)]
     if known and not (len(text) == 2 and scores):
         return None
@@ -128,14 +143,21 @@ def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str] | None:
 
 def texts_among(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
     """Guess the one or two columns of texts."""
-    pair = next((pair for pair in _PAIRS if set(pair) <= set(names)), None)
-    one = next((name for name in _TEXTS if name in names), None)
+    usual = {name.casefold(): name for name in reversed(names)}
+    pair = next(((usual[a], usual[b]) for a, b in _PAIRS if {a, b} <= usual.keys()), None)
+    one = next((usual[name] for name in _TEXTS if name in usual), None)
     return pair or (one or _widest(rows, names),)
 
 
 def label_among(rows: Rows, names: Sequence[str]) -> str:
     """Guess the column of labels, by its name or by how few values it has."""
-    return next((name for name in _LABELS if name in names), "") or _fewest(rows, names)
+    return named(names) or _fewest(rows, names)
+
+
+def named(names: Sequence[str]) -> str:
+    """Find a column that is called what labels usually are, however it is written."""
+    usual = {name.casefold(): name for name in reversed(names)}
+    return next((usual[name] for name in _LABELS if name in usual), "")
 
 
 def _kind(values: Sequence[Any]) -> str:
@@ -147,8 +169,9 @@ def _kind(values: Sequence[Any]) -> str:
 def _fewest(rows: Rows, names: Sequence[str]) -> str:
     """Name the column with the fewest different values, where these are few."""
     sizes = {name: len({str(row[name]) for row in rows}) for name in names}
-    found = min(sizes, key=lambda name: (sizes[name], -names.index(name)))
-    return found if 1 < sizes[found] <= min(_FEW, len(rows) // 2) else ""
+    varied = [name for name in names if sizes[name] > 1]
+    found = min(varied, key=lambda name: (sizes[name], -names.index(name)), default="")
+    return found if found and sizes[found] <= min(_FEW, len(rows) // 2) else ""
 
 
 def _widest(rows: Rows, names: Sequence[str]) -> str:

@@ -54,6 +54,8 @@ def read(path: Path, text: tuple[str, ...], kind: Kind, cache: Path, progress: P
     names = [name for name in table.column_names if name]
     rows = table.select(range(min(len(table), _LOOKED_AT))).to_list()
     label = None if is_plain else _label(rows, [n for n in names if n not in text], kind)
+    if not text and names == [label]:
+        raise DataError(f"{path}: there is no column of texts beside {label!r}.")
     found = text or _texts(rows, names, label, is_plain=is_plain)
     _check_columns(path, found, names)
     columns = zip(*(table[name][:] for name in found), strict=True)
@@ -104,15 +106,28 @@ def _check_columns(path: Path, text: tuple[str, ...], names: list[str]) -> None:
 
 
 def _label(rows: draft.Rows, names: list[str], kind: Kind) -> str | None:
-    """Find a column of labels that are all known to the model."""
-    found = draft.label_among(rows, names) if rows else ""
-    values = [row[found] for row in rows if not cells.is_missing(row[found])] if found else []
-    return found if values and _are_known(values, kind) else None
+    """Find a column of labels that are all known to the model.
+
+    One that is not called so is taken only where no other could be meant: folds are 0 and 1 too.
+    """
+    found = {name: [row[name] for row in rows if not cells.is_missing(row[name])] for name in names}
+    found = {name: values for name, values in found.items() if values}
+    named = [name for name in found if _are_names(found[name], kind)]
+    numbers = [name for name in found if _are_numbers(found[name], kind)]
+    called = draft.named(names)
+    if called in {*named, *numbers}:
+        return called
+    others = named or ([] if called or kind.is_number else numbers)
+    return others[0] if len(others) == 1 else None
 
 
-def _are_known(values: list[object], kind: Kind) -> bool:
+def _are_names(values: list[object], kind: Kind) -> bool:
+    names = {cells.as_text(name) for name in kind.names}
+    return {cells.as_text(value) for value in values} <= names
+
+
+def _are_numbers(values: list[object], kind: Kind) -> bool:
     if kind.is_number:
         return all(cells.as_float(value) is not None for value in values)
-    there = {cells.as_text(value) for value in values}
-    numbers = {str(number) for number in range(len(kind.names))}
-    return there <= {cells.as_text(name) for name in kind.names} or there <= numbers
+    classes = {str(number) for number in range(len(kind.names))}
+    return {cells.as_text(value) for value in values} <= classes

@@ -105,8 +105,9 @@ class Shrunk:
     def left(self) -> str:
         """Name the heads and neurons of each layer."""
         layers = " ".join(f"{heads}/{neurons}" for heads, neurons in self.plan.chosen.layers)
-        heads, neurons = self.plan.whole.layers[0]
-        return f"heads/neurons that stay in each layer, of {heads}/{neurons}: {layers}"
+        whole = [f"{heads}/{neurons}" for heads, neurons in self.plan.whole.layers]
+        of = whole[0] if len(set(whole)) == 1 else " ".join(whole)
+        return f"heads/neurons that stay in each layer, of {of}: {layers}"
 
     def _p50(self, name: str) -> str:
         latency = self.bench.measurements[0].arms[name].latency_ms

@@ -20,6 +20,8 @@ from jpqd.run import finder
 from jpqd.tasks import Kind
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from jpqd.data.given import Given
 
 MODEL = "model"
@@ -41,6 +43,8 @@ class Wanted:
     name: str
     cuts: bool = False
     """True where the model will be pruned."""
+    dense: bool = False
+    """True where it is set against the model before any cut."""
 
     def __post_init__(self) -> None:
         if not re.match(NAME_PATTERN, self.name):
@@ -89,6 +93,8 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
     _refuse_another_run(wanted)
     found = given.read(wanted.data, wanted.text, kind, wanted.cache, progress)
     model = answers.load(wanted.model, folder, kind, cuts=wanted.cuts)
+    if wanted.dense:
+        _refuse_cut(wanted.model, model.network)
     texts = found.drawn()
     length, _ = draft.longest(str(folder), texts.to_list(), found.text)
     wanted.run.mkdir(parents=True, exist_ok=True)
@@ -99,6 +105,17 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
             answers.write(model, texts, length, wanted.cache, table, progress)
     task = _task(found, kind, table, rows) | {"max_length": length}
     return Described(task, rows, _said(found, kind, rows))
+
+
+def _refuse_cut(model: str, network: PreTrainedModel) -> None:
+    from jpqd.model import size
+
+    share = size.facts(network).encoder_share
+    if share is not None and share < 1:
+        raise UserError(
+            f"model {model!r}: it is pruned already, to {share:.0%} of its encoder, and a speedup "
+            "is against the model before any cut. Give p50_ms or size_mb."
+        )
 
 
 def _refuse_another_run(wanted: Wanted) -> None:

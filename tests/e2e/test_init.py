@@ -171,3 +171,28 @@ def test_quotes_between_tabs_are_text(model: Path, tmp_path: Path) -> None:
     lines = [f'"film {number}\t{number % 2}' for number in range(60)]
     drafted(model, tmp_path / "train.tsv", "\n".join(["text\tlabel", *lines]))
     assert "60 rows looked at" in (tmp_path / "mine.yaml").read_text()
+
+
+def test_a_constant_column_is_no_label_and_names_may_be_capitalized(
+    model: Path, tmp_path: Path
+) -> None:
+    lines = [f"word {i},{('good', 'bad')[i % 2]},en" for i in range(60)]
+    data = tmp_path / "train.csv"
+    found = drafted(model, data, "\n".join(["Text,Sentiment,lang", *lines]))
+    assert (found["text"], found["label"]) == (["Text"], "Sentiment")
+    found = drafted(model, data, "\n".join(["what,how,lang", *lines]), "--force")
+    assert (found["text"], found["label"]) == (["what"], "how")
+
+
+def test_a_list_beside_a_label_is_left_out_and_a_list_of_labels_is_named(
+    model: Path, tmp_path: Path
+) -> None:
+    row = {"text": "a good film", "label": 1, "keywords": ["film"], "more": []}
+    lines = [json.dumps({**row, "label": i % 2}) for i in range(60)]
+    found = drafted(model, tmp_path / "train.jsonl", "\n".join(lines))
+    assert (found["use"], found["text"], found["label"]) == ("classification", ["text"], "label")
+    several = json.dumps({"text": "a good film", "labels": ["good", "film"]})
+    (tmp_path / "several.jsonl").write_text("\n".join([several] * 60))
+    done = jpqd("init", "--model", model, "--data", tmp_path / "several.jsonl")
+    assert done.exit_code == 2
+    assert "'labels' holds several labels a text" in done.stderr

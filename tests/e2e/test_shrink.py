@@ -17,6 +17,7 @@ from jpqd.data import corpus
 from jpqd.recipe import recipes
 from jpqd.report.shrunk import Verdict
 from jpqd.run import shrinking
+from tests.e2e import test_search as searches
 from tests.helpers.distill_place import Place
 from tests.helpers.stages import STAGES
 
@@ -125,6 +126,52 @@ def test_another_files_labels_are_not_taken_for_the_models(place: Place) -> None
     path.write_text(path.read_text().replace(",0\n", ",sports\n"))
     task = yaml.safe_load(shrink(place, path, "--recipe-only").stdout)["task"]
     assert (task["use"], task["label"]) == ("agreement", "own_answer")
+
+
+def test_a_table_of_texts_alone_needs_no_labels(place: Place) -> None:
+    path = place.folder / "texts.csv"
+    texts = [text for text, _ in corpus.reviews("train")[:TEXTS]]
+    path.write_text("\n".join(["text", *(f'"{text}"' for text in texts)]))
+    for more in ((), ("--text", "text")):
+        done = shrink(place, path, "--recipe-only", *more)
+        assert done.exit_code == 0, done.output
+        assert yaml.safe_load(done.stdout)["task"]["label"] == "own_answer"
+    path.write_text("\n".join(["label", *(str(number % 2) for number in range(TEXTS))]))
+    done = shrink(place, path, "--recipe-only")
+    assert done.exit_code == 2
+    assert "there is no column of texts beside 'label'" in done.stderr
+
+
+def test_folds_are_not_taken_for_labels(place: Place) -> None:
+    path = table(place)
+    _, *lines = path.read_text().splitlines()
+    lines = [f"{line},{number % 2}" for number, line in enumerate(lines)]
+    path.write_text("\n".join(["text,Label,fold", *lines]))
+    task = yaml.safe_load(shrink(place, path, "--recipe-only").stdout)["task"]
+    assert (task["use"], task["label"]) == ("classification", "Label")
+    path.write_text(path.read_text().replace("Label", "sort"))
+    task = yaml.safe_load(shrink(place, path, "--recipe-only").stdout)["task"]
+    assert (task["use"], task["label"]) == ("agreement", "own_answer"), "either could be the one"
+
+
+def test_a_pruned_model_has_no_dense_one_to_be_faster_than(place: Place) -> None:
+    half = "{use: prune, keep: 0.5, schedule: one_shot, samples: 32}"
+    made = searches.run(place, f"  half: {{{searches.SHOT}, needs: [dense], methods: [{half}]}}\n")
+
+    def given(target: str) -> Any:
+        more = ("--data", texts(place), "--target", target, "--runs", place.folder / "runs")
+        return jpqd("shrink", made / "half", *more, "--recipe-only")
+
+    refused = given("speedup=1.2")
+    assert refused.exit_code == 2
+    assert "it is pruned already" in refused.stderr.replace("\n", " ")
+    assert given("p50_ms=1").exit_code == 0
+
+
+def test_the_fastest_model_has_to_be_looked_for(place: Place) -> None:
+    done = shrink(place, texts(place), "--recipe-only", target="accuracy_drop=2")
+    stages = yaml.safe_load(done.stdout)["stages"]
+    assert [stages[name]["evaluations"] for name in ("first", "plan")] == [6, 6]
 
 
 MISTAKES = {
