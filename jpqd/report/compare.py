@@ -76,12 +76,15 @@ class Comparison:
     metric: str
     stages: list[Row]
     skipped: list[Skipped]
+    unlike: list[str] = field(default_factory=list)
+    """The runs that were made of another recipe than the first one, and where it differs."""
 
     def plain(self) -> dict[str, Any]:
         return {**asdict(self), "resamples": paired.RESAMPLES}
 
     def warnings(self) -> list[str]:
-        return [f"left out: {entry}" for entry in self.skipped if not entry.expected]
+        lost = [f"left out: {entry}" for entry in self.skipped if not entry.expected]
+        return lost + [f"runs of unlike recipes are taken together: {one}" for one in self.unlike]
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,28 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
                 raise
             skipped.append(error.skipped)
     folders = [str(run.folder) for run in runs]
-    return Comparison(folders, baseline, split, kind.main(truth), rows, skipped)
+    unlike = _unlike(runs, [baseline, *names])
+    return Comparison(folders, baseline, split, kind.main(truth), rows, skipped, unlike)
+
+
+def _unlike(runs: list[Run], names: list[str]) -> list[str]:
+    """Name the runs whose data or compared stages have other settings than those of the first."""
+
+    def settings(run: Run) -> dict[str, Any]:
+        stages, task = (run.recipe.get(key) or {} for key in ("stages", "task"))
+        data = {key: value for key, value in task.items() if key not in ("name", "dataset")}
+        return {"task": data, **{name: stages.get(name) for name in names}}
+
+    first = settings(runs[0])
+    differ = {
+        str(run.folder): [key for key, value in settings(run).items() if value != first[key]]
+        for run in runs
+    }
+    return [
+        f"{folder} has another {', '.join(keys)} than {runs[0].folder}"
+        for folder, keys in differ.items()
+        if keys
+    ]
 
 
 def _choose(
@@ -180,6 +204,8 @@ def _unusable(run: Run, name: str, split: str | None) -> Skipped | None:
         return Skipped(str(folder), "has no predictions", True)
     if split is not None and sources.canonical(split) != sources.canonical(measured):
         return Skipped(str(folder), f"measured on {measured}, not on {split}", True)
+    if why := run.outdated().get(name):
+        return Skipped(str(folder), f"{why}; run its recipe again", False)
     if sealed.broken(PREDICTIONS):
         return Skipped(str(folder), f"{PREDICTIONS} is damaged; run its recipe again", False)
     return None

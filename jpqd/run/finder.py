@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,16 @@ class Run:
         for parent, fingerprint in manifest.inputs.get("parents", {}).items():
             if here.get(parent, fingerprint) != fingerprint:
                 yield f"was made of another {parent!r} than the one in this run"
+
+    def outdated(self) -> dict[str, str]:
+        """Name the stages that were made of others than those in this run, and say of which."""
+        found: dict[str, str] = {}
+        for manifest in self.in_order():
+            parents = manifest.inputs.get("parents", {})
+            older = [f"was made of {one!r}, which {found[one]}" for one in parents if one in found]
+            if why := next(chain(self._other_parents(manifest), older), None):
+                found[manifest.stage] = why
+        return found
 
     def not_covered(self) -> list[str]:
         """Name what lies in the run and has no hash: checkpoints, reports, manifests of 0.1."""

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from cli import app
 from jpqd.core import artifact
+from tests.helpers import reseal
 
 TRUTH = np.array([0, 1] * 20)
 SMALL = {"encoder_share": 0.25, "nonzero_share": 0.2, "parameters": 1234567, "precision": "INT8"}
@@ -215,6 +216,35 @@ def test_other_rows_are_refused_with_the_stage_that_has_them(run: Path, tmp_path
     done = compare(run, tmp_path / "two", "--stages", "small")
     assert done.exit_code == 2
     assert f"{tmp_path}/two/teacher: its 30 labels differ from the 40 labels of" in done.stderr
+
+
+def test_what_was_made_of_an_older_stage_is_left_out_with_all_that_follows(run: Path) -> None:
+    seal(run, "other", classes(5))
+    seal(run, "later", classes(6))
+    for stage, parents in (("small", {"teacher": "older"}), ("later", {"small": "f"})):
+        manifest = run / stage / "manifest.json"
+        reseal.edit(manifest, lambda one, of=parents: one.update(inputs={"parents": of}))
+    done = compare(run)
+    said = " ".join(done.stderr.split())
+    assert "small: was made of another 'teacher' than the one in this run; run its recipe" in said
+    assert "later: was made of 'small', which was made of another 'teacher'" in said
+    assert "other" in done.stdout and "later" not in done.stdout
+    refused = compare(run, "--stages", "later")
+    assert refused.exit_code == 2 and "made of 'small'" in refused.stderr
+
+
+def test_runs_of_another_recipe_are_not_pooled_in_silence(run: Path, tmp_path: Path) -> None:
+    seal(tmp_path / "two", "teacher", classes(2))
+    seal(tmp_path / "two", "small", classes(2))
+    assert "unlike" not in compare(run, tmp_path / "two").stderr
+    recipe = tmp_path / "two" / "recipe.json"
+    told = json.loads(recipe.read_text())
+    told["stages"]["small"] = {"epochs": 5}
+    told["task"] = {"name": "other", "dataset": "elsewhere", "train_rows": 9}
+    recipe.write_text(json.dumps(told))
+    said = " ".join(compare(run, tmp_path / "two").stderr.split())
+    assert "runs of unlike recipes are taken together: " in said
+    assert f"two has another task, small than {run}" in said
 
 
 def test_mistakes_say_what_there_is(run: Path, tmp_path: Path) -> None:
