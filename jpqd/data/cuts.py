@@ -1,5 +1,7 @@
 """Splits cut from train, the same for every seed: rows to report on, to choose on, a sample."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from datasets import Dataset, DatasetDict
 
@@ -58,7 +60,7 @@ def _cut(
     table: Dataset, share: float, in_order: bool, together: str | None
 ) -> tuple[Dataset, Dataset]:
     rows = np.arange(len(table))
-    units = np.unique(table[together][:], return_inverse=True)[1] if together else rows
+    units = _numbered(table[together][:]) if together else rows
     count = int(units.max(initial=-1)) + 1
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
     order = np.arange(count)[::-1] if in_order else order
@@ -70,6 +72,27 @@ def _cut(
         )
     mine = np.isin(units, order[:size])
     return table.select(rows[~mine]), table.select(rows[mine])
+
+
+def repeated(task: Task, splits: dict[str, Dataset]) -> dict[str, float]:
+    """Return the share of each other split's rows whose texts stand in train too."""
+    train = _hashes(task, splits["train"])
+    others = {name: table for name, table in splits.items() if name != "train"}
+    return {
+        name: float(np.isin(_hashes(task, table), train).mean()) for name, table in others.items()
+    }
+
+
+def _hashes(task: Task, table: Dataset) -> np.ndarray:
+    parts = table.select_columns([*task.text]).iter(10_000)
+    texts = (row for part in parts for row in zip(*(part[c] for c in task.text), strict=True))
+    return np.fromiter((hash(str(row)) for row in texts), np.int64)
+
+
+def _numbered(cells: Sequence[str]) -> np.ndarray:
+    """Number cells by their content; an array of texts would take the longest for each."""
+    numbers = {cell: number for number, cell in enumerate(sorted(set(cells)))}
+    return np.array([numbers[cell] for cell in cells])
 
 
 def held_out(task: Task, raw: DatasetDict) -> list[str]:

@@ -78,12 +78,15 @@ def _columns(path: Path, start: str) -> list[str]:
 
 
 def _keys(start: str) -> list[str]:
-    """Return the keys of the first row; what is no JSON is told later, with its line."""
-    try:
-        row = json.loads(next((line for line in start.splitlines() if line.strip()), ""))
-    except (ValueError, RecursionError):
-        return []
-    return list(row) if isinstance(row, dict) else []
+    """Return the keys of all rows there; what is no JSON is told later, with its line."""
+    found: dict[str, None] = {}
+    for line in filter(str.strip, start.split("\n")):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            break  # at the latest the last line, which is cut
+        found.update(dict.fromkeys(row if isinstance(row, dict) else ()))
+    return list(found)
 
 
 def other_separator(columns: list[str]) -> str:

@@ -24,7 +24,7 @@ _FILES = (*FILES, ".yaml")
 _ALIASES = {"valid": "validation", "val": "validation", "dev": "validation", "training": "train"}
 _TOKENIZERS = (
     "tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model",
-    "sentencepiece.bpe.model",
+    "spm.model", "sentencepiece.bpe.model",
 )  # fmt: skip
 _WEIGHTS = "model*.safetensors"
 _MODEL_FILES = (

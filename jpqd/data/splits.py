@@ -28,6 +28,8 @@ _COUNTS = ["lost", "parts", "unknown"]
 """Columns that are summed and not kept."""
 _MANY_UNKNOWN = 0.05
 """The share of unknown tokens in train from which a tokenizer does not fit the texts."""
+_MANY_REPEATED = 0.01
+"""The share of a split's texts in train from which its figures are too good."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Data:
     """The share of texts (or of words, where each has a label) lost beyond `max_length`."""
     unknown: dict[str, float] = field(default_factory=dict)
     """The share of tokens that the tokenizer does not know, special ones aside."""
+    repeated: dict[str, float] = field(default_factory=dict)
+    """The share of a split's texts that stand in train too."""
     texts: str | None = None
     """The hash of texts without labels that stand in train after its own rows."""
 
@@ -98,7 +102,7 @@ def prepare(
     facts = json.loads((folder / _FACTS).read_text())
     splits, kind = load_from_disk(str(folder)), tasks.of_facts(facts["kind"])
     held_out = tuple(facts["held_out"])
-    shares = {name: facts[name] for name in ("truncated", "unknown")}
+    shares = {name: facts.get(name, {}) for name in ("truncated", "unknown", "repeated")}
     data = Data(splits, kind, facts["rows"], facts["of_train"], held_out, **shares)
     _report_rows(data, task, progress)
     return data
@@ -146,6 +150,12 @@ def _report_rows(data: Data, task: Task, progress: Progress) -> None:
                 f"{split}: {rows['unusable']} rows are not used: they have no text, or no label "
                 "that train knows"
             )
+    for split, share in data.repeated.items():
+        if share > _MANY_REPEATED:
+            progress.warn(
+                f"{split}: {share:.1%} of its texts stand in train too, so figures on them are too "
+                "good. Remove what is there twice, or give a split of its own"
+            )
     for split, share in data.truncated.items():
         if share:
             lost = "texts are cut" if data.kind.one_answer else "words are lost"
@@ -182,6 +192,7 @@ def _make(
         "rows": _counts(raw, used, splits),
         "of_train": len(kind.numbers(task, range(len(raw["train"])))),
         "held_out": cuts.held_out(task, raw),
+        "repeated": {} if kind.rows_are_text else cuts.repeated(task, splits),
     }
     counter = progress.counting("    tokenized", "rows")
     tokens = {s: _tokenize(task, rows, kind, tokenizer, counter) for s, rows in splits.items()}

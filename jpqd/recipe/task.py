@@ -149,6 +149,16 @@ class Task(Spec):
             )
         return labels
 
+    @field_validator("report_on", "select_on")
+    @classmethod
+    def _not_train(cls, split: Selection) -> Selection:
+        """Refuse the rows that models are trained on, and names of other figures."""
+        if isinstance(split, str) and split.lower() in _TRAINED:
+            raise mistake("is what models are trained on", "Name another split, such as test.")
+        if isinstance(split, str) and split.lower() in _TAKEN:
+            raise mistake("is the name of other figures", "Rename the split.")
+        return split
+
     @field_validator("select_on")
     @classmethod
     def _not_what_is_reported(cls, select_on: str | float, others: ValidationInfo) -> str | float:
@@ -158,6 +168,11 @@ class Task(Spec):
                 "Give a share of train, such as 0.05, or another split.",
             )
         return select_on
+
+
+_TRAINED = ("train", "training")
+_TAKEN = ("model", "data", "check")
+"""Names in a manifest's metrics that are no splits."""
 
 
 def kinds() -> list[Any]:

@@ -124,9 +124,9 @@ def _of_cosines(
     theirs = labels[:, 1:]
     near, far = (np.mean([cosines(one, theirs) for one in side], axis=0) for side in (mine, others))
     gain = near - far
-    half = max(metrics.Z95 * gain.std() / np.sqrt(len(gain)), 0.0)
-    middle = float(gain.mean())
-    return middle, middle - half, middle + half
+    half, middle = metrics.Z95 * gain.std() / np.sqrt(len(gain)), float(gain.mean())
+    least = 0.0 if gain.any() else paired.unseen(len(gain))
+    return paired.widened(middle, middle - half, middle + half, least)
 
 
 def compare(

@@ -160,9 +160,12 @@ class CausalLm(TokenKind):
 
         mine, others = (np.stack([r.logits for r in runs]) for runs in (predictions, baseline))
         best, theirs = mine[..., 1], others[..., 1]
-        gain = tokens.mean((mine[..., 0] - others[..., 0]).mean(0), predictions[0].rows)
+        apart, windows = (mine[..., 0] - others[..., 0]).mean(0), predictions[0].rows
+        middle, low, high = tokens.mean(apart, windows)
+        least = 0.0 if apart.any() else paired.unseen(int(windows[-1]) + 1)
+        known = low is not None and high is not None
         return {
-            "difference": None if None in gain else gain,
+            "difference": paired.widened(middle, low or 0.0, high or 0.0, least) if known else None,
             "agreement": paired.agreement(best, theirs),
             "agreement_95": paired.agreement_interval(best, theirs, predictions[0].count),
         }

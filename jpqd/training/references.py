@@ -102,6 +102,7 @@ def _save(out: Path, found: dict[str, Predictions], data: Data) -> None:
 
 def _beside(split: Dataset, answers: np.ndarray) -> Dataset:
     """Return a split whose labels have these answers behind them."""
-    own = splits.column(split, "labels").reshape(len(split), -1)
+    exact = split.with_format("numpy", dtype=np.float64)  # the numbers of queries are long
+    own = exact["labels"][:].reshape(len(split), -1)
     labels = np.concatenate([own, answers], axis=1)
     return split.remove_columns("labels").add_column("labels", list(labels))

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from jpqd.core.errors import DataError, SourceError
+from jpqd.data import preflight, sources
+from jpqd.recipe import recipes
 from tests.helpers import tiny
 
 
@@ -55,6 +58,23 @@ def test_rows_of_json_are_looked_at_too(place: Path) -> None:
     rows = place.parent / "rows.jsonl"
     rows.write_text('{"sentence": "a", "label": 1}\n')
     assert "no column 'text'" in refused(place, "--set", f"task.dataset={rows}")
+
+
+def test_a_row_of_json_may_lack_a_column_that_others_have(place: Path) -> None:
+    rows = place.parent / "rows.jsonl"
+    rows.write_text('{"text": "alone"}\n{"text": "a", "label": 1}\n')
+    recipe = recipes.load(place, (f"task.dataset={rows}",))
+    preflight.check(recipe.model, recipe.task)
+    rows.write_text('{"text": "alone"}\n{"text": "a"}\n')
+    with pytest.raises(DataError, match="no column 'label'"):
+        preflight.check(recipe.model, recipe.task)
+
+
+def test_the_tokenizer_of_deberta_v3_is_one(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="has no tokenizer"):
+        sources.require_tokenizer(tmp_path)
+    (tmp_path / "spm.model").touch()
+    sources.require_tokenizer(tmp_path)
 
 
 @pytest.fixture

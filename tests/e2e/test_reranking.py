@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from jpqd.training import references
 from tests.helpers import embedding_place as place
 from tests.helpers import small, tiny
 from tests.helpers.export_place import jpqd
@@ -133,3 +135,11 @@ def test_a_model_without_that_head_cannot_say_what_is_right(folder: Path, tmp_pa
     done = jpqd("run", tmp_path / "alone.yaml", "--runs", tmp_path / "runs")
     assert done.exit_code == 2
     assert "no reranker" in done.stderr and "task.label" in done.stderr
+
+
+def test_the_numbers_of_queries_stay_exact() -> None:
+    numbers = [4_294_967_291.0, 4_294_967_295.0]
+    labels = [[1.0, number] for number in numbers]
+    split = Dataset.from_dict({"row": [0, 1], "labels": labels})
+    beside = references._beside(split, np.array([[0.5], [0.25]]))
+    assert [row[1:] for row in beside["labels"]] == [[numbers[0], 0.5], [numbers[1], 0.25]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,16 @@ def test_a_model_beside_another() -> None:
     gain = (mine.log_softmax(-1) - base.log_softmax(-1))[0, 0].item() / 2
     assert found["difference"][0] == pytest.approx(gain)
     assert found["agreement"] == 1
+
+
+def test_a_model_beside_itself_has_an_interval() -> None:
+    kind, targets = CausalLm(), torch.tensor([0, 1] * 640)
+    answers = torch.tensor([[2.0, 0.0], [0.0, 1.0]] * 640)
+    rows = np.repeat(np.arange(10), 128)
+    same = predictions.joined([kind.kept(answers, targets).numpy()], [targets.numpy()])
+    same = dataclasses.replace(same, rows=rows)
+    middle, low, high = kind.compare([same], [same])["difference"]
+    assert low < middle == 0 < high
 
 
 def test_another_beginning_makes_other_windows_in_the_cache(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Rows and columns that cannot be used: counted and told of, or refused with the place."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from jpqd.core.errors import DataError
+from jpqd.data import cuts
 from tests.helpers.data_fixtures import (
     Listener,
     contents,
@@ -24,10 +27,10 @@ def test_unusable_rows_are_counted_and_told(tmp_path: Path) -> None:
     rows[10]["text"], rows[20]["text"] = "", None
     rows[30]["label"] = None
     listener = Listener()
-    place = folder(tmp_path, train=rows, validation=distinct(10))
+    place = folder(tmp_path, train=rows[10:], validation=rows[:10])
     prepared = prepare(place, listener, max_unusable=0.02)
     assert prepared.rows["train"]["unusable"] == 3
-    assert sum(prepared.rows[split]["used"] for split in ("train", "select")) == 197
+    assert sum(prepared.rows[split]["used"] for split in ("train", "select")) == 187
     assert [w.split(" rows")[0] for w in listener.warned] == ["train: 3"]
 
 
@@ -207,7 +210,7 @@ def test_a_tokenizer_that_does_not_know_the_texts_is_warned_of(tmp_path: Path) -
     listener = Listener()
     data = prepare(folder(tmp_path, train=rows, validation=rows), listener)
     assert data.facts()["unknown"]["validation"] == 20 / 180
-    (warning,) = listener.warned
+    (warning,) = [one for one in listener.warned if "unknown" in one]
     assert "of the tokens are unknown to the model's tokenizer" in warning
 
 
@@ -216,4 +219,28 @@ def test_a_few_unknown_words_are_only_counted(tmp_path: Path) -> None:
     listener = Listener()
     data = prepare(folder(tmp_path, train=rows, validation=rows), listener)
     assert data.unknown["validation"] == 1 / 161
+    assert not [one for one in listener.warned if "unknown" in one]
+
+
+def test_texts_that_stand_in_train_too_are_warned_of(tmp_path: Path) -> None:
+    twice = [row for row in distinct(100) for _ in range(2)]
+    listener = Listener()
+    prepare(folder(tmp_path / "a", train=twice), listener)
+    (reported, chosen) = listener.warned
+    assert reported.startswith("validation: ") and "stand in train too" in reported
+    assert chosen.startswith("select: ")
+    listener = Listener()
+    prepare(folder(tmp_path / "b", train=distinct(200)), listener)
     assert listener.warned == []
+
+
+def test_rows_are_cut_by_query_whatever_the_longest_takes() -> None:
+    queries = [f"query {number % 40}" for number in range(200)]
+    wanted = np.unique(queries, return_inverse=True)[1]
+    assert np.array_equal(cuts._numbered(queries), wanted)
+    long = ["q" * 20_000, *queries * 100]
+    tracemalloc.start()
+    cuts._numbered(long)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6  # an array of texts has 80 kB for each

@@ -134,6 +134,9 @@ def test_names_that_the_data_declares_are_used() -> None:
 
 def test_the_recipe_renames_declared_classes_but_not_their_count() -> None:
     assert declared([0, 1], ["neg", "pos"], labels=("bad", "good")).names == ("bad", "good")
+    turned = declared([0, 1], ["neg", "pos"], labels=("pos", "neg"))
+    assert turned.names == ("pos", "neg")
+    assert [turned.number(value) for value in (0, 1)] == [1, 0], "a name means the same class"
     with pytest.raises(DataError, match=r"2 classes \('neg', 'pos'\), but task\.labels has 3"):
         declared([0, 1], ["neg", "pos"], labels=("a", "b", "c"))
 

@@ -68,6 +68,8 @@ def test_without_scores_vectors_are_compared_by_how_near_they_are_to_the_models(
     assert middle == pytest.approx(figures[0] - figures[1])
     down = vectors.compare([rough], [near], labels)["difference"]
     assert down[0] == pytest.approx(-middle)
+    middle, low, high = vectors.compare([near], [near], labels)["difference"]
+    assert low < middle == 0 < high, "what never differs here may differ elsewhere"
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("cls", 1.0), ("mean", 2.0), ("last", 3.0)])
