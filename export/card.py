@@ -19,7 +19,7 @@ from export import names
 from export.options import Options
 from export.origin import Origin
 from jpqd.core import environment
-from jpqd.recipe.task import Task, looks_local
+from jpqd.recipe.task import FILES, Task, looks_local
 from jpqd.tasks import Kind
 
 _PACKAGES = ("jpqd", "openvino", "optimum-intel", "nncf", "torch", "transformers")
@@ -233,7 +233,22 @@ def _lengths(lengths: Sequence[int]) -> str:
 def _public(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return the recipe with the last names of local folders only, not their full paths."""
     task = {**recipe["task"], "dataset": _last_names(recipe["task"]["dataset"])}
-    return {**recipe, "model": _last_names(recipe["model"]), "task": task}
+    stages = _without_folders(recipe["stages"])
+    return {**recipe, "model": _last_names(recipe["model"]), "task": task, "stages": stages}
+
+
+def _without_folders(value: Any) -> Any:
+    """Shorten what is written as a path: a word may name a stage and lie in this folder too."""
+    if isinstance(value, dict):
+        return {key: _without_folders(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(one) for one in value]
+    is_path = isinstance(value, str) and value.lower().startswith(_PATHS)
+    is_file = isinstance(value, str) and value.lower().endswith(FILES)
+    return Path(value).name if is_path or is_file else value
+
+
+_PATHS = ("/", "~", "./", "../")
 
 
 def _last_names(source: Any) -> Any:

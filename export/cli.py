@@ -160,6 +160,7 @@ def predict(
         from jpqd.core import terminal
         from jpqd.core.progress import Progress
 
+        _refuse_both(texts, file)
         folder = origin.find(runs, name, run).folder
         writes = predict.writes(folder)
         _refuse_other_options(writes, every=every, chat=chat, new_tokens=new_tokens)
@@ -178,6 +179,13 @@ def predict(
         for answer in predictor(rows):
             told = terminal.json_line(answer) if as_json else predictor.line(answer, every)
             echo(told)
+
+
+def _refuse_both(texts: list[str] | None, file: Path | None) -> None:
+    from jpqd.core.errors import UserError
+
+    if texts and file:
+        raise UserError(f"--file {file}: texts are given beside it. Give one of the two.")
 
 
 def _refuse_other_options(writes: bool, *, every: bool, chat: bool, new_tokens: int | None) -> None:

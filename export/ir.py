@@ -149,7 +149,8 @@ def _client(export: Export) -> None:
     if backend is None or export.spec.fuse_tokenizer:
         return
     tokenizer, shape = Tokenizer.from_str(backend.to_str()), export.shape
-    tokenizer.enable_truncation(shape.cut(export.longest))
+    side = export.tokenizer.truncation_side
+    tokenizer.enable_truncation(shape.cut(export.longest), direction=side)
     tokenizer.no_padding()
     if shape.length:
         pad, number = export.tokenizer.pad_token, export.tokenizer.pad_token_id

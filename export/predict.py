@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -40,16 +41,24 @@ def writes(folder: Path) -> bool:
 def written(
     folder: Path, texts: Iterable[str], new_tokens: int, *, chat: bool, as_json: bool
 ) -> Iterator[str]:
-    """Yield what a language model writes after each text, as it comes; each ends its line."""
+    """Yield what a language model writes after each text, as it comes; each ends its line.
+
+    A line of a file that cannot be continued costs no other line.
+    """
     writer, turns = Writer(folder, new_tokens), []
-    for text in texts:
+    for number, text in enumerate(texts, 1):
         turns.append({"role": "user", "content": text})
         pieces = writer(writer.prompt(turns) if chat else text, special=not chat)
         parts = []
-        for piece in pieces:
-            parts.append(piece)
-            if not as_json:
-                yield piece
+        try:
+            for piece in pieces:
+                parts.append(piece)
+                if not as_json:
+                    yield piece
+        except UserError as error:
+            if chat or isinstance(texts, list):
+                raise
+            Progress().warn(f"line {number}: {error}")
         whole = "".join(parts)
         turns.append({"role": "assistant", "content": whole})
         yield terminal.json_line({"text": text, "continuation": whole}) + "\n" if as_json else "\n"
@@ -88,7 +97,8 @@ class Predictor:
         longest = fixed or tokens.get_max_length()
         if longest <= 0:
             longest = min(settings.get("model_max_length", 512), self._positions())
-        self.tokenizer.enable_truncation(int(longest))
+        side = settings.get("truncation_side", "right")
+        self.tokenizer.enable_truncation(int(longest), direction=side)
 
     def _positions(self) -> int:
         return room.tokens(self.config) or 512
@@ -159,8 +169,9 @@ def lines(file: Path | None, progress: Progress) -> Iterator[str]:
     try:
         with file.open("rb") if file else nullcontext(sys.stdin.buffer) as source:
             for number, line in enumerate(source, 1):
-                text = line.rstrip(b"\r\n").decode("utf-8", "replace")
-                if text.encode() != line.rstrip(b"\r\n"):
+                own = line.removeprefix(BOM_UTF8 if number == 1 else b"").rstrip(b"\r\n")
+                text = own.decode("utf-8", "replace")
+                if text.encode() != own:
                     progress.warn(f"line {number} is not UTF-8: what cannot be read became \ufffd")
                 yield text
     except OSError as error:

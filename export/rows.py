@@ -172,8 +172,8 @@ def at_random(tokenizer: PreTrainedTokenizerBase, kind: Kind, longest: int, shap
     """Make rows for a model without a task: random words, in texts of many lengths."""
     chance = np.random.default_rng(0)
     usable = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
-    most = min(longest, shape.length or shape.most or longest, LONGEST)
-    lengths = chance.integers(1, most, size=RANDOM, endpoint=True)
+    most = min(longest, shape.length or shape.most or longest)
+    lengths = chance.integers(1, min(most, LONGEST), size=RANDOM, endpoint=True)
     texts = [str(tokenizer.decode(chance.choice(usable, size))) for size in lengths]
     tokens = [dict(tokenizer(text, truncation=True, max_length=most)) for text in texts]
     labels = [kind.no_label(len(row["input_ids"])) for row in tokens]

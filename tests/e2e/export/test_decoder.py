@@ -376,6 +376,16 @@ def test_predict_writes_on_as_others_do(folder: Path) -> None:
     assert json.loads(as_json.stdout) == {"text": texts[0], "continuation": wanted[0]}
 
 
+def test_a_line_that_cannot_be_continued_costs_no_other_line(folder: Path) -> None:
+    made, long = folder / "runs" / "lm" / "f32", "plot " * 1000
+    given = ["predict", str(made), "--new-tokens", "2"]
+    done = CliRunner().invoke(app, given, input=f"The plot was\n{long}\nThe plot was\n")
+    assert done.exit_code == 0, done.stderr
+    first, between, last = done.stdout.splitlines()
+    assert first == last != between == ""
+    assert "line 2: a text has" in done.stderr
+
+
 def test_predict_stays_within_the_models_positions(folder: Path) -> None:
     made = folder / "runs" / "lm" / "f32"
     most = positions.tokens(json.loads((made / "config.json").read_text()))

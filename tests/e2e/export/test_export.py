@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import openvino as ov
 import openvino_tokenizers  # noqa: F401 - its operations, for an IR that takes texts
 import pytest
 from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
-from export import rows
+from export import card, rows
 from export.names import FUSED, MODEL
+from export.shapes import Shape
+from jpqd import tasks
 from jpqd.core import artifact
 from tests.helpers import tiny
 from tests.helpers.export_place import REVIEWS, jpqd, manifest, other_data
@@ -131,6 +137,39 @@ def test_predictions_are_those_of_the_stage(trained: Path, exported: Path) -> No
     ]
 
 
+def test_a_text_is_cut_at_the_side_that_the_tokenizer_cuts(trained: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(trained / "runs" / "tiny" / "teacher", tmp_path / "model")
+    (model / "manifest.json").unlink()
+    settings = model / "tokenizer_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "truncation_side": "left"}))
+    done = jpqd("export", "--ir", model, "--shape", "static:1,16", "--out", tmp_path / "ir")
+    assert done.exit_code == 0, done.output
+    end, long = " ".join(REVIEWS[0].split()[:8]), "a dull film " * 20
+    texts = (f"{long}{end}", f"{'the plot ' * 20}{end}", f"{end} {long}")
+    told = [jpqd("predict", tmp_path / "ir", text, "--json").stdout for text in texts]
+    answers = [json.loads(one) for one in told]
+    ids = Tokenizer.from_file(str(tmp_path / "ir" / "tokenizer.json")).encode(end).ids
+    assert len(ids) >= 10, "or the beginning is read too"
+    first, same, other = (answer["probability"] for answer in answers)
+    assert abs(first - same) < abs(first - other)
+
+
+def test_random_texts_are_cut_only_where_the_ir_cuts_them(trained: Path) -> None:
+    folder = trained / "runs" / "tiny" / "teacher"
+    tokenizer, kind = AutoTokenizer.from_pretrained(folder), tasks.of_folder(folder)
+    made = rows.at_random(tokenizer, kind, 512, Shape())
+    (texts,) = made.texts
+    whole = tokenizer(texts, truncation=True, max_length=512)["input_ids"]
+    assert [row["input_ids"] for row in made.tokens] == whole
+
+
+def test_the_card_of_a_hub_names_no_folder_of_this_machine() -> None:
+    stage = {"use": "train", "methods": [{"teacher": "/home/ann/models/x", "texts": ["d/a.txt"]}]}
+    recipe = {"model": "owner/name", "task": {"dataset": "owner/data"}, "stages": {"one": stage}}
+    (method,) = card._public(recipe)["stages"]["one"]["methods"]
+    assert method == {"teacher": "x", "texts": ["a.txt"]}
+
+
 def test_predict_imports_neither_torch_nor_transformers(exported: Path) -> None:
     script = (
         "import sys; sys.argv = ['jpqd', 'predict', sys.argv[1], 'a film']\n"
@@ -175,7 +214,7 @@ def test_every_line_has_its_answer(exported: Path) -> None:
 
 
 def test_a_line_that_is_not_utf_8_costs_no_other_line(exported: Path, tmp_path: Path) -> None:
-    (tmp_path / "texts.txt").write_bytes(b"good\r\n\xff\xfe bad\nfine\n")
+    (tmp_path / "texts.txt").write_bytes(BOM_UTF8 + b"good\r\n\xff\xfe bad\nfine\n")
     done = jpqd("predict", exported, "--file", tmp_path / "texts.txt", "--json")
     assert done.exit_code == 0
     texts = [json.loads(line)["text"] for line in done.stdout.splitlines()]
@@ -197,6 +236,8 @@ def test_a_stage_is_named_and_every_label_has_its_probability(runs: Path) -> Non
 def test_predict_names_what_it_was_not_given(exported: Path) -> None:
     done = jpqd("predict", exported, "--file", "nothing.txt")
     assert done.exit_code == 2 and "--file nothing.txt cannot be read" in done.stderr
+    both = jpqd("predict", exported, "a text", "--file", "nothing.txt")
+    assert both.exit_code == 2 and "texts are given beside it" in both.stderr
 
 
 def test_a_fused_ir_of_any_length_is_compared_on_whole_texts(tmp_path: Path) -> None:
