@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,16 @@ F32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"
 """The hint alone would leave dynamic quantization on."""
 _MATMULS = ("FullyConnected", "MatMul", "Gemm")
 
+Requests = Iterable[tuple[np.ndarray, np.ndarray]]
 Ask = Callable[[np.ndarray], np.ndarray]
 """A function from row numbers to the logits of these rows."""
 
 
-def answers(ask: Ask, rows: Rows, shape: Shape) -> Predictions:
-    """Answer every row, whatever other rows are in its request."""
+def answers(ask: Ask, rows: Rows, shape: Shape, requests: Requests | None = None) -> Predictions:
+    """Answer every row, whatever other rows are in its request; by default these are mixed."""
     logits: dict[int, np.ndarray] = {}
     labels: dict[int, np.ndarray] = {}
-    for numbers, request in rows.requests(shape):
+    for numbers, request in requests or rows.requests(shape):
         for number, answer in zip(numbers.tolist(), ask(request), strict=False):
             truth = rows.kind.pad([rows.labels[number]], answer.shape[0])
             logits[number] = rows.kind.answers(answer[None], truth)

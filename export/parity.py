@@ -55,7 +55,7 @@ class Reference:
 
     def _ask(self) -> Predictions:
         ask = check.pytorch(self.network, self.rows, self.shape)
-        return check.answers(ask, self.rows, self.shape)
+        return check.answers(ask, self.rows, self.shape, self.rows.batches())
 
 
 @contextmanager

@@ -101,6 +101,12 @@ class Rows:
             yield rows, np.resize(rows, shape.batch or len(rows))
             start, turn = start + len(rows), turn + 1
 
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield rows of like lengths together, for who is only asked what it says of each."""
+        order = np.argsort([len(row["input_ids"]) for row in self.tokens], kind="stable")
+        for start in range(0, len(order), max(SIZES)):
+            yield (rows := order[start : start + max(SIZES)]), rows
+
     def padded(self, numbers: np.ndarray, shape: Shape) -> Batch:
         how: dict[str, Any] = {"padding": True}
         if shape.length is not None:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from export import parity
+from export import check, parity
 from export.parity import Reference
 from export.rows import Rows
 from export.shapes import Shape
@@ -105,3 +105,19 @@ def test_a_nudge_leaves_the_model_as_it_was(reference: Reference) -> None:
     again = Reference(reference.network, reference.rows, Shape()).answers.logits
     np.testing.assert_array_equal(again, before)
     assert np.abs(np.stack(nudged) - before).max() < 1e-2
+
+
+def test_a_model_is_asked_of_many_rows_at_once(reference: Reference) -> None:
+    asked: list[int] = []
+    reference.network.register_forward_hook(lambda *_: asked.append(1))
+    rows = reference.rows
+    lengths = [2 + place % 11 for place in range(6 * COUNT)]
+    tokens = [
+        {"input_ids": one["input_ids"][:length], "attention_mask": [1] * length}
+        for one, length in zip(rows.tokens * 6, lengths, strict=True)
+    ]
+    more = replace(rows, tokens=tokens, labels=rows.labels * 6)
+    many = Reference(reference.network, more, Shape()).answers
+    assert len(asked) == 3  # of 32
+    alone = check.answers(check.pytorch(reference.network, more, Shape()), more, Shape(batch=1))
+    np.testing.assert_allclose(many.logits, alone.logits, atol=1e-5)
