@@ -14,11 +14,6 @@ _PATIENT = {WAITING: "PASSIVE", SPINS: "1000"}
 """A few microseconds of spinning, then sleep: the next operation often comes as soon as that."""
 
 
-class _State:
-    patient = False
-    """True where waiting threads sleep because we said so, and not the user."""
-
-
 def usable() -> int:
     """Count the CPUs that affinity and control groups leave to this process."""
     allowed = len(os.sched_getaffinity(0))
@@ -36,7 +31,6 @@ def use(threads: int | None, progress: Progress) -> None:
     """
     if not {WAITING, SPINS} & os.environ.keys():
         os.environ.update(_PATIENT)
-        _State.patient = True
     if threads is None and (THREADS in os.environ or cgroup_limit() is None):
         return
     count = usable()
@@ -51,14 +45,16 @@ def use(threads: int | None, progress: Progress) -> None:
 
 @contextlib.contextmanager
 def spinning() -> Iterator[None]:
-    """Start child processes whose threads spin while they wait, unless the user decided it."""
-    for name in _PATIENT if _State.patient else ():
-        os.environ.pop(name, None)
+    """Start child processes whose threads spin for some milliseconds, and sleep after that.
+
+    It is what libgomp does by itself. Nothing that the user set counts here: told to spin for
+    longer, the threads of a process that waits would run while another one is timed.
+    """
+    kept = {name: os.environ.pop(name) for name in _PATIENT if name in os.environ}
     try:
         yield
     finally:
-        if _State.patient:
-            os.environ.update(_PATIENT)
+        os.environ.update(kept)
 
 
 def cgroup_limit() -> float | None:

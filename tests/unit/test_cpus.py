@@ -8,10 +8,25 @@ from pathlib import Path
 import pytest
 
 from jpqd.core import cpus
+from jpqd.core.bench_result import Compiled
 from jpqd.core.progress import Progress
+from runtime_bench.measure.worker import Worker
 from tests.helpers import tiny
+from tests.helpers.leaking import Leaking, LeakingSession
 
 QUIET = Progress(quiet=True)
+
+
+class Telling(Leaking):
+    """Its worker tells its environment."""
+
+    def open(self) -> LeakingSession:
+        return TellingSession(self.kept)
+
+
+class TellingSession(LeakingSession):
+    def compiled(self) -> Compiled:
+        return Compiled(streams=None, requests=1, threads=1, properties=dict(os.environ))
 
 
 @pytest.fixture
@@ -61,17 +76,28 @@ def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cpus.THREADS, "3")
     monkeypatch.setenv(cpus.WAITING, "ACTIVE")
     monkeypatch.delenv(cpus.SPINS, raising=False)
-    monkeypatch.setattr(cpus._State, "patient", False)
     cpus.use(None, QUIET)
-    with cpus.spinning():
-        assert (os.environ[cpus.THREADS], os.environ[cpus.WAITING]) == ("3", "ACTIVE")
+    assert (os.environ[cpus.THREADS], os.environ[cpus.WAITING]) == ("3", "ACTIVE")
     assert cpus.SPINS not in os.environ
+
+
+@pytest.mark.parametrize("policy", ["ACTIVE", "PASSIVE"])
+def test_a_worker_that_waits_sleeps_soon_whatever_the_user_set(
+    monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    """With ACTIVE it would spin for ever, while another arm is timed."""
+    monkeypatch.setenv(cpus.WAITING, policy)
+    monkeypatch.setenv(cpus.SPINS, "infinite")
+    worker = Worker("arm", Telling(path="nowhere", threads=1, kept=1))
+    told = worker.ask("facts")["compiled"]["latency"].properties
+    assert "PATH" in told and not {cpus.WAITING, cpus.SPINS} & told.keys()
+    worker.close()
+    assert (os.environ[cpus.WAITING], os.environ[cpus.SPINS]) == (policy, "infinite")
 
 
 def test_threads_that_wait_sleep_here_and_spin_in_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cpus.WAITING, raising=False)
     monkeypatch.delenv(cpus.SPINS, raising=False)
-    monkeypatch.setattr(cpus._State, "patient", False)
     cpus.use(None, QUIET)
     assert (os.environ[cpus.WAITING], os.environ[cpus.SPINS]) == ("PASSIVE", "1000")
     with cpus.spinning():
