@@ -15,6 +15,7 @@ _GATE = re.compile(
 METRICS = ("speedup", "accuracy_drop", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "rows_per_second",
            "size_mb", "rss_mb", "slower")  # fmt: skip
 _EXAMPLE = 'Write, for example, "speedup>=4", "accuracy_drop<=1.0" or "jpqd_ir.p95_ms<=10".'
+_NOTHING = "nothing was compared: no arm and workload is in both, over the same baseline"
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,13 @@ def _outcome(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
 
 
 def _not_slower(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
-    compared = len(list(_pairs(bench, old))) if old else 0
-    if not old or not compared:
-        return Outcome(gate.text, False, "nothing was compared: no arm and workload is in both")
-    found = len(list(slower(bench, old)))
-    return Outcome(gate.text, _keeps(gate, found), f"{found} of {compared} comparisons")
+    compared = list(_comparisons(bench, old)) if old else []
+    if not compared:
+        return Outcome(gate.text, False, _NOTHING)
+    if unknown := [found.what for found in compared if not found.is_known()]:
+        return Outcome(gate.text, False, f"not known for too few blocks: {unknown[0]}")
+    found = sum(one.is_slower() for one in compared)
+    return Outcome(gate.text, _keeps(gate, found), f"{found} of {len(compared)} comparisons")
 
 
 def _keeps(gate: Gate, value: float) -> bool:
@@ -139,21 +142,63 @@ def slower(new: Bench, old: Bench) -> Iterator[str]:
     Speedups over each run's own baseline are compared, so that another machine or day makes no
     difference; the baseline itself is compared by its p50.
     """
+    for found in _comparisons(new, old):
+        if found.is_slower():
+            yield str(found)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A figure of an arm in both results: its speedup, or a baseline's p50."""
+
+    what: str
+    then: Estimate
+    now: Estimate
+    is_time: bool
+
+    def is_known(self) -> bool:
+        return None not in (self.then.low, self.then.high, self.now.low, self.now.high)
+
+    def is_slower(self) -> bool:
+        low, high = (self.then, self.now) if self.is_time else (self.now, self.then)
+        if low.high is None or high.low is None:
+            return False
+        return low.high * (1 + statistics.MARGIN) < high.low
+
+    def __str__(self) -> str:
+        if self.is_time:
+            return f"{self.what}: p50 {_text(self.then, ' ms')} -> {_text(self.now, ' ms')}"
+        then, now = _text(self.then, "x"), _text(self.now, "x")
+        return f"{self.what}: {then} -> {now} of the baseline"
+
+
+def _comparisons(new: Bench, old: Bench) -> Iterator[_Compared]:
+    """Yield what is in both. A baseline's throughput is not: it has neither speedup nor p50."""
     for what, then, now in _pairs(new, old):
-        yield from _slower(what, then, now)
+        if then.speedup and now.speedup:
+            yield _Compared(what, then.speedup, now.speedup, is_time=False)
+        elif then.latency_ms and now.latency_ms:
+            yield _Compared(what, then.latency_ms.p50, now.latency_ms.p50, is_time=True)
 
 
 def _pairs(new: Bench, old: Bench) -> Iterator[tuple[str, Figures, Figures]]:
-    """Yield the figures of each arm that both results measured in the same way."""
-    before: dict[tuple[str, str], Measurement] = {
-        (m.mode, m.workload): m for m in old.measurements if m.mode != "open_loop"
+    """Yield the figures of each arm that both measured alike, with the same texts and baseline."""
+    if new.baseline != old.baseline:
+        return
+    before: dict[tuple[str, str, str], Measurement] = {
+        (m.mode, m.workload, _source(old, m)): m for m in old.measurements if m.mode != "open_loop"
     }
     for measurement in new.measurements:
-        earlier = before.get((measurement.mode, measurement.workload))
+        alike = (measurement.mode, measurement.workload, _source(new, measurement))
+        earlier = before.get(alike)
         for name, now in measurement.arms.items() if earlier else ():
             if earlier and name in earlier.arms:
                 what = f"{name}, {measurement.mode}, {measurement.workload}"
                 yield what, earlier.arms[name], now
+
+
+def _source(bench: Bench, measurement: Measurement) -> str:
+    return next(w.source for w in bench.workloads if w.name == measurement.workload)
 
 
 def setup_differences(new: Bench, old: Bench) -> Iterator[str]:
@@ -163,27 +208,18 @@ def setup_differences(new: Bench, old: Bench) -> Iterator[str]:
         "device": (old.asked.device, new.asked.device),
         "threads": (old.asked.threads, new.asked.threads),
         "policy": (old.asked.policy, new.asked.policy),
+        "baseline": (old.baseline, new.baseline),
+        "texts": (_sources(old), _sources(new)),
     }
     for what, (then, now) in pairs.items():
         if then != now:
             yield f"{what}: {then} in the earlier result, {now} in this one"
-    if not list(_pairs(new, old)):
-        yield "the two results share no workload or no arm: nothing was compared"
+    if not list(_comparisons(new, old)):
+        yield _NOTHING
 
 
-def _slower(what: str, old: Figures, new: Figures) -> Iterator[str]:
-    margin = 1 + statistics.MARGIN
-    if old.speedup and new.speedup:
-        if _below(new.speedup, old.speedup, margin):
-            yield f"{what}: {_text(old.speedup, 'x')} -> {_text(new.speedup, 'x')} of the baseline"
-    elif old.latency_ms and new.latency_ms:
-        then, now = old.latency_ms.p50, new.latency_ms.p50
-        if _below(then, now, margin):
-            yield f"{what}: p50 {_text(then, ' ms')} -> {_text(now, ' ms')}"
-
-
-def _below(small: Estimate, large: Estimate, margin: float) -> bool:
-    return small.high is not None and large.low is not None and small.high * margin < large.low
+def _sources(bench: Bench) -> str:
+    return " and ".join(dict.fromkeys(workload.source for workload in bench.workloads))
 
 
 def _text(estimate: Estimate, unit: str) -> str:

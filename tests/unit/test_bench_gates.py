@@ -13,6 +13,8 @@ from runtime_bench import ci, gates
 from tests.helpers import made_bench
 
 ARMS = {"teacher:f32": 10.0, "ptq_ir": 4.0, "jpqd_ir": 2.0}
+WORKLOAD = made_bench.WORKLOAD
+NOTHING = "nothing was compared: no arm and workload is in both, over the same baseline"
 
 
 @pytest.fixture
@@ -81,7 +83,41 @@ def test_slower_counts_arms(bench: Bench) -> None:
 def test_a_gate_does_not_pass_where_nothing_was_compared(bench: Bench) -> None:
     other = made_bench.bench({"another": 1.0})
     (said,) = failed(other, "slower<=0", old=bench)
-    assert said == "slower<=0: nothing was compared: no arm and workload is in both"
+    assert said == f"slower<=0: {NOTHING}"
+
+
+def test_a_gate_does_not_pass_where_intervals_decide_nothing(bench: Bench) -> None:
+    """A speedup over too few blocks has a value and no interval."""
+    few = made_bench.bench({**ARMS, "jpqd_ir": 9.0})
+    figures = few.measurements[0].arms["jpqd_ir"]
+    figures.speedup = bench_result.Estimate(value=10 / 9)
+    (said,) = failed(few, "slower<=0", old=bench)
+    assert said == f"slower<=0: not known for too few blocks: jpqd_ir, latency, {WORKLOAD}"
+
+
+def test_a_gate_does_not_pass_where_only_the_baselines_throughput_is_in_both() -> None:
+    results = [made_bench.bench({"teacher:f32": 10.0, name: 2.0}) for name in ("old_ir", "new_ir")]
+    for result in results:
+        (measured,) = result.measurements
+        measured.mode = "throughput"
+        for figures in measured.arms.values():
+            figures.latency_ms = None
+    (said,) = failed(results[1], "slower<=0", old=results[0])
+    assert said == f"slower<=0: {NOTHING}"
+
+
+def test_speedups_over_another_baseline_or_on_other_texts_are_not_compared(bench: Bench) -> None:
+    swapped = made_bench.bench({"ptq_ir": 4.0, "jpqd_ir": 3.9})
+    assert failed(swapped, "slower<=0", old=bench) == [f"slower<=0: {NOTHING}"]
+    assert [*gates.setup_differences(swapped, bench)] == [
+        "baseline: teacher:f32 in the earlier result, ptq_ir in this one", NOTHING,
+    ]  # fmt: skip
+    others = made_bench.bench({**ARMS, "jpqd_ir": 2.4})
+    others.workloads[0].source = "other texts"
+    assert failed(others, "slower<=0", old=bench) == [f"slower<=0: {NOTHING}"]
+    assert [*gates.setup_differences(others, bench)] == [
+        "texts: made up in the earlier result, other texts in this one", NOTHING,
+    ]  # fmt: skip
 
 
 def test_a_gate_that_passes_says_by_how_much(bench: Bench) -> None:
@@ -154,7 +190,8 @@ def test_results_that_were_made_differently_say_so(bench: Bench) -> None:
     assert list(gates.setup_differences(other, bench)) == [
         "threads: 1 in the earlier result, 4 in this one",
         "policy: exact in the earlier result, buckets in this one",
-        "the two results share no workload or no arm: nothing was compared",
+        "baseline: teacher:f32 in the earlier result, other in this one",
+        NOTHING,
     ]
 
 
