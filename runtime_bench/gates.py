@@ -20,7 +20,7 @@ _NOTHING = "nothing was compared: no arm and workload is in both, over the same 
 
 @dataclass(frozen=True)
 class Gate:
-    """A limit for an arm, or for the last arm: a run's last IR, or the last folder."""
+    """A limit for an arm, or for the last one that runs as it is deployed."""
 
     text: str
     arm: str | None
@@ -72,7 +72,7 @@ def outcomes(bench: Bench, gates: list[Gate], old: Bench | None) -> list[Outcome
 def _outcome(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
     if gate.metric == "slower":
         return _not_slower(bench, gate, old)
-    arm = gate.arm or bench.arms[-1].name
+    arm = gate.arm or _deployed(bench)
     figure = _figure(bench, arm, gate)
     if figure.value is None:
         same = " of the same rows" if gate.metric == "accuracy_drop" else ""
@@ -81,6 +81,13 @@ def _outcome(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
     return Outcome(
         gate.text, _keeps(gate, figure.value), f"{arm}: {figure.value:.4g}{_interval(figure)}"
     )
+
+
+def _deployed(bench: Bench) -> str:
+    """Return the last arm as it runs by default, or the last one where none does."""
+    names = [arm.name for arm in bench.arms]
+    default = [arm.name for arm in bench.arms if arm.name == arm.stage]
+    return (default or names)[-1]
 
 
 def _not_slower(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:

@@ -224,10 +224,15 @@ def choose(arms: Sequence[Arm], wanted: Sequence[str], baseline: str) -> list[Ar
 
 
 def first_of(arms: Sequence[Arm], baseline: str) -> Arm:
-    """Return the first arm of the baseline, which names a stage or an arm."""
-    for arm in arms:
-        if baseline in (arm.name, arm.stage):
-            return arm
+    """Return the arm that the baseline names, or the first one of the stage that it names.
+
+    The name of an IR is the IR as it runs by default, like those that it is compared with: where a
+    device prefers bf16, its f32 would make any other IR look fast.
+    """
+    named = [arm for arm in arms if arm.name == baseline]
+    found = named or [arm for arm in arms if arm.stage == baseline]
+    if found:
+        return found[0]
     stages = {arm.stage for arm in arms}
     raise UserError(
         f"--baseline {baseline}: not one of the arms; {plugins.unknown(baseline, stages)}."

@@ -46,7 +46,8 @@ def test_folders_are_measured_on_the_same_requests(ir: Path, copy: Path, tmp_pat
     assert found.returncode == 0, found.stderr
     made = bench_result.read(tmp_path / "out")
     assert made.complete
-    assert [arm.name for arm in made.arms] == ["small_ir:f32", "small_ir", "other_ir"]
+    assert [arm.name for arm in made.arms] == ["small_ir", "small_ir:f32", "other_ir"]
+    assert made.baseline == "small_ir"
     assert [(m.mode, m.workload) for m in made.measurements] == [
         (mode, f"length 16, batch {batch}")
         for batch in (1, 4)
@@ -63,7 +64,7 @@ def test_folders_are_measured_on_the_same_requests(ir: Path, copy: Path, tmp_pat
 def check_samples(made: Bench, folder: Path) -> None:
     """The raw times give the percentiles again."""
     samples = np.load(folder / bench_result.SAMPLES)
-    chosen = (samples["measurement"] == 0) & (samples["arm"] == 1)
+    chosen = (samples["measurement"] == 0) & (samples["arm"] == 0)
     assert samples["arms"].tolist() == [arm.name for arm in made.arms]
     latency = made.measurements[0].arms["small_ir"].latency_ms
     assert latency is not None and latency.p50.value is not None
@@ -77,7 +78,7 @@ def test_precision_is_what_really_runs(ir: Path, tmp_path: Path) -> None:
     found = bench(ir, "--length", 8, "--mode", "latency", "--json", out=tmp_path / "out")
     assert found.returncode == 0, found.stderr
     made = json.loads(found.stdout)
-    forced, default = made["arms"]
+    default, forced = made["arms"]
     assert forced["precision"] == "f32"
     assert forced["compiled"]["latency"]["properties"]["DYNAMIC_QUANTIZATION_GROUP_SIZE"] == "0"
     assert default["precision"] in ("f32", "bf16")
@@ -217,12 +218,12 @@ def test_mistakes_are_named_before_anything_is_measured(
 def test_gates_and_an_earlier_result(ir: Path, tmp_path: Path) -> None:
     """The same model is never 50 times as fast as itself."""
     latency = ("--length", 8, "--mode", "latency")
-    first = bench(ir, *latency, "--gate", "speedup>=50", out=tmp_path / "old")
+    first = bench(ir, *latency, "--gate", "small_ir:f32.speedup>=50", out=tmp_path / "old")
     said = refused(first, code=1)
-    assert "speedup>=50: small_ir: " in said and "[" in said.split("small_ir: ")[-1]
+    assert "speedup>=50: small_ir:f32: " in said and "[" in said.split("small_ir:f32: ")[-1]
     path = tmp_path / "edited.json"
     old = json.loads((tmp_path / "old" / "bench.json").read_text())
-    figures = old["measurements"][0]["arms"]["small_ir"]
+    figures = old["measurements"][0]["arms"]["small_ir:f32"]
     figures["speedup"] = {"value": 900.0, "low": 890.0, "high": 910.0, "needs": None}
     path.write_text(json.dumps(old))
     (tmp_path / "old" / "bench.json").write_text(json.dumps(old))
@@ -231,7 +232,7 @@ def test_gates_and_an_earlier_result(ir: Path, tmp_path: Path) -> None:
     again = (*latency, "--against", path)
     second = bench(ir, *again, out=tmp_path / "new")
     assert second.returncode == 0, second.stderr
-    assert "slower: small_ir, latency, length 8, batch 1: 900x" in second.stderr
+    assert "slower: small_ir:f32, latency, length 8, batch 1: 900x" in second.stderr
     refused(bench(ir, *again, "--gate", "slower<=0", out=tmp_path / "new"), code=1)
 
 
@@ -255,7 +256,7 @@ def test_a_worker_that_dies_is_named(ir: Path, tmp_path: Path) -> None:
     os.kill(workers[0], signal.SIGKILL)
     err = process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    assert "small_ir:f32: its process ended with code -9" in err and "Traceback" not in err
+    assert "small_ir: its process ended with code -9" in err and "Traceback" not in err
 
 
 def children(parent: int) -> list[int]:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from jpqd.core.errors import UserError
-from runtime_bench.job import arms, sources
+from runtime_bench.job import arms, prepare, sources
+from runtime_bench.job.sources import Source
+from runtime_bench.options import Settings
 from tests.helpers import made_run, reseal
 
 
@@ -35,6 +37,28 @@ def test_an_ir_with_quantizers_has_no_arm_that_says_f32(tmp_path: Path) -> None:
         found = arms.of_folders({"ir": folder}, "ir", arms.Setup("CPU", 2, mixed=True))
         names[quantized] = [arm.name for arm in found]
     assert names == {True: ["ir", "ir:static"], False: ["ir:f32", "ir", "ir:static"]}
+
+
+@pytest.mark.parametrize(
+    ("baseline", "first"), [("one", "one"), ("one:f32", "one:f32"), ("two:f32", "two:f32")]
+)
+def test_the_baseline_of_irs_runs_like_those_beside_it(
+    tmp_path: Path, baseline: str, first: str
+) -> None:
+    """A device that prefers bf16 would make a copy look twice as fast as the same IR in f32."""
+    folders = {name: tmp_path / name for name in ("one", "two")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "openvino_model.xml").write_text("<net/>")
+    chosen = prepare.chosen(Settings(), Source(folders, baseline, None))
+    assert chosen[0].name == first
+    assert {"one", "two"} <= {arm.name for arm in chosen}
+
+
+def test_the_baseline_of_a_stage_is_its_first_arm(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    found = arms.of_folders({"teacher": tmp_path}, "teacher", arms.Setup("CPU", 2, mixed=True))
+    assert arms.first_of(found, "teacher").name == "teacher:f32"
 
 
 def test_a_folder_in_a_run_that_lost_its_manifest_is_not_measured(tmp_path: Path) -> None:

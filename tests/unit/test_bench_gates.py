@@ -70,6 +70,14 @@ def test_accuracies_of_other_rows_are_not_subtracted(bench: Bench, other: dict[s
     ]
 
 
+def test_a_gate_is_of_what_is_deployed() -> None:
+    """Static copies come after it, and nobody ships them."""
+    measured = made_bench.bench({"teacher:f32": 10.0, "jpqd_ir": 2.0, "jpqd_ir:static": 1.0})
+    measured.arms[-1].stage = "jpqd_ir"
+    (said,) = failed(measured, "speedup>=8")
+    assert said == "speedup>=8: jpqd_ir: 5 [4.90, 5.10]"
+
+
 def test_an_arm_may_have_a_dot() -> None:
     assert gates.parse("v1.2/model.gguf.p50_ms<=10").arm == "v1.2/model.gguf"
 
