@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -162,6 +163,8 @@ _WHY = {
 def _serve(connection: Connection, backend: Backend) -> None:
     """Answer the parent's calls until it goes, which a kill lets it do without a word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # As an exception it also ends what the worker has started, and removes its folders.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with suppress(BrokenPipeError, ConnectionResetError):
         _answer_calls(connection, backend)
 
@@ -235,3 +238,6 @@ class Worker:
         self.process.join(5)
         if self.process.is_alive():
             self.process.terminate()
+            self.process.join(5)
+        if self.process.is_alive():  # in a call of the runtime, which heeds nothing else
+            self.process.kill()

@@ -145,6 +145,24 @@ def test_ctrl_c_keeps_what_was_measured(ir: Path, tmp_path: Path) -> None:
     assert nobody_left(process.pid)
 
 
+def test_ctrl_c_ends_the_program_that_makes_an_arm(tmp_path: Path) -> None:
+    made = f"Making(path={str(tmp_path)!r}, threads=1, kept=1)"
+    code = (
+        "from runtime_bench.measure.worker import Worker; from tests.helpers.making import Making; "
+        f"Worker('arm', {made})"
+    )
+    process = subprocess.Popen(
+        [tiny.PYTHON, "-c", code], stderr=subprocess.PIPE, start_new_session=True
+    )
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert nobody_left(process.pid)
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
+
+
 def nobody_left(group: int) -> bool:
     """Within ten seconds: multiprocessing's own tracker ends after its parent."""
     for _ in range(100):
