@@ -98,19 +98,23 @@ class Session:
         for index in indices:
             self.call(index)
 
-    def serve(self, indices: Sequence[int], due: Sequence[int], done: list[int]) -> None:
-        """Answer each request when it is due or soon after; note when it was done."""
+    def serve(self, indices: Sequence[int], due: list[int], done: list[int]) -> None:
+        """Answer each request about when it is due; note when it was done, and if it was early."""
         for slot, index in enumerate(indices):
-            wait_until(due[slot])
+            due[slot] = wait_until(due[slot])
             self.call(index)
             done[slot] = time.perf_counter_ns()
 
 
-def wait_until(moment: int) -> None:
-    """Sleep until a moment: a waiting loop would take a processor from the model."""
+def wait_until(moment: int) -> int:
+    """Sleep until about a moment; return it, or the earlier one at which the sleep was over.
+
+    A loop that waits for the exact moment would take a processor from the model.
+    """
     left = moment - time.perf_counter_ns()
     if left > _SLEEP_NS:
         time.sleep((left - _SLEEP_NS // 2) / 1e9)
+    return min(moment, time.perf_counter_ns())
 
 
 def effective(matmuls: Mapping[str, int]) -> str:

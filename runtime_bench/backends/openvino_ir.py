@@ -246,7 +246,7 @@ class IrSession(Session):
             self.queue.start_async(self.tensors[index], share_inputs=True)
         self.queue.wait_all()
 
-    def serve(self, indices: Sequence[int], due: Sequence[int], done: list[int]) -> None:
+    def serve(self, indices: Sequence[int], due: list[int], done: list[int]) -> None:
         assert self.queue is not None
 
         def note(_: Any, slot: int) -> None:
@@ -254,7 +254,7 @@ class IrSession(Session):
 
         self.queue.set_callback(note)
         for slot, index in enumerate(indices):
-            wait_until(due[slot])
+            due[slot] = wait_until(due[slot])
             self.queue.start_async(self.tensors[index], slot, share_inputs=True)
         self.queue.wait_all()
         self.queue.set_callback(lambda *_: None)

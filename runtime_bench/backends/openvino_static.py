@@ -103,7 +103,7 @@ class StaticSession(IrSession):
                 self.queues[shape].start_async(self.tensors[index], share_inputs=True)
             self.queues[shape].wait_all()
 
-    def serve(self, indices: Sequence[int], due: Sequence[int], done: list[int]) -> None:
+    def serve(self, indices: Sequence[int], due: list[int], done: list[int]) -> None:
         """Send each request to the queue of its shape, as it comes."""
 
         def note(_: Any, slot: int) -> None:
@@ -112,7 +112,7 @@ class StaticSession(IrSession):
         for queue in self.queues.values():
             queue.set_callback(note)
         for slot, index in enumerate(indices):
-            wait_until(due[slot])
+            due[slot] = wait_until(due[slot])
             queue = self.queues[self.shapes[index]]
             queue.start_async(self.tensors[index], slot, share_inputs=True)
         for queue in self.queues.values():
