@@ -149,7 +149,7 @@ class Arm(Part):
     compile_cold_seconds: float | None
     compile_cached_seconds: float | None
     energy_joules: float | None
-    """The energy of one request, for the whole processor package."""
+    """The energy of one request of the first workload, for the whole processor package."""
     energy_note: str | None
 
 

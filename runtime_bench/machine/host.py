@@ -15,9 +15,11 @@ _FLAGS = (
 )  # fmt: skip
 WAITING, STOLEN = 0.10, 0.02
 """A block is disturbed when for more than this share of it something waited for a processor while
-other programs used that much of one, or when the hypervisor gave this share of them to others."""
+other programs used that much of one, or when the hypervisor gave this share of the processors that
+compute to others."""
 _BUSY = (1, 2, 3, 6, 7)
 """The columns of a processor's line in /proc/stat that count: user, nice, system, irq, softirq."""
+_STEAL = 8
 PACKAGES = ("onnxruntime",)
 
 
@@ -59,8 +61,11 @@ def computes_bf16() -> bool:
 class Watch:
     """A watch on the kernel's counters before and after a block."""
 
+    def __init__(self, threads: int) -> None:
+        self.busy = min(threads, len(os.sched_getaffinity(0)))
+
     def begin(self) -> None:
-        self.before = time.monotonic(), _waited(), _steal(), _others()
+        self.before = time.monotonic(), _waited(), _stolen(), _others()
 
     def disturbed(self) -> bool:
         moment, waited, steal, others = self.before
@@ -68,17 +73,19 @@ class Watch:
         # A kernel without these counters tells at least what others used.
         unknown = 0.0 if others is None else seconds
         waiting = unknown if waited is None else (_waited() or 0.0) - waited
-        stolen = 0.0 if steal is None else (_steal() or 0.0) - steal
+        stolen = _stolen() - steal
         # Our own threads wait for each other as well, so somebody else has to be there.
         used = seconds if others is None else (_others() or 0.0) - others
         crowded = min(waiting, used) > WAITING * seconds
-        return crowded or stolen > STOLEN * seconds * (os.cpu_count() or 1)
+        return crowded or stolen > STOLEN * seconds * self.busy
 
 
 def joules() -> float | None:
     """Return the energy that the processor packages used; None without readable counters."""
     try:
-        packages = sorted((ROOT / "sys/class/powercap").glob("intel-rapl:?"))
+        zones = (ROOT / "sys/class/powercap").glob("intel-rapl:?")
+        # Another zone may count the same again, as psys does with the whole platform.
+        packages = [zone for zone in zones if (zone / "name").read_text().startswith("package")]
         return sum(int((p / "energy_uj").read_text()) for p in packages) / 1e6 if packages else None
     except OSError:
         return None
@@ -94,13 +101,23 @@ def _waited() -> float | None:
 
 def _steal() -> float | None:
     lines = _lines("proc/stat")
-    return int(lines[0].split()[8]) / os.sysconf("SC_CLK_TCK") if lines else None
+    return int(lines[0].split()[_STEAL]) / os.sysconf("SC_CLK_TCK") if lines else None
+
+
+def _stolen() -> float:
+    """Return the seconds that the hypervisor gave to others of the processors that we may use."""
+    return sum(int(words[_STEAL]) for words in _own_lines()) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_lines() -> list[list[str]]:
+    """Return the columns of /proc/stat of the processors that we may use."""
+    ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    return [words for line in _lines("proc/stat") if (words := line.split())[0] in ours]
 
 
 def _others() -> float | None:
     """Return the seconds that other programs used of the processors that we may use."""
-    ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-    lines = [words for line in _lines("proc/stat") if (words := line.split())[0] in ours]
+    lines = _own_lines()
     if not lines:
         return None
     busy = sum(int(words[place]) for words in lines for place in _BUSY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from jpqd.core.bench_result import Soak
@@ -56,6 +57,10 @@ class Crew:
         for name, worker in self.workers.items():
             self.facts[name]["compiled"]["throughput"] = worker.ask("open_queue")
 
+    def in_flight(self) -> int:
+        """Return the most requests that an arm has in flight; call `open_queues` first."""
+        return max(int(facts["compiled"]["throughput"].requests) for facts in self.facts.values())
+
     def run(self, arm: str, indices: list[int]) -> np.ndarray:
         """Answer requests one after the other; note the overhead and the energy."""
         before = host.joules()
@@ -99,6 +104,15 @@ class Crew:
             late_growth_mb=last - middle,
         )
         return True
+
+    def energy(self) -> dict[str, float]:
+        """Return the joules of a request in the last measurement, where there are counters."""
+        return {name: median(each) for name, each in self.joules.items()}
+
+    def forget(self) -> None:
+        """Forget overheads and energy of the measurement before."""
+        self.overheads.clear()
+        self.joules.clear()
 
     def overhead(self) -> dict[str, float]:
         """Return the microseconds of overhead for a request in the last measurement."""

@@ -35,6 +35,8 @@ _START_SECONDS = 6
 """The rough time of an arm to load, compile and warm up."""
 _LEAST = {"latency": 2, "throughput": 8, "open_loop": 40}
 """The least requests of an arm in a block, however slow it is: a queue has to fill."""
+_TIMES_FULL = 4
+"""How often a turn of throughput fills the queue at least: it starts empty and runs dry."""
 _SERVE_BLOCKS = 6
 _OTHERS = ("rate", "accuracy", "policy", "soak")
 """Settings that language models do not have."""
@@ -128,6 +130,7 @@ class Session:
         self.measurements: list[Measurement] = []
         self.measured: list[Measured] = []
         self.accuracies: dict[str, bench_result.Accuracy | None] = {}
+        self.energy: dict[str, float] = {}
         self.stopped = 0
 
     def start(self, of_arms: Requests) -> None:
@@ -217,20 +220,21 @@ class Session:
             f"{_words(mode, rate)}, {described.name}: {plan.blocks} blocks of {plan.requests} "
             f"requests for each arm, about {plan.seconds:.0f} s"
         )
-        self.crew.overheads.clear()
+        self.crew.forget()
         measured = blocks.measure(
             self.names,
             described.requests,
             plan,
             run,
             seed=self.job.settings.seed + len(self.measurements),
-            watch=host.Watch(),
+            watch=host.Watch(self.job.threads),
             stop=interrupts.pending,
         )
         self.stopped = 0 if measured.complete else interrupts.pending()
         if not measured.started:
             return
         batch, overhead = described.batch, self.crew.overhead()
+        self.energy = self.energy or self.crew.energy()  # of the first workload
         self.measured.append(measured)
         self.measurements.append(
             Measurement(
@@ -247,18 +251,21 @@ class Session:
     def _plan(self, mode: Mode, paces: dict[str, float]) -> Plan:
         asked = self.job.settings
         count = min(asked.blocks, _SERVE_BLOCKS) if mode == "open_loop" else asked.blocks
-        return blocks.plan([*paces.values()], self.share, count, _LEAST[mode])
+        least = _LEAST[mode]
+        if mode == "throughput":
+            least = max(least, 2 * _TIMES_FULL * self.crew.in_flight())
+        return blocks.plan([*paces.values()], self.share, count, least)
 
     def described(self, arm: Arm) -> bench_result.Arm:
-        joules = self.crew.joules.get(arm.name)
+        energy = self.energy.get(arm.name)
         return bench_result.Arm(
             name=arm.name,
             stage=arm.stage,
             backend=arm.backend.title,
             path=arm.backend.path,
             accuracy=self.accuracies[arm.name],
-            energy_joules=float(np.median(joules)) if joules else None,
-            energy_note=None if joules else NO_COUNTERS,
+            energy_joules=energy,
+            energy_note=NO_COUNTERS if energy is None else None,
             **self.crew.facts[arm.name],
         )
 

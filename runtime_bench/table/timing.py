@@ -56,13 +56,15 @@ def times(backends: Sequence[OpenvinoIr], sizes: np.ndarray, texts: Texts, secon
         for number, backend in enumerate(backends):
             workers[str(number)] = Worker(str(number), backend)
             workers[str(number)].ask("load")
-        return _measured(workers, sizes, texts, seconds)
+        return _measured(workers, sizes, texts, seconds, backends[0].threads)
     finally:
         for worker in workers.values():
             worker.close()
 
 
-def _measured(workers: dict[str, Worker], sizes: np.ndarray, texts: Texts, seconds: float) -> Times:
+def _measured(
+    workers: dict[str, Worker], sizes: np.ndarray, texts: Texts, seconds: float, threads: int
+) -> Times:
     paces = [one.ask("prepare", texts.requests) for one in workers.values()]
     peaks = np.array([one.ask("peak_mb") for one in workers.values()])
     plan = blocks.plan(paces, seconds, _BLOCKS, least=2 * len(texts.lengths))
@@ -72,7 +74,7 @@ def _measured(workers: dict[str, Worker], sizes: np.ndarray, texts: Texts, secon
         plan,
         lambda arm, indices: workers[arm].ask("run", indices)[0],
         seed=0,
-        watch=host.Watch(),
+        watch=host.Watch(threads),
         stop=lambda: False,
     )
     done = len(measured.started)

@@ -109,10 +109,10 @@ def times(backends: Mapping[str, OpenvinoIr], asked: Asked, seconds: float, ctx:
             ctx.progress.say(f"    {name}: {paces[-1]:.2f} ms a row")
         plan = blocks.plan(paces, seconds, _BLOCKS)
         ctx.progress.say(f"    measures all of them for about {plan.seconds:.0f} s")
-        names = list(backends)
+        names, threads = list(backends), next(iter(backends.values())).threads
         measured = blocks.measure(
             names, len(asked.timed), plan, crew.run,
-            seed=ctx.seed, watch=host.Watch(), stop=lambda: False,
+            seed=ctx.seed, watch=host.Watch(threads), stop=lambda: False,
         )  # fmt: skip
         found = figures.of("latency", measured, names[0], 1, crew.overhead(), {})
         done = len(measured.started)

@@ -156,7 +156,7 @@ def _trial(
         paces = [worker.ask("prepare", requests) for worker in workers.values()]
         found = blocks.measure(
             [*workers], len(requests), blocks.plan(paces, seconds, 30, 4), _run(workers),
-            seed=seed, watch=host.Watch(), stop=interrupts.pending,
+            seed=seed, watch=host.Watch(cpus.usable()), stop=interrupts.pending,
         )  # fmt: skip
     finally:
         for worker in workers.values():

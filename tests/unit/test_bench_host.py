@@ -22,23 +22,33 @@ def put(root: Path, path: str, text: str) -> None:
 
 def test_energy_is_the_sum_of_the_packages_or_unknown(root: Path) -> None:
     assert host.joules() is None
-    put(root, "sys/class/powercap/intel-rapl:0/energy_uj", "2500000\n")
-    put(root, "sys/class/powercap/intel-rapl:1/energy_uj", "500000\n")
-    put(root, "sys/class/powercap/intel-rapl:0:0/energy_uj", "1\n")  # a part of package 0
+    zones = {"0": ("package-0", 2_500_000), "1": ("package-1", 500_000), "2": ("psys", 9_000_000),
+             "0:0": ("core", 1)}  # fmt: skip
+    for number, (name, energy) in zones.items():
+        put(root, f"sys/class/powercap/intel-rapl:{number}/name", f"{name}\n")
+        put(root, f"sys/class/powercap/intel-rapl:{number}/energy_uj", f"{energy}\n")
     assert host.joules() == pytest.approx(3.0)
 
 
-def watched(root: Path, waited: float | None, busy: float, ours: float, steal: float = 0) -> bool:
-    """A block of two seconds, in which all of these were seconds."""
+def watched(
+    root: Path,
+    waited: float | None,
+    busy: float,
+    ours: float,
+    steal: float = 0,
+    elsewhere: float = 0,
+) -> bool:
+    """A block of two seconds, in which all of these were seconds; two threads computed."""
     processors = sorted(os.sched_getaffinity(0))
-    watch = host.Watch()
+    watch = host.Watch(2)
     for done in (0, 1):
         if waited is not None:
             told = f"some avg10=1 total={int(5e6 + done * waited * 1e6)}\n"
             put(root, "proc/pressure/cpu", told)
-        ticks = [int(1000 + done * 100 * each) for each in (busy, ours, steal)]
-        lines = [f"cpu  0 0 0 0 0 0 0 {ticks[2]} 0 0"]
-        lines += [f"cpu{number} {ticks[0]} 0 0 0 0 0 0 0 0 0" for number in processors[:1]]
+        ticks = [int(1000 + done * 100 * each) for each in (busy, ours, steal, elsewhere)]
+        lines = [f"cpu  0 0 0 0 0 0 0 {ticks[2] + ticks[3]} 0 0"]
+        lines += [f"cpu{processors[0]} {ticks[0]} 0 0 0 0 0 0 {ticks[2]} 0 0"]
+        lines += [f"cpu{processors[-1] + 1} 0 0 0 0 0 0 0 {ticks[3]} 0 0"]
         put(root, "proc/stat", "\n".join(lines))
         put(root, f"proc/{os.getpid()}/stat", f"1 (a name) b) S {'0 ' * 10}{ticks[1]} 0 0")
         if not done:
@@ -53,6 +63,7 @@ def watched(root: Path, waited: float | None, busy: float, ours: float, steal: f
         ({"waited": 0.9, "busy": 1.9, "ours": 1.0}, True),
         ({"waited": 0.9, "busy": 1.9, "ours": 1.85}, False),  # our own threads waited
         ({"waited": 0.0, "busy": 1.9, "ours": 1.9, "steal": 0.5}, True),
+        ({"waited": 0.0, "busy": 1.9, "ours": 1.9, "elsewhere": 1.5}, False),
         ({"waited": None, "busy": 1.9, "ours": 1.0}, True),  # a kernel without this counter
         ({"waited": None, "busy": 1.9, "ours": 1.85}, False),
     ],
@@ -62,7 +73,7 @@ def test_a_block_is_disturbed_when_others_had_the_processors(
 ) -> None:
     now = iter([10.0, 12.0])
     monkeypatch.setattr("runtime_bench.machine.host.time.monotonic", lambda: next(now))
-    monkeypatch.setattr("runtime_bench.machine.host.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("runtime_bench.machine.host.os.cpu_count", lambda: 64)
     assert watched(root, **seconds) is disturbed
 
 

@@ -1,11 +1,22 @@
 """Blocks: the same requests for all, mirrored turns, and an end that keeps what is whole."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from jpqd.core.bench_result import Compiled
+from jpqd.core.progress import Progress
+from runtime_bench.machine import host
 from runtime_bench.measure import blocks
 from runtime_bench.measure.blocks import Plan
+from runtime_bench.measure.crew import Crew
+from runtime_bench.measure.session import Session
+from runtime_bench.measure.worker import Inside
+from runtime_bench.options import Settings
+from tests.helpers import made_bench
+from tests.helpers.leaking import Leaking, LeakingSession
 
 ARMS = ["a", "b", "c"]
 
@@ -87,3 +98,66 @@ def test_slow_arms_get_fewer_blocks_rather_than_blocks_of_nothing() -> None:
     slower = blocks.plan([4000.0], seconds=10, blocks=30, least=4)
     assert slower.blocks == 5
     assert slower.seconds > 10  # and says so
+
+
+def of_crew(crew: Crew, seconds: float) -> Session:
+    arms = [SimpleNamespace(name=name) for name in crew.workers]
+    job = SimpleNamespace(arms=arms, settings=Settings(), threads=1)
+    return Session(job, crew, Progress(quiet=True), seconds)  # type: ignore[arg-type]
+
+
+def test_a_turn_of_throughput_fills_the_longest_queue() -> None:
+    """Eight requests for 64 streams would tell the time of an empty queue."""
+    crew = Crew()
+    for name, requests in (("torch", 1), ("ir", 64)):
+        compiled = Compiled(streams=None, requests=requests, threads=64, properties={})
+        crew.facts[name] = {"compiled": {"throughput": compiled}}
+    session = of_crew(crew, 60.0)
+    plan = session._plan("throughput", {"torch": 50.0, "ir": 1.0})
+    assert (plan.blocks, plan.requests) == (5, 2 * 4 * 64)
+    assert session._plan("latency", {"torch": 50.0, "ir": 1.0}).blocks == 30
+
+
+class Noting(Leaking):
+    def open(self) -> LeakingSession:
+        return NotingSession(self.kept)
+
+
+class NotingSession(LeakingSession):
+    def call(self, index: int) -> None:
+        self.leaked.append(bytes([index]))
+
+
+def test_the_request_before_a_turn_warms_up() -> None:
+    """The first one itself would come a second time, and its change of shape cost nothing."""
+    inside = Inside(Noting(path="nowhere", threads=1, kept=0))
+    inside.prepare([{"input_ids": np.ones((1, length))} for length in (8, 9, 10, 11)])
+    for turn, called in (([2, 3], [1, 2, 3]), ([0, 1], [3, 0, 1])):
+        before = len(inside.session.leaked)  # type: ignore[attr-defined]
+        assert len(inside.run(turn)[0]) == 2
+        assert b"".join(inside.session.leaked[before:]) == bytes(called)  # type: ignore[attr-defined]
+
+
+def test_no_latency_of_the_open_loop_is_understated() -> None:
+    """A request that is sent a little early counts from then: this one takes next to no time."""
+    inside = Inside(Leaking(path="nowhere", threads=1, kept=1))
+    late, _ = inside.serve([0] * 200, 500.0, seed=1)
+    assert (late > 0).all()
+    assert np.median(late) < 0.1
+
+
+def test_energy_is_of_the_first_workload(monkeypatch: pytest.MonkeyPatch) -> None:
+    used, each = [0.0], [2.0]
+
+    def ask(_: str, indices: list[int]) -> tuple[np.ndarray, float]:
+        used[0] += each[0] * (len(indices) + 1)
+        return np.ones(len(indices)), 0.0
+
+    monkeypatch.setattr(host, "joules", lambda: used[0])
+    crew = Crew()
+    crew.workers["arm"] = SimpleNamespace(ask=ask)  # type: ignore[assignment]
+    session = of_crew(crew, 1.0)
+    (workload,) = made_bench.bench({"arm": 1.0}).workloads
+    for each[0] in (2.0, 30.0):
+        session._one("latency", workload, crew.run, {"arm": 1.0})
+    assert session.energy == {"arm": pytest.approx(2.0)}
