@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Policy = Literal["exact", "multiple8", "buckets"]
 BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_MOST_ROWS = 16_384
+"""Every worker holds the requests: more rows take memory, and no run has the time to use them."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,12 @@ def build(
     rows: Rows, batch: int, length: int | None, policy: Policy, seed: int
 ) -> tuple[Workload, list[Request]]:
     """Build batches in random order, as they would arrive, not sorted by length."""
-    rows = rows if length is None else of_length(rows, length)
-    order = np.random.default_rng(seed).permutation(len(rows.ids))
+    order = np.random.default_rng(seed).permutation(len(rows.ids))[: max(batch, _MOST_ROWS)]
     order = np.resize(order, max(1, len(order) // batch) * batch)
-    batches = order.reshape(-1, batch)
+    rows = _chosen(rows, order) if length is None else of_length(_chosen(rows, order), length)
+    batches = np.arange(len(order)).reshape(-1, batch)
     requests = [request(rows, chosen.tolist(), policy) for chosen in batches]
-    useful = sum(len(rows.ids[index]) for index in order)
+    useful = sum(map(len, rows.ids))
     processed = sum(one["input_ids"].size for one in requests)
     what = "real lengths" if length is None else f"length {length}"
     described = Workload(
@@ -78,6 +80,11 @@ def build(
         padding=1 - useful / processed,
     )
     return described, requests
+
+
+def _chosen(rows: Rows, order: np.ndarray) -> Rows:
+    ids, types = ([part[index] for index in order] for part in (rows.ids, rows.types))
+    return Rows(ids, types, rows.padding, rows.source)
 
 
 def one_by_one(rows: Rows) -> list[Request]:

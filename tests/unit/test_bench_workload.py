@@ -66,3 +66,17 @@ def test_a_fixed_length_cuts_and_repeats_real_tokens(rows: Rows) -> None:
 
 def test_a_bucket_never_cuts(rows: Rows) -> None:
     assert workload.padded(700, "buckets") == 700
+
+
+@pytest.mark.parametrize(("batch", "requests"), [(1, 16_384), (5, 3276), (20_000, 1)])
+def test_of_very_many_rows_some_are_drawn(batch: int, requests: int) -> None:
+    """A million rows were gigabytes in every worker. All of them count for accuracy."""
+    ids = [np.array([row]) for row in range(40_000)]
+    many = Rows(ids, ids, padding=0, source="made up")
+    described, found = workload.build(many, batch, None, "exact", seed=0)
+    assert described.requests == len(found) == requests
+    assert described.rows == described.useful_tokens == batch * requests
+    drawn = np.concatenate([request["input_ids"].ravel() for request in found])
+    assert len({*drawn.tolist()}) == batch * requests
+    assert drawn.max() > 39_000
+    assert len(workload.one_by_one(many)) == 40_000
