@@ -64,6 +64,8 @@ class Checked(Part):
     high: float
     predicted_peak_mb: float = 0.0
     measured_peak_mb: float = 0.0
+    by_length: list[tuple[float, float, float]] = []
+    """`measured_ms`, `low` and `high` for each length; older tables have none."""
 
 
 class LatencyTable(Part):

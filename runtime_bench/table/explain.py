@@ -14,6 +14,7 @@ from runtime_bench.table.structures import Models, Whole
 
 _DRAWS = 200
 """The times that blocks are drawn again for an interval."""
+_INTERVAL = (0.025, 0.975)
 
 
 def precision(name: str, measured: Measured, models: Models, whole: Whole) -> Precision:
@@ -46,7 +47,8 @@ def checked(
     peaks = _peaks(measured)[count:]
     for number, structure in enumerate(models.checked):
         again = [middle(list(row), table.shares) for row in drawn[:, number]]
-        low, high = np.quantile(again, [0.025, 0.975])
+        low, high = np.quantile(again, _INTERVAL)
+        lows, highs = np.quantile(drawn[:, number], _INTERVAL, axis=0)
         yield Checked(
             structure=structure,
             precision=name,
@@ -56,7 +58,17 @@ def checked(
             high=high,
             predicted_peak_mb=table.peak_mb(structure, name),
             measured_peak_mb=float(peaks[number]),
+            by_length=list(zip(ms[number].tolist(), lows.tolist(), highs.tolist(), strict=True)),
         )
+
+
+def checked_again(one: Checked, table: LatencyTable) -> Checked:
+    """Return a checked model's times for a table whose lengths come in other shares."""
+    columns = zip(*one.by_length, strict=True)
+    measured, low, high = (middle(column, table.shares) for column in columns)
+    predicted = table.p50_ms(one.structure, one.precision)
+    times = {"predicted_ms": predicted, "measured_ms": measured, "low": low, "high": high}
+    return one.model_copy(update=times)
 
 
 def middles(measured: Measured) -> np.ndarray:

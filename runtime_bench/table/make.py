@@ -55,7 +55,10 @@ def _measured(
     entry = ctx.cache / f"latency-{key}"
     if cached.is_whole(entry, ctx.progress):
         ctx.progress.say("    such models were measured on this device before: the same table")
-        return _with_shares(latency_table.load(entry), given)
+        table = _with_shares(latency_table.load(entry), given)
+        if not table.checked:
+            ctx.progress.say("    it is an older one: its error for these texts is not known")
+        return table
     table = _table(spec, factory, given, setup, ctx.work / key, ctx.progress)
     if not _disturbed(table):  # or nobody could measure again
         cached.put(entry, lambda out: latency_table.save(table, out))
@@ -110,8 +113,16 @@ def _table(
 
 
 def _with_shares(table: LatencyTable, given: Texts) -> LatencyTable:
-    """Texts of the same lengths in other shares take the same times."""
-    return table.model_copy(update={"shares": list(given.shares)})
+    """Texts of the same lengths in other shares take the same times, but have another median.
+
+    Models that were checked without times for each length say nothing of these texts.
+    """
+    shares = list(given.shares)
+    if shares == table.shares:
+        return table
+    found = table.model_copy(update={"shares": shares})
+    checked = [explain.checked_again(one, found) for one in table.checked if one.by_length]
+    return found.model_copy(update={"checked": checked})
 
 
 def _disturbed(table: LatencyTable) -> list[Precision]:

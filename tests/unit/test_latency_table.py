@@ -8,9 +8,10 @@ import pytest
 from jpqd.core import latency_table
 from jpqd.core.errors import UserError
 from jpqd.core.latency_table import Checked, LatencyTable, Precision, Times, middle
-from runtime_bench.table import explain, near, structures
+from runtime_bench.table import explain, make, near, structures
 from runtime_bench.table.fit import Parts
 from runtime_bench.table.structures import Whole
+from runtime_bench.table.texts import Texts
 from runtime_bench.table.timing import Times as Measured
 
 
@@ -72,6 +73,23 @@ def test_the_error_is_that_of_the_checked_models(table: LatencyTable) -> None:
     checked = table.model_copy(update={"checked": found})
     assert checked.error("int8") == pytest.approx(0.15)
     assert checked.margin("int8") == pytest.approx(1.25)
+
+
+def test_a_table_for_texts_in_other_shares_has_their_error(table: LatencyTable) -> None:
+    """It is right about the long texts and wrong about the short ones."""
+    structure = [(0, 0), (0, 0)]
+    one = Checked(
+        structure=structure, precision="int8", predicted_ms=2.0, measured_ms=2.0, low=1.9, high=2.1,
+        by_length=[(1.5, 1.4, 1.6), (2.0, 1.9, 2.1)],
+    )  # fmt: skip
+    known = table.model_copy(update={"checked": [one]})
+    others = Texts((8, 16), (0.7, 0.3), [], np.array([]))
+    (again,) = make._with_shares(known, others).checked
+    assert (again.predicted_ms, again.measured_ms, again.low, again.high) == (1.0, 1.5, 1.4, 1.6)
+    older = known.model_copy(update={"checked": [one.model_copy(update={"by_length": []})]})
+    assert make._with_shares(older, others).checked == []
+    same = Texts((8, 16), (0.4, 0.6), [], np.array([]))
+    assert make._with_shares(older, same) == older
 
 
 def test_the_whole_model_takes_what_was_measured(table: LatencyTable) -> None:
@@ -184,3 +202,4 @@ def test_a_group_that_ran_on_a_slower_machine_is_put_on_the_scale_of_the_others(
         assert one.measured_ms == pytest.approx(between * ms(len(models.fitted) + number))
         assert one.measured_peak_mb == pytest.approx(100 + 5 * ms(len(models.fitted) + number))
         assert one.predicted_peak_mb == pytest.approx(one.measured_peak_mb, rel=0.01)
+        assert one.by_length == [pytest.approx((one.measured_ms, one.low, one.high))]
