@@ -70,6 +70,29 @@ def test_the_first_unit_to_go_is_the_one_that_is_missed_least() -> None:
     assert first == int(np.argmin([missing(part, left) for left in others]))
 
 
+def test_products_are_summed_in_f32_where_the_model_computes_in_bf16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[Part, torch.Tensor, torch.Tensor]] = []
+    real = Part.seen
+
+    def watching(part: Part, read: torch.Tensor, gradient: torch.Tensor) -> None:
+        seen.append((part, read, gradient))
+        real(part, read, gradient)
+
+    monkeypatch.setattr(Part, "seen", watching)
+    surgeon.orders(small.model(), [(small.batch(), small.LABELS)], KIND, bf16=True)
+    assert len(seen) == 2 * small.LAYERS
+    for part, read, gradient in seen:
+        assert read.dtype == torch.bfloat16
+        counts = gradient.any(1)
+        inputs = nn.functional.pad(read[counts].float(), (0, 1), value=1.0)
+        assert part.squares.dtype == part.gradients.dtype == torch.float32
+        torch.testing.assert_close(part.squares, inputs.T @ inputs)
+        slopes = gradient[counts].float()
+        torch.testing.assert_close(part.gradients, slopes.T @ slopes)
+
+
 @pytest.mark.parametrize("family", small.FAMILIES)
 def test_less_harms_more_and_all_harms_nothing(family: str) -> None:
     found = orders(small.model(family))

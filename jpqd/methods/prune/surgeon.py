@@ -65,8 +65,10 @@ class Part:
         read, gradient = read[counts].float(), gradient[counts].float()
         has_bias = int(self.projection.bias is not None)
         inputs = nn.functional.pad(read, (0, has_bias), value=1.0)
-        self.squares = self.squares + inputs.T @ inputs
-        self.gradients = self.gradients + gradient.T @ gradient
+        # A model that computes in bf16 would multiply these in it too, and round the sums.
+        with torch.autocast(read.device.type, enabled=False):
+            self.squares = self.squares + inputs.T @ inputs
+            self.gradients = self.gradients + gradient.T @ gradient
 
     def order(self) -> Order:
         weight, bias = self.projection.weight.detach(), self.projection.bias
