@@ -66,7 +66,11 @@ def device() -> torch.device:
 
 def _state() -> PartialState:
     """Return accelerate's state; without `cpu=True` its barriers do nothing on a CPU."""
+    from datetime import timedelta
+
     import torch
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.accelerator.is_available())
+    # Others wait while the first one prepares data, for hours; torchrun ends them if it dies.
+    patience = timedelta(days=7)
+    return PartialState(cpu=not torch.accelerator.is_available(), timeout=patience)

@@ -139,6 +139,9 @@ for turn in range(50):
         mark.touch()
     processes.barrier()
     assert mark.exists(), f"process {processes.rank()} did not wait in turn {turn}"
+import torch
+group = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))
+assert group.options._timeout.days >= 7, group.options._timeout
 """
 
 
