@@ -61,6 +61,18 @@ def refused(place: Place, path: Path) -> str:
             "steps after the last round",
         ),
         ("{use: prune, keep: 0.5, structure: layers, floor: 0.2}", "does not count"),
+        ("{use: prune, keep: 0.5, structure: layers, scope: layer}", "nothing reads it"),
+        ("{use: prune, keep: 0.5, structure: layers, round_ffn_to: 8}", "nothing reads it"),
+        ("{use: prune, keep: 0.5, structure: unstructured, round_ffn_to: 8}", "nothing reads it"),
+        ("{use: prune, keep: 0.5, structure: layers, refit: true}", "solved again with structure"),
+        (
+            "{use: prune, keep: 0.5, schedule: one_shot, after: rewind, refit: true}",
+            "no projection is solved again with after: rewind",
+        ),
+        (
+            "{use: prune, target: threshold, structure: block, refit: true}",
+            "solved again with target: threshold",
+        ),
         ("{use: prune, target: threshold, structure: block, start: 0.0}", "before the scores"),
         (
             "{use: prune, target: threshold, structure: block, schedule: linear}",

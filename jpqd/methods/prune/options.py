@@ -142,6 +142,25 @@ class Options(Method):
             )
         return share
 
+    @field_validator("scope", "round_ffn_to")
+    @classmethod
+    def _of_units_in_a_layer(cls, given: Any, others: ValidationInfo) -> Any:
+        structure = others.data.get("structure")
+        unread = ("layers",) if others.field_name == "scope" else ("layers", "unstructured")
+        if structure in unread and not _is_usual(given, others):
+            raise mistake(f"nothing reads it with structure: {structure}", "Leave it out.")
+        return given
+
+    @field_validator("refit")
+    @classmethod
+    def _of_weights_that_stay(cls, refit: bool | None, others: ValidationInfo) -> bool | None:
+        for key, unread in _WITHOUT_REFIT.items():
+            if refit and others.data.get(key) in unread:
+                raise mistake(
+                    f"no projection is solved again with {key}: {others.data[key]}", "Leave it out."
+                )
+        return refit
+
     @field_validator("start")
     @classmethod
     def _scores_have_moved(cls, start: float, others: ValidationInfo) -> float:
@@ -214,6 +233,13 @@ _READ_WITH = {
     "rewind_to": ("after", "rewind"),
 }
 """The key, and its value, without which another one has no meaning."""
+
+
+_WITHOUT_REFIT = {
+    "target": ("threshold",),
+    "structure": ("layers", "unstructured"),
+    "after": ("rewind", "reinit"),
+}
 
 
 def _is_usual(given: Any, others: ValidationInfo) -> bool:
