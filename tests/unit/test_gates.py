@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from jpqd.methods.prune import unstructured
 from jpqd.methods.prune.gates import ALL, LEARNT, change, on
 from jpqd.methods.prune.heads_ffn import HeadsFfn
 from jpqd.model import families
@@ -145,6 +146,16 @@ def test_masks_keep_what_was_asked(structure: str, scope: str) -> None:
         assert found.kept_share() == pytest.approx(keep, abs=unit * (1 + 2 * (scope == "layer")))
         if structure != "layers":
             assert found.kept_share() <= keep + 1e-3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.37, 0.9, 1.0])
+def test_of_equal_weights_the_first_ones_stay(share: float) -> None:
+    torch.manual_seed(0)
+    scores = torch.randint(0, 7, (1000,)).float()
+    order = torch.argsort(scores, descending=True, stable=True)
+    kept = torch.zeros(1000)
+    kept[order[: round(share * 1000)]] = 1
+    assert torch.equal(unstructured._largest(scores, share), kept)
 
 
 def test_a_closed_gate_is_as_good_as_a_cut() -> None:
