@@ -12,7 +12,10 @@ from jpqd.tasks import Kind
 Batch = dict[str, torch.Tensor]
 Collate = Callable[[list[dict[str, Any]]], Batch]
 
-_FACTS = ("labels", "row")
+WEIGHT = "weight"
+"""The weight of a batch's mean over answers where it is a part of a step: 1 if all parts have as
+many answers, 0 if it has none."""
+_FACTS = ("labels", "row", WEIGHT)
 """The columns of a batch that the model does not read."""
 _GROUP_BATCHES = 50
 

@@ -64,6 +64,8 @@ class Kind(ABC):
     """True where each text has a vector, which no label says: another model does."""
     follows: ClassVar[bool] = False
     """True where answers are also held against those of the recipe's own model."""
+    pairs: ClassVar[bool] = False
+    """True where `distance` also compares the answers of a batch with each other."""
     by_head: ClassVar[bool] = True
     """True where a model's head tells that its task is of this kind."""
 

@@ -91,6 +91,7 @@ class Embedding(Kind):
     output = "last_hidden_state"
     vectors = True
     follows = True
+    pairs = True
 
     @classmethod
     def fits(cls, task: Task, train: Dataset) -> bool:

@@ -60,6 +60,7 @@ class Reranking(Regression):
     metrics = ("ndcg_10", "mrr_10", "spearman")
     by_head = False
     follows = True
+    pairs = True
 
     @classmethod
     def fits(cls, task: Task, train: Dataset) -> bool:

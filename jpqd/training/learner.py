@@ -68,11 +68,12 @@ class Learner:
         """Take one step, after so many that are done, with some rows in each micro-batch."""
         self._call_methods(done / self.steps.total)
         self.model.train()
-        for index, rows in enumerate(micro_batches):
-            is_last = index == len(micro_batches) - 1
+        batches = self._weighed([self._batch(rows) for rows in micro_batches])
+        for index, batch in enumerate(batches):
+            is_last = index == len(batches) - 1
             with self._exchange(is_last=is_last), self.words.kept():
                 # Divided before the backward pass: gradients divided after it round differently.
-                loss = self.loss(self._batch(rows)) / len(micro_batches)
+                loss = self.loss(batch) / len(batches)
                 torch.autograd.backward(loss)
             self.loss_sum += loss.detach()
         self.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.max_norm)
@@ -102,6 +103,16 @@ class Learner:
         batch = self.collate(self.rows.__getitems__(rows.tolist()))
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
+    def _weighed(self, batches: list[Batch]) -> list[Batch]:
+        """Let each answer of a step count alike, however many are in a batch or in a process."""
+        targets = [self.training.kind.targets(batch["labels"]) for batch in batches]
+        counts = torch.tensor([len(some) for some in targets], device=self.device).float()
+        usual = processes.mean(counts.mean()) or 1.0
+        return [
+            {**batch, batching.WEIGHT: weight}
+            for batch, weight in zip(batches, counts / usual, strict=True)
+        ]
+
     def loss(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Add what the methods want to the task's loss, or to the share of it that stays."""
         kind, bf16 = self.training.kind, self.training.bf16
@@ -112,7 +123,9 @@ class Learner:
         share = math.prod(hook.task_weight for hook in self.hooks)
         labels = inputs["labels"]
         answers = kind.answers(outputs.logits.float(), labels)
-        loss = share * kind.loss(answers, kind.targets(labels))
+        # The mean over no answers is no number, and their sum is 0.
+        own = kind.loss(answers, kind.targets(labels)) if len(answers) else answers.sum()
+        loss = share * inputs[batching.WEIGHT] * own
         for hook in self.hooks:
             term = hook.loss(inputs, outputs)
             loss = loss if term is None else loss + term

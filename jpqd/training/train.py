@@ -119,7 +119,13 @@ def _learn(
 ) -> dict[str, Any]:
     """Train to the end, or to the step boundary where a signal asks to stop."""
     ctx = training.ctx
-    loop = Loop(stage, training, network, hooks, _micro_batch(stage, ctx.stage))
+    micro = _micro_batch(stage, ctx.stage)
+    if micro == 1 and training.kind.pairs and any(hook.task_weight < 1 for hook in hooks):
+        raise UserError(
+            f"{ctx.stage}: a {training.kind.title} also learns what texts of a micro-batch are "
+            "like each other in, and one text has no other. Give micro_batch: 2 or more."
+        )
+    loop = Loop(stage, training, network, hooks, micro)
     with interrupts.deferred():
         loop.run()
     # One may also have come in the evaluation or the checkpoint of the last step.

@@ -57,6 +57,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_texts_that_are_read_one_at_a_time_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
+    given = ("--runs", tmp_path, "--set", "stages.small.micro_batch=1", "--until", "small")
+    done = jpqd("run", folder / "vectors.yaml", *given)
+    assert done.exit_code == 2
+    assert "one text has no other. Give micro_batch: 2 or more" in done.stderr
+
+
 def figures(folder: Path, stage: str) -> dict[str, Any]:
     found: dict[str, Any] = tiny.manifest(folder / "runs", stage, "vectors")["metrics"]
     return found["validation"]

@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from cli import app
@@ -110,6 +112,22 @@ def test_a_model_learns_the_table_of_someone_else(tmp_path: Path) -> None:
     stage = Imitate(use="imitate", needs=("a",), prompts="a.txt", new_tokens=40)
     (found,) = imitating._continued(["The plot was 7"], network, tokenizer, stage, 64)
     assert found == Text("The plot was 7", told["completion"]), "and it stops where the text ends"
+
+
+def test_every_token_counts_alike_however_a_step_is_parted(tmp_path: Path) -> None:
+    long = " a waste of the time that it took to see it"
+    rows = [{"prompt": f"The plot {number}", "completion": " was" + long * (number % 3)}
+            for number in range(66)]  # fmt: skip
+    table = tmp_path / "theirs.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stages = f"  told: {{use: imitate, table: {table}, least: 1}}\n" + LEARNT
+    text = HEAD + stages.replace("epochs: 16", "epochs: 1, micro_batch: MICRO")
+    whole, ones = (
+        load_file(run(tmp_path, text.replace("MICRO", micro), name) / "learnt/model.safetensors")
+        for name, micro in (("im", "8"), ("ones", "1"))
+    )
+    for name, weight in whole.items():
+        np.testing.assert_allclose(ones[name], weight, atol=2e-3)
 
 
 def test_only_what_was_written_is_learnt(made: Path) -> None:

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from transformers import AutoTokenizer, pipeline
 from typer.testing import CliRunner
 
@@ -12,6 +14,7 @@ from cli import app
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import analyzing, runner
+from tests.e2e.test_processes import torchrun
 from tests.helpers import tagged, tiny
 
 RECIPE = """\
@@ -59,6 +62,43 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def figures(runs: Path, stage: str) -> dict[str, Any]:
     found: dict[str, Any] = tiny.manifest(runs, stage, "names")["metrics"]
     return found
+
+
+PARTS = (
+    RECIPE[: RECIPE.index("stages:")]
+    + """\
+stages:
+  teacher: {use: train, epochs: 1, batch_size: 16, learning_rate: 4.0e-3, precision: f32,
+            dropout: 0.0}
+  small: {use: train, epochs: 1, batch_size: 16, learning_rate: 4.0e-3, precision: f32,
+          dropout: 0.0,
+          methods: [{use: distill, teacher: teacher, weight: 0.5, hidden: 1.0, augment: AUGMENT}]}
+"""
+)
+
+
+def test_parts_of_a_step_train_what_the_whole_step_does(tmp_path: Path) -> None:
+    """Rows have different numbers of words, and one word is nothing to the tokenizer."""
+    data = tagged.write(tmp_path / "data", train=96)
+    nothing = json.dumps({"tokens": ["\u200b"], "tags": ["O"]}) + "\n"
+    with (data / "train.jsonl").open("a") as file:
+        file.write(nothing * 16)
+    path = tmp_path / "names.yaml"
+    path.write_text(PARTS.replace("DATA", str(data)).replace("AUGMENT", "0.0"))
+    ones = [f"stages.{stage}.micro_batch=1" for stage in ("teacher", "small")]
+    for name, more in (("whole", ()), ("ones", ones)):
+        runner.execute(recipes.load(path, more), tmp_path / name, Progress(quiet=True))
+    done = torchrun(path, tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    for stage in ("teacher", "small"):
+        whole, *others = (
+            load_file(tmp_path / name / "names" / stage / "predictions.safetensors")["logits"]
+            for name in ("whole", "ones", "two")
+        )
+        for one in others:
+            np.testing.assert_allclose(one, whole, atol=5e-4)
+    path.write_text(path.read_text().replace("augment: 0.0", "augment: 0.3"))
+    runner.execute(recipes.load(path, ones), tmp_path / "ones", Progress(quiet=True))
 
 
 def test_names_are_learnt_and_kept_when_the_model_is_made_small(runs: Path) -> None:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from jpqd.core import processes
 from jpqd.core.errors import UserError
+from jpqd.data import batching
 from jpqd.methods.distill import likeliest, teachers
 from jpqd.methods.distill.inside import Inside
 from jpqd.methods.distill.likeliest import Likeliest
@@ -54,8 +55,11 @@ def attach(
         nn.Module.to(teacher.network, processes.device())
         is_inside = method.hidden or method.attention
         inside = Inside(method, network, teacher, training.stage) if is_inside else None
-        return network, Following(method, kind, teacher=teacher, inside=inside)
-    return network, Following(method, kind, known=teacher.answers_to_train(training))
+        return Following(method, kind, teacher=teacher, inside=inside, variants=variants)
+    if variants:
+        known = teacher.answers_to_variants(training, variants)
+        return Following(method, kind, known=known, variants=variants)
+    return Following(method, kind, known=teacher.answers_to_train(training))
 
 
 class Following(Hooks):
@@ -89,24 +93,31 @@ class Following(Hooks):
 
     def loss(self, batch: Mapping[str, Tensor], out: Any) -> Tensor:
         term = out.logits.new_zeros((), dtype=torch.float32)
+        logits = None
         if self.inside:
             logits, term = self.inside.compare(batch, out)
         elif self.teacher:
             logits = self.teacher.answer(batch)
         student = self.kind.answers(out.logits.float(), batch["labels"])
-        temperature = self.method.temperature
-        if self.best:
-            distance = self.best.divergence(student, batch["row"], temperature)
-        else:
-            answers = (
-                self.known.of_rows(batch["row"])
-                if self.known
-                else self.kind.answers(logits, batch["labels"])
-            )
-            distance = self.kind.distance(student, answers, temperature)
-        total: Tensor = term + self.method.weight * distance
+        # The mean over no answers is no number, and their sum is 0.
+        distance = self._distance(student, batch, logits) if len(student) else student.sum()
+        weight = self.method.weight * batch.get(batching.WEIGHT, 1.0)
+        total: Tensor = term + weight * distance
         self.last = total.detach()
         return total
+
+    def _distance(
+        self, student: Tensor, batch: Mapping[str, Tensor], logits: Tensor | None
+    ) -> Tensor:
+        temperature = self.method.temperature
+        if self.best:
+            return self.best.divergence(student, batch["row"], temperature)
+        answers = (
+            self.known.of_rows(batch["row"])
+            if self.known
+            else self.kind.answers(logits, batch["labels"])
+        )
+        return self.kind.distance(student, answers, temperature)
 
     def step(self, progress: float) -> dict[str, float]:
         value = self.last.item()
