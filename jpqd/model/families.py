@@ -63,9 +63,14 @@ def _has_queries(model: PreTrainedModel, family: Family) -> bool:
 
 
 def shows_attention(model: PreTrainedModel) -> bool:
-    """Say whether queries are found, so that attention can be compared."""
+    """Say whether attention is made of queries and keys alone, so that it can be compared.
+
+    Other positions than a learnt table change it in between: rotations, biases, distances.
+    """
     family = alike(model)
-    return family.reads_ahead and _has_queries(model, family)
+    by_table = family.positions and part(model.base_model, family.positions) is not None
+    between = family.position_bias or family.distances
+    return bool(family.reads_ahead and by_table and not between and _has_queries(model, family))
 
 
 def layers(model: PreTrainedModel, family: Family | None = None) -> nn.ModuleList:
