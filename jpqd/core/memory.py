@@ -5,6 +5,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+_MACHINE = Path("/proc/meminfo")
 _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -27,10 +28,20 @@ def taken_mb() -> float | None:
     return _status_mb("VmRSS")
 
 
+def free_bytes() -> int | None:
+    """Return the memory that programs can still take."""
+    return _bytes(_MACHINE, "MemAvailable")
+
+
 def _status_mb(key: str) -> float | None:
+    found = _bytes(_STATUS, key)
+    return None if found is None else found / 1e6
+
+
+def _bytes(file: Path, key: str) -> int | None:
     with suppress(OSError):
-        if found := re.search(rf"^{key}:\s*(\d+) kB", _STATUS.read_text(), re.MULTILINE):
-            return int(found[1]) * 1024 / 1e6
+        if found := re.search(rf"^{key}:\s*(\d+) kB", file.read_text(), re.MULTILINE):
+            return int(found[1]) * 1024
     return None
 
 

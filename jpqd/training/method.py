@@ -35,6 +35,8 @@ class Training:
     data: Data
     bf16: bool
     """True where the stage multiplies in bf16."""
+    trains: bool = True
+    """False where no step is taken."""
 
     @property
     def stage(self) -> str:

@@ -51,7 +51,8 @@ def fit(
     prepared = references.added(prepared, ctx, tokenizer)
     if stage.completions:
         prepared = _imitating(prepared, stage.completions, ctx, tokenizer)
-    training = Training(ctx, tokenizer, prepared, _bf16(stage.precision))
+    bf16, trains = _bf16(stage.precision), bool(stage.epochs)
+    training = Training(ctx, tokenizer, prepared, bf16, trains)
     set_seed(ctx.seed)
     network, fresh = loading.load_for_training(source, prepared.kind, tokenizer, ctx.task)
     if fresh:

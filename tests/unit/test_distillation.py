@@ -14,9 +14,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from jpqd.core.errors import UserError
 from jpqd.methods.distill import Distill
 from jpqd.methods.distill.inside import PROJECTION, Inside, Recorder, mean_attention
+from jpqd.methods.distill.known import KnownAnswers
 from jpqd.methods.distill.likeliest import Likeliest
 from jpqd.methods.distill.losses import Following, exchanged
-from jpqd.methods.distill.teachers import KnownAnswers
 from jpqd.model import families
 from jpqd.model.student import layers_of
 from jpqd.scores.divergence import softened

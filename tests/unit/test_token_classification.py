@@ -12,7 +12,7 @@ from jpqd import tasks
 from jpqd.core.errors import DataError
 from jpqd.core.progress import Progress
 from jpqd.data import batching, conll, splits, tables
-from jpqd.methods.distill.teachers import KnownAnswers
+from jpqd.methods.distill.known import KnownAnswers
 from jpqd.scores import predictions
 from jpqd.tasks._tokens import SILENT
 from jpqd.tasks.token_classification import _WORD, TokenClassification

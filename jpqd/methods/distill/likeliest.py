@@ -15,11 +15,13 @@ from torch.nn import functional
 from jpqd.core import cached, processes, seals
 from jpqd.core.errors import UserError
 from jpqd.data import batching, splits
+from jpqd.methods.distill import known
 from jpqd.methods.distill.teachers import Teacher
 from jpqd.training.method import Training
 
 _FILE = "likeliest.safetensors"
-_BATCH = 4
+_BATCH, _PART = 4, 2_000
+"""The rows that are asked together, and those that are kept together: what a kill costs."""
 _MOST_BYTES = 8e9
 _EACH_BYTES = 6
 """The bytes of a token's number and of its log-probability."""
@@ -59,18 +61,37 @@ def of_train(teacher: Teacher, training: Training, count: int, temperature: floa
     ctx, split = training.ctx, training.data.splits["train"]
     _refuse_too_much(split, count, training.stage)
     identity = [*teacher.identity(training), "likeliest", count, temperature]
-    place = ctx.cache / f"likeliest-{seals.digest(identity)[:16]}"
-    if processes.agree(not cached.is_whole(place, ctx.progress)):
-        ctx.progress.say(f"    {teacher.where} predicts every row of train once")
-        if processes.is_main():
-            found = _asked(teacher, training, split, count, temperature)
-            cached.put(place, lambda out: _write(out, found))
-        processes.barrier()
-    return Likeliest(load_file(place / _FILE))
+    whole = _place(ctx.cache, identity).exists()  # as every version kept it that knew no parts
+    ordered = split.select(np.argsort(splits.column(split, "row"), kind="stable"))
+    every = [(ordered, [])] if whole else known.parts(ordered, _PART)
+    found = []
+    for part, number in every:
+        place = _place(ctx.cache, [*identity, *number])
+        if processes.agree(not cached.is_whole(place, ctx.progress)):
+            which = f", part {number[0]}" if number else ""
+            ctx.progress.say(f"    {teacher.where} predicts every row of train once{which}")
+            if processes.is_main():
+                _keep(place, _asked(teacher, training, part, count, temperature))
+            processes.barrier()
+        found.append(load_file(place / _FILE))
+    return Likeliest(_joined(found))
 
 
-def _write(out: Path, found: dict[str, np.ndarray]) -> None:
-    save_file(found, out / _FILE)
+def _place(cache: Path, identity: list[Any]) -> Path:
+    return cache / f"likeliest-{seals.digest(identity)[:16]}"
+
+
+def _keep(place: Path, found: dict[str, np.ndarray]) -> None:
+    cached.put(place, lambda out: save_file(found, out / _FILE))
+
+
+def _joined(found: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join the answers of parts; each one counts its rows' among all rows."""
+    counts = np.zeros(max(len(one["counts"]) for one in found), np.int64)
+    for one in found:
+        counts[: len(one["counts"])] += one["counts"]
+    columns = {name: [one.pop(name) for one in found] for name in ("logs", "ids")}
+    return {"counts": counts, **{name: known.joined(some) for name, some in columns.items()}}
 
 
 def _refuse_too_much(split: Dataset, count: int, stage: str) -> None:
@@ -87,7 +108,7 @@ def _refuse_too_much(split: Dataset, count: int, stage: str) -> None:
 def _asked(
     teacher: Teacher, training: Training, split: Dataset, count: int, temperature: float
 ) -> dict[str, np.ndarray]:
-    """Answer row by row, in the order of the rows' numbers in the data."""
+    """Answer row by row, in this order, which is that of the rows' numbers in the data."""
     collate = batching.collator(teacher.tokenizer, training.kind)
     numbers = splits.column(split, "row")
     counts = np.zeros(int(numbers.max()) + 1, np.int64)
@@ -96,11 +117,11 @@ def _asked(
     ids: list[Any] = []
     device = processes.device()
     teacher.network.to(device).eval()  # type: ignore[arg-type]
-    order = np.argsort(numbers, kind="stable")
     longest, words = int(splits.column(split, "length").max()), teacher.network.config.vocab_size
     size = training.kind.rows_at_once(_BATCH, longest, words)
-    for start in range(0, len(order), size):
-        batch = collate(split.__getitems__(order[start : start + size].tolist()))
+    for start in range(0, len(split), size):
+        rows = range(start, min(start + size, len(split)))
+        batch = collate(split.__getitems__(list(rows)))
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         labels = batch["labels"]
         answers = training.kind.answers(teacher.answer(batch), labels)

@@ -15,9 +15,10 @@ from jpqd.core.errors import UserError
 from jpqd.data import batching
 from jpqd.methods.distill import likeliest, teachers
 from jpqd.methods.distill.inside import Inside
+from jpqd.methods.distill.known import KnownAnswers, have_room
 from jpqd.methods.distill.likeliest import Likeliest
 from jpqd.methods.distill.options import Options
-from jpqd.methods.distill.teachers import KnownAnswers, Teacher
+from jpqd.methods.distill.teachers import Teacher
 from jpqd.methods.distill.variants import Variants
 from jpqd.tasks import Kind
 from jpqd.training.method import Hooks, Training
@@ -39,21 +40,29 @@ def attach(
         )
     if kind.rows_are_text:
         teacher.follow_words(network.config.vocab_size)
+    if method.top and kind.fits_in_memory:
+        raise UserError(
+            f"{training.stage}: distill: top: for language models. The answers of a "
+            f"{kind.title} are kept whole. Leave it out."
+        )
+    if not training.trains:  # it fits, and nobody reads what it says
+        return network, Hooks()
+    return network, _following(method, network, teacher, training)
+
+
+def _following(
+    method: Options, network: PreTrainedModel, teacher: Teacher, training: Training
+) -> Following:
+    """Ask the teacher for all of train where its answers can be kept; else it answers live."""
+    kind = training.kind
     if method.top:
-        if kind.fits_in_memory:
-            raise UserError(
-                f"{training.stage}: distill: top: for language models. The answers of a "
-                f"{kind.title} are kept whole. Leave it out."
-            )
         best = likeliest.of_train(teacher, training, method.top, method.temperature)
-        return network, Following(method, kind, best=best)
-    if method.variants:
-        variants = Variants(method, training)
-        known = teacher.answers_to_variants(training, variants)
-        return network, Following(method, kind, known=known, variants=variants)
-    if method.hidden or method.attention or method.augment or not kind.fits_in_memory:
+        return Following(method, kind, best=best)
+    variants = Variants(method, training) if method.variants else None
+    is_inside = method.hidden or method.attention
+    is_live = is_inside or not kind.fits_in_memory or (method.augment and not variants)
+    if is_live or not have_room(training, teacher.width, method.variants or 1):
         nn.Module.to(teacher.network, processes.device())
-        is_inside = method.hidden or method.attention
         inside = Inside(method, network, teacher, training.stage) if is_inside else None
         return Following(method, kind, teacher=teacher, inside=inside, variants=variants)
     if variants:
@@ -140,5 +149,5 @@ def exchanged(ids: Tensor, special: list[int], share: float) -> Tensor:
     words = ~torch.isin(ids, torch.tensor(special, device=ids.device))
     pool = ids[words]
     chosen = words & (torch.rand(ids.shape, device=ids.device) < share)
-    others = torch.randint(len(pool), (int(chosen.sum()),), device=ids.device)
+    others = torch.randint(max(1, len(pool)), (int(chosen.sum()),), device=ids.device)
     return ids.masked_scatter(chosen, pool[others])

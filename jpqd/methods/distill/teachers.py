@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from filelock import FileLock
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,6 +19,8 @@ from jpqd.core.errors import DataError, SourceError, UserError
 from jpqd.core.names import PREDICTIONS
 from jpqd.data import batching, sources, splits, tables
 from jpqd.data.batching import Batch, Collate
+from jpqd.methods.distill import known
+from jpqd.methods.distill.known import KnownAnswers
 from jpqd.methods.distill.options import Options
 from jpqd.methods.distill.variants import Variants
 from jpqd.model import loading
@@ -29,7 +32,11 @@ from jpqd.tasks import Kind
 from jpqd.training import evaluation
 from jpqd.training.method import Training
 
+Answers = tuple[np.ndarray, np.ndarray]
+"""Answers, and the row of train that each of them belongs to."""
 _BATCH = 64
+_PART = 200_000
+"""The rows whose answers are kept together."""
 _LEAST = 1e-7
 """A probability of zero would be an infinite logit."""
 _ROUNDING = 0.02
@@ -51,6 +58,11 @@ class Teacher:
         _check_tokens(self.tokenizer, training.tokenizer, ctx.task, where)
         self.order = _label_order(self.network, training.kind, where, width)
 
+    @property
+    def width(self) -> int:
+        """Return the numbers of one of its answers, where these are no words."""
+        return 0 if isinstance(self.order, slice) else len(self.order)
+
     def follow_words(self, count: int) -> None:
         """Answer for so many tokens: tables of words are filled up to different lengths."""
         theirs = self.network.config.vocab_size
@@ -64,9 +76,9 @@ class Teacher:
     @torch.no_grad()
     def answer(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits of a batch, in the task's order of labels."""
-        known = self.tokenizer.model_input_names
+        names = self.tokenizer.model_input_names
         with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=self.bf16):
-            out = self.network(**{name: batch[name] for name in known if name in batch})
+            out = self.network(**{name: batch[name] for name in names if name in batch})
         logits: Tensor = out.logits.float()
         return logits[..., self.order]
 
@@ -79,7 +91,7 @@ class Teacher:
         """Answer the changed copies of every row of train once, for all runs."""
         plain = batching.collator(self.tokenizer, training.kind)
 
-        def changed(variant: int) -> Predictions:
+        def changed(variant: int) -> Answers:
             def collate(rows: list[dict[str, Any]]) -> Batch:
                 batch = plain(rows)
                 return variants.change(batch, torch.full((len(rows),), variant))
@@ -97,17 +109,39 @@ class Teacher:
         found += [training.data.texts] if training.data.texts else []
         return [*found, "bf16"] if self.bf16 else found
 
-    def _answers(self, training: Training, collate: Collate, more: list[Any]) -> Predictions:
-        ctx, split = training.ctx, training.data.splits["train"]
+    def _answers(self, training: Training, collate: Collate, more: list[Any]) -> Answers:
+        """Answer in parts, each of which is kept when it is whole: a kill costs one of them."""
+        split, start = training.data.splits["train"], 0
+        whole = self._place(training, more).exists()  # as every version kept it that knew no parts
+        every = [(split, [])] if whole else known.parts(split, _PART)
+        logits, rows = [], []
+        for part, number in every:
+            found = self._part(training, part, collate, more, number)
+            logits.append(found.logits)
+            rows.append(found.rows + start)
+            start += len(part)
+        return known.joined(logits), np.concatenate(rows)
+
+    def _place(self, training: Training, more: list[Any]) -> Path:
         identity = [*self.identity(training), *more]
-        place = ctx.cache / f"logits-{seals.digest(identity)[:16]}"
-        if processes.agree(not cached.is_whole(place, ctx.progress)):
+        return training.ctx.cache / f"logits-{seals.digest(identity)[:16]}"
+
+    def _part(
+        self,
+        training: Training,
+        split: Dataset,
+        collate: Collate,
+        more: list[Any],
+        number: list[Any],
+    ) -> Predictions:
+        progress, place = training.ctx.progress, self._place(training, [*more, *number])
+        if processes.agree(not cached.is_whole(place, progress)):
             what = "every row of train" if not more else "a changed copy of every row of train"
-            ctx.progress.say(f"    {self.where} predicts {what} once")
+            progress.say(f"    {self.where} predicts {what} once" + _which(number))
             device = processes.device().type
             with torch.autocast(device, torch.bfloat16, enabled=self.bf16):  # as the student learns
                 found = evaluation.predict(
-                    self.network, split, training.kind, collate, _BATCH, ctx.progress
+                    self.network, split, training.kind, collate, _BATCH, progress
                 )
             if processes.is_main():
                 facts = training.kind.facts()
@@ -117,41 +151,24 @@ class Teacher:
             processes.barrier()
         return scores.load(place / PREDICTIONS)[0]
 
-    def _known(self, training: Training, copies: list[Predictions], apart: int) -> KnownAnswers:
+    def _known(self, training: Training, copies: list[Answers], apart: int) -> KnownAnswers:
         """Put the answers to all copies of train together; their rows lie `apart`."""
-        rows = splits.column(training.data.splits["train"], "row")
-        numbers = [rows[found.rows] + copy * apart for copy, found in enumerate(copies)]
-        # A million vectors are gigabytes: no copy is made that is not needed.
-        logits = (
-            copies[0].logits if len(copies) == 1 else np.concatenate([c.logits for c in copies])
-        )
+        numbers = splits.column(training.data.splits["train"], "row")
+        rows = [numbers[rows] + copy * apart for copy, (_, rows) in enumerate(copies)]
+        every = [logits for logits, _ in copies]
+        copies.clear()
+        logits = known.joined(every)
         if self.order not in (slice(None), list(range(logits.shape[1]))):
             logits = logits[:, self.order]
-        return KnownAnswers(logits, np.concatenate(numbers))
+        return KnownAnswers(logits, np.concatenate(rows))
+
+
+def _which(number: list[Any]) -> str:
+    return f", part {number[0]}" if number else ""
 
 
 def _identity(folder: Path, kind: Kind) -> dict[str, Any]:
     return sources.model_identity(str(folder), pooled=kind.vectors)
-
-
-class KnownAnswers:
-    """A teacher's answers to each row of the data: one, or one for each word."""
-
-    def __init__(self, logits: np.ndarray, rows: np.ndarray) -> None:
-        """`rows` says which row of the data each answer belongs to."""
-        device, order = processes.device(), np.argsort(rows, kind="stable")
-        counts = np.bincount(rows)
-        in_order = bool((order[1:] > order[:-1]).all())
-        self.logits = torch.from_numpy(logits if in_order else logits[order]).to(device)
-        self.counts = torch.from_numpy(counts).to(device)
-        self.starts = torch.from_numpy(counts.cumsum() - counts).to(device)
-
-    def of_rows(self, rows: Tensor) -> Tensor:
-        """The answers to some rows, one after the other."""
-        counts = self.counts[rows]
-        before = counts.cumsum(0) - counts
-        first = (self.starts[rows] - before).repeat_interleave(counts)
-        return self.logits[first + torch.arange(len(first), device=first.device)]
 
 
 def load(method: Options, training: Training, width: int | None = None) -> Teacher:
