@@ -108,9 +108,13 @@ def _set_dropout(network: PreTrainedModel, dropout: float | None, where: str) ->
 def _attach(
     stage: TrainOptions, network: PreTrainedModel, training: Training
 ) -> tuple[PreTrainedModel, list[Hooks]]:
-    """Attach pruning first: quantize may move scales into weights by which a plan knows a model."""
+    """Attach pruning first: quantize may move scales into weights by which a plan knows a model.
+
+    Attach distillation last: what it adds learns beside adapters, which let nothing else learn.
+    """
     hooks: dict[str, Hooks] = {}
-    for method in sorted(stage.methods, key=lambda one: one.use != "prune"):
+    turns = {"prune": 0, "distill": 2}
+    for method in sorted(stage.methods, key=lambda one: turns.get(one.use, 1)):
         network, hooks[method.use] = method.attach(network, training)
     return network, [hooks[method.use] for method in stage.methods]
 

@@ -18,6 +18,7 @@ from cli import app
 from export.decoder import ask
 from jpqd.core import artifact
 from jpqd.core.progress import Progress
+from jpqd.methods.distill.inside import PROJECTION
 from jpqd.recipe import recipes
 from jpqd.run import runner
 from tests.e2e.test_families import folder_of
@@ -192,6 +193,24 @@ def test_three_vectors_a_layer_learn_and_become_part_of_the_weights(tmp_path: Pa
     apart = PeftModel.from_pretrained(base, made / "learnt" / "adapter")
     merged = AutoModelForSequenceClassification.from_pretrained(made / "learnt")
     torch.testing.assert_close(logits(apart), logits(merged), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_hidden_states_are_compared_beside_adapters_in_any_order(
+    made: Path, tmp_path: Path, first: bool
+) -> None:
+    """The projection between two widths learns, and is no part of the adapter."""
+    methods = ["{use: lora, rank: 4}", f"{{use: distill, teacher: {made / 'whole'}, hidden: 1.0}}"]
+    listed = ", ".join(reversed(methods) if first else methods)
+    text = TASK.replace("hidden_size: 32", "hidden_size: 16") + LEARNT.replace(
+        "epochs: 2", "epochs: 0.5"
+    )
+    found = run(tmp_path, text.replace("{use: lora, rank: 4, dropout: 0.1}", listed))
+    facts = tiny.manifest(found.parent, "learnt", "lora")["metrics"]["train"]
+    adapters = 2 * 4 * (4 * (16 + 16) + 2 * (16 + 64))
+    assert facts["trainable_parameters"] == adapters + 17 * 16 + 17 * 2 + 17 * 32
+    apart = load_file(found / "learnt" / "adapter" / "adapter_model.safetensors")
+    assert not [name for name in {**apart, **weights(found / "learnt")} if PROJECTION in name]
 
 
 JOINED = {
