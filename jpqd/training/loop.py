@@ -120,9 +120,10 @@ class Loop:
         # One number for all processes: the signal in the tens, "save" in the ones.
         wish = processes.agree(interrupts.pending() * 10 + overdue)
         self.stopped_by = wish // 10
-        if step % self.steps.log_every == 0:
+        is_due = step in self.steps.evaluations
+        if is_due or step % self.steps.log_every == 0:  # no figures of weights that are no numbers
             self._log_loss()
-        if is_due := step in self.steps.evaluations:
+        if is_due:
             self._evaluate()
         if is_due or wish:
             self._save()

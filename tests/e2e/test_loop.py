@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
 from jpqd.core import interrupts
-from jpqd.core.errors import Interrupted
+from jpqd.core.errors import Interrupted, RunError
 from jpqd.core.progress import Progress
 from jpqd.recipe import recipes
 from jpqd.run import runner
@@ -54,7 +54,25 @@ def test_kills_in_the_middle_and_after_the_last_step_change_nothing(place: Place
     assert ours == theirs
     assert history(killed) == history(whole)
     steps = [entry["step"] for entry in history(whole) if "loss" in entry]
-    assert steps == list(range(EVERY, STEPS, EVERY))
+    assert steps == [*range(EVERY, STEPS, EVERY), STEPS]
+
+
+@pytest.mark.parametrize("rate", ["3.0e-3", "9.0e+8"])
+def test_a_stage_of_few_steps_has_a_loss_too(place: Place, rate: str) -> None:
+    """Two steps, where the history has a loss for every third one."""
+    few = (
+        ("epochs: 0.5", "epochs: 0.05, warmup: 0.0"),
+        ("learning_rate: 3.0e-3", f"learning_rate: {rate}"),
+    )
+    path = half_an_epoch(place, "60")
+    for old, new in few:
+        path.write_text(path.read_text().replace(old, new))
+    if rate == "9.0e+8":
+        with pytest.raises(RunError, match=r"at step 2\. Try a lower learning_rate"):
+            place.run(path)
+        return
+    (loss,) = [entry for entry in history(place.run(path) / "joint") if "loss" in entry]
+    assert loss["step"] == 2
 
 
 class Recorder(TrainerCallback):  # type: ignore[misc]
