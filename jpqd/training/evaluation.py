@@ -40,6 +40,14 @@ def measure(
     return {split: data.kind.score(found)}
 
 
+def by_chance(data: Data, network: PreTrainedModel) -> dict[str, Any]:
+    """Return the figures of random answers on the rows that choose: those that they can have."""
+    labels = splits.column(data.splits["select"], "labels")
+    width = network.config.hidden_size if data.kind.vectors else 1
+    answers = np.random.default_rng(0).normal(size=(len(labels), width)).astype(np.float32)
+    return data.kind.score(predictions.of_rows(answers, labels))
+
+
 @torch.no_grad()
 def predict(
     network: PreTrainedModel,

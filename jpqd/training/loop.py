@@ -49,6 +49,8 @@ class Loop:
         self.learner.loss_sum.fill_(self.journal.loss_sum)
         self.trackers = Trackers(stage, self.ctx, network, self.steps)
         self.chooser = training.kind.chooser(self.ctx.task)
+        if training.kind.follows:  # else all rows have all metrics
+            self._check_metric(evaluation.by_chance(training.data, network))
         self.trainable = sum(one.numel() for one in network.parameters() if one.requires_grad)
         self.counts_memory = memory.forget_peak()
         self.stopped_by = 0
@@ -163,11 +165,7 @@ class Loop:
                 self.learner.network, split, training.kind, self.learner.collate, EVAL_BATCH
             )
         figures = training.kind.score(found)
-        if self.chooser not in figures:
-            raise UserError(
-                f"{self.ctx.stage}: task.metric {self.chooser!r} is not known of these rows, which "
-                f"have {', '.join(name for name in figures if name != 'n')}. Choose one of them."
-            )
+        self._check_metric(figures)
         value = figures[self.chooser]
         if self.learner.ready and value > self.journal.best_value:
             self.journal.best_step, self.journal.best_value = step, value
@@ -175,6 +173,15 @@ class Loop:
         told = f"    step {step}: {self.chooser} {value:.4f} on {found.count} rows that choose"
         self.ctx.progress.say(told)
         self.mark = time.monotonic()
+
+    def _check_metric(self, figures: dict[str, Any]) -> None:
+        """Refuse a metric that the rows that choose do not have."""
+        if self.chooser not in figures:
+            known = [name for name in figures if name in self.training.kind.metrics]
+            raise UserError(
+                f"{self.ctx.stage}: task.metric {self.chooser!r} is not known of these rows, which "
+                f"have {', '.join(known)}. Choose one of them."
+            )
 
     def _save(self) -> None:
         """Write into a staging folder; only a whole checkpoint gets its name."""

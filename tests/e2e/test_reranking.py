@@ -15,6 +15,7 @@ from datasets import Dataset
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from jpqd.training import references
+from jpqd.training.learner import Learner
 from tests.helpers import embedding_place as place
 from tests.helpers import small, tiny
 from tests.helpers.export_place import jpqd
@@ -143,3 +144,17 @@ def test_the_numbers_of_queries_stay_exact() -> None:
     split = Dataset.from_dict({"row": [0, 1], "labels": labels})
     beside = references._beside(split, np.array([[0.5], [0.25]]))
     assert [row[1:] for row in beside["labels"]] == [[numbers[0], 0.5], [numbers[1], 0.25]]
+
+
+def test_a_metric_that_the_rows_cannot_have_is_refused_before_the_first_step(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No model has a trained head, so nothing says what the answers should be."""
+    plain = place.write_model(tmp_path / "plain")
+    text = (folder / "told.yaml").read_text().replace(str(folder / "model"), str(plain))
+    text = text[: text.index("stages:")].replace("label: label", "label: label, metric: spearman")
+    (tmp_path / "told.yaml").write_text(f"{text}stages:\n  one: {{use: train, epochs: 1}}\n")
+    monkeypatch.setattr(Learner, "step", None)
+    done = jpqd("run", tmp_path / "told.yaml", "--runs", tmp_path / "runs")
+    assert done.exit_code == 2, done.output
+    assert "metric 'spearman' is not known" in done.stderr and "ndcg_10, mrr_10" in done.stderr
