@@ -23,7 +23,7 @@ class Ia3(Method):
         if not families.knows(model):
             raise UserError(
                 f"{training.stage}: ia3: the layers of a {model.config.model_type} are not "
-                "described here. `use: lora` adapts any model."
+                "described here. `use: lora` adapts models of more families."
             )
 
         def config(peft: Any) -> Any:

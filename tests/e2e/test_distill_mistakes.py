@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 
 from cli import app
 from jpqd.core.errors import DataError, JpqdError, RecipeError, SourceError
+from jpqd.methods.distill import teachers
+from jpqd.model import loading
 from jpqd.recipe import recipes
+from jpqd.recipe.task import Task
 from tests.helpers.distill_place import (
     COMMON,
     ROWS,
@@ -44,6 +47,16 @@ def test_a_teacher_with_another_tokenizer_is_refused(place: Place) -> None:
     message = refused(place, path, SourceError)
     assert "is not the student's" in message
     assert "with `predictions`" in message
+
+
+def test_a_teacher_that_tells_two_texts_apart_otherwise_is_refused(place: Place) -> None:
+    tokenizer = loading.tokenizer_from(place.teacher)
+    other = loading.tokenizer_from(place.teacher)
+    other.model_input_names = ["input_ids", "attention_mask"]
+    task = Task(name="two", dataset="builtin:reviews", text=("a", "b"), max_length=32)
+    with pytest.raises(SourceError, match="only one of it and the student reads token_type_ids"):
+        teachers._check_tokens(tokenizer, other, task, "small: distill")
+    teachers._check_tokens(tokenizer, other, task.model_copy(update={"text": ("a",)}), "small")
 
 
 @pytest.mark.parametrize(

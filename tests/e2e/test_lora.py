@@ -19,10 +19,11 @@ from export.decoder import ask
 from jpqd.core import artifact
 from jpqd.core.progress import Progress
 from jpqd.methods.distill.inside import PROJECTION
+from jpqd.methods.lora import adapters
 from jpqd.recipe import recipes
 from jpqd.run import runner
 from tests.e2e.test_families import folder_of
-from tests.helpers import tiny
+from tests.helpers import small, tiny
 
 TASK = """\
 model: {new: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2,
@@ -211,6 +212,13 @@ def test_hidden_states_are_compared_beside_adapters_in_any_order(
     assert facts["trainable_parameters"] == adapters + 17 * 16 + 17 * 2 + 17 * 32
     apart = load_file(found / "learnt" / "adapter" / "adapter_model.safetensors")
     assert not [name for name in {**apart, **weights(found / "learnt")} if PROJECTION in name]
+
+
+@pytest.mark.parametrize("which", ["attention", "ffn"])
+def test_a_family_that_cannot_be_pruned_takes_adapters(which: str) -> None:
+    found = adapters.targets(which, small.of("camembert", **small.SIZES))
+    assert len(found) == small.LAYERS * (4 if which == "attention" else 2)
+    assert all(name.startswith("roberta.encoder.layer.") for name in found)
 
 
 JOINED = {

@@ -181,12 +181,16 @@ def _check_tokens(
     ours: PreTrainedTokenizerBase, students: PreTrainedTokenizerBase, task: Task, where: str
 ) -> None:
     """The teacher reads the student's token ids."""
-    same = ours.get_vocab() == students.get_vocab()
-    pairs = {"token_type_ids" in one.model_input_names for one in (ours, students)}
-    if not same or (len(task.text) == 2 and len(pairs) == 2):
+    if ours.get_vocab() != students.get_vocab():
         raise SourceError(
             f"{where}: its tokenizer ({len(ours)} tokens) is not the student's ({len(students)}), "
             f"so the same token ids mean something else. Take a teacher of the same kind. {_ADVICE}"
+        )
+    tells = {"token_type_ids" in one.model_input_names for one in (ours, students)}
+    if len(task.text) == 2 and len(tells) == 2:
+        raise SourceError(
+            f"{where}: only one of it and the student reads token_type_ids, which say where the "
+            f"second text begins. Take a teacher of the same kind. {_ADVICE}"
         )
     if task.max_length > ours.model_max_length:
         raise SourceError(

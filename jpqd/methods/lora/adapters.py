@@ -57,7 +57,7 @@ def targets(which: str, network: PreTrainedModel) -> list[str]:
         names = {module: name for name, module in network.named_modules()}
         found = [m for m in layers_of(network).modules() if isinstance(m, nn.Linear)]
         return [names[module] for module in found]
-    family = families.of(network)
+    family = families.alike(network)
     out = family.attention_out if which == "attention" else family.ffn_out
     return named(network, *_inputs(family, out), out)
 
@@ -65,7 +65,7 @@ def targets(which: str, network: PreTrainedModel) -> list[str]:
 def named(network: PreTrainedModel, *paths: str) -> list[str]:
     """Name these projections of every layer, where they are."""
     names = {module: name for name, module in network.named_modules()}
-    parts = [families.part(layer, path) for layer in families.layers(network) for path in paths]
+    parts = [families.part(layer, path) for layer in layers_of(network) for path in paths]
     return [names[part] for part in parts if isinstance(part, nn.Linear)]
 
 
