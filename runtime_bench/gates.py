@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from jpqd.core.bench_result import Accuracy, Bench, Estimate, Figures, Measurement
 from jpqd.core.errors import UserError
@@ -73,6 +74,10 @@ def _outcome(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
     if gate.metric == "slower":
         return _not_slower(bench, gate, old)
     arm = gate.arm or _deployed(bench)
+    if arm == bench.baseline and gate.metric in _AGAINST:
+        return Outcome(
+            gate.text, False, f"{arm}: it is the baseline. Name an arm: ARM.{gate.metric}"
+        )
     figure = _figure(bench, arm, gate)
     if figure.value is None:
         same = " of the same rows" if gate.metric == "accuracy_drop" else ""
@@ -81,6 +86,10 @@ def _outcome(bench: Bench, gate: Gate, old: Bench | None) -> Outcome:
     return Outcome(
         gate.text, _keeps(gate, figure.value), f"{arm}: {figure.value:.4g}{_interval(figure)}"
     )
+
+
+_AGAINST = ("speedup", "accuracy_drop")
+"""Figures that a baseline cannot have."""
 
 
 def _deployed(bench: Bench) -> str:
@@ -192,11 +201,11 @@ def _pairs(new: Bench, old: Bench) -> Iterator[tuple[str, Figures, Figures]]:
     """Yield the figures of each arm that both measured alike, with the same texts and baseline."""
     if new.baseline != old.baseline:
         return
-    before: dict[tuple[str, str, str], Measurement] = {
-        (m.mode, m.workload, _source(old, m)): m for m in old.measurements if m.mode != "open_loop"
+    before: dict[tuple[str, str, tuple[str, int, int]], Measurement] = {
+        (m.mode, m.workload, _texts(old, m)): m for m in old.measurements if m.mode != "open_loop"
     }
     for measurement in new.measurements:
-        alike = (measurement.mode, measurement.workload, _source(new, measurement))
+        alike = (measurement.mode, measurement.workload, _texts(new, measurement))
         earlier = before.get(alike)
         for name, now in measurement.arms.items() if earlier else ():
             if earlier and name in earlier.arms:
@@ -204,8 +213,10 @@ def _pairs(new: Bench, old: Bench) -> Iterator[tuple[str, Figures, Figures]]:
                 yield what, earlier.arms[name], now
 
 
-def _source(bench: Bench, measurement: Measurement) -> str:
-    return next(w.source for w in bench.workloads if w.name == measurement.workload)
+def _texts(bench: Bench, measurement: Measurement) -> tuple[str, int, int]:
+    """Tell the texts of a measurement from others: their file's name, rows and tokens."""
+    of = next(w for w in bench.workloads if w.name == measurement.workload)
+    return Path(of.source).name, of.rows, of.useful_tokens
 
 
 def setup_differences(new: Bench, old: Bench) -> Iterator[str]:
@@ -226,7 +237,7 @@ def setup_differences(new: Bench, old: Bench) -> Iterator[str]:
 
 
 def _sources(bench: Bench) -> str:
-    return " and ".join(dict.fromkeys(workload.source for workload in bench.workloads))
+    return " and ".join(dict.fromkeys(Path(one.source).name for one in bench.workloads))
 
 
 def _text(estimate: Estimate, unit: str) -> str:

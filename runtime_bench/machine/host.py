@@ -20,6 +20,8 @@ compute to others."""
 _BUSY = (1, 2, 3, 6, 7)
 """The columns of a processor's line in /proc/stat that count: user, nice, system, irq, softirq."""
 _STEAL = 8
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""The seconds of one tick, in which the kernel counts: a single one tells nothing."""
 PACKAGES = ("onnxruntime",)
 
 
@@ -73,11 +75,14 @@ class Watch:
         # A kernel without these counters tells at least what others used.
         unknown = 0.0 if others is None else seconds
         waiting = unknown if waited is None else (_waited() or 0.0) - waited
-        stolen = _stolen() - steal
+        each = sorted(
+            (now - then for now, then in zip(_stolen(), steal, strict=False)), reverse=True
+        )
+        stolen = sum(each[: self.busy])
         # Our own threads wait for each other as well, so somebody else has to be there.
         used = seconds if others is None else (_others() or 0.0) - others
         crowded = min(waiting, used) > WAITING * seconds
-        return crowded or stolen > STOLEN * seconds * self.busy
+        return crowded or stolen > max(STOLEN * seconds * self.busy, _TICK)
 
 
 def joules() -> float | None:
@@ -104,9 +109,9 @@ def _steal() -> float | None:
     return int(lines[0].split()[_STEAL]) / os.sysconf("SC_CLK_TCK") if lines else None
 
 
-def _stolen() -> float:
-    """Return the seconds that the hypervisor gave to others of the processors that we may use."""
-    return sum(int(words[_STEAL]) for words in _own_lines()) / os.sysconf("SC_CLK_TCK")
+def _stolen() -> list[float]:
+    """Return the seconds that the hypervisor gave to others of each processor that we may use."""
+    return [int(words[_STEAL]) / os.sysconf("SC_CLK_TCK") for words in _own_lines()]
 
 
 def _own_lines() -> list[list[str]]:

@@ -21,6 +21,7 @@ from runtime_bench.machine import host
 from runtime_bench.measure import blocks, figures
 from runtime_bench.measure.blocks import Measured, Plan, Run
 from runtime_bench.measure.crew import Crew
+from runtime_bench.measure.statistics import FEWEST_BLOCKS
 from runtime_bench.options import Settings
 from runtime_bench.writing import NEW_TOKENS
 
@@ -36,7 +37,7 @@ _START_SECONDS = 6
 _LEAST = {"latency": 2, "throughput": 8, "open_loop": 40}
 """The least requests of an arm in a block, however slow it is: a queue has to fill."""
 _TIMES_FULL = 4
-"""How often a turn of throughput fills the queue at least: it starts empty and runs dry."""
+"""The times that a turn of throughput fills the queue, which starts and ends empty."""
 _SERVE_BLOCKS = 6
 _OTHERS = ("rate", "accuracy", "policy", "soak")
 """Settings that language models do not have."""
@@ -253,7 +254,8 @@ class Session:
         count = min(asked.blocks, _SERVE_BLOCKS) if mode == "open_loop" else asked.blocks
         least = _LEAST[mode]
         if mode == "throughput":
-            least = max(least, 2 * _TIMES_FULL * self.crew.in_flight())
+            fits = int(1e3 * self.share / FEWEST_BLOCKS / sum(paces.values())) - 2
+            least = max(least, min(2 * _TIMES_FULL * self.crew.in_flight(), fits))
         return blocks.plan([*paces.values()], self.share, count, least)
 
     def described(self, arm: Arm) -> bench_result.Arm:

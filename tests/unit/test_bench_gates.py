@@ -78,6 +78,14 @@ def test_a_gate_is_of_what_is_deployed() -> None:
     assert said == "speedup>=8: jpqd_ir: 5 [4.90, 5.10]"
 
 
+def test_a_baseline_is_not_set_against_itself() -> None:
+    alone = made_bench.bench({"jpqd_ir": 2.0, "jpqd_ir:f32": 5.0})
+    alone.arms[-1].stage = "jpqd_ir"
+    (said,) = failed(alone, "speedup>=1")
+    assert said == "speedup>=1: jpqd_ir: it is the baseline. Name an arm: ARM.speedup"
+    assert failed(alone, "p50_ms<=3") == []
+
+
 def test_an_arm_may_have_a_dot() -> None:
     assert gates.parse("v1.2/model.gguf.p50_ms<=10").arm == "v1.2/model.gguf"
 

@@ -77,6 +77,29 @@ def test_a_block_is_disturbed_when_others_had_the_processors(
     assert watched(root, **seconds) is disturbed
 
 
+@pytest.mark.parametrize(("most", "disturbed"), [(3, False), (9, True)])
+def test_only_as_many_processors_count_as_compute(
+    root: Path, monkeypatch: pytest.MonkeyPatch, most: int, disturbed: bool
+) -> None:
+    """A little is taken from each of 64, of which one computes."""
+    monkeypatch.setattr("runtime_bench.machine.host.os.sched_getaffinity", lambda _: {*range(64)})
+    now = iter([10.0, 12.0])
+    monkeypatch.setattr("runtime_bench.machine.host.time.monotonic", lambda: next(now))
+    put(root, "proc/pressure/cpu", "some avg10=0 total=5")
+
+    def taken(ticks: int) -> None:
+        lines = [
+            f"cpu{one} 0 0 0 0 0 0 0 {min(ticks, most if one else 3)} 0 0" for one in range(64)
+        ]
+        put(root, "proc/stat", "\n".join(lines))
+
+    watch = host.Watch(1)
+    taken(0)
+    watch.begin()
+    taken(100)
+    assert watch.disturbed() is disturbed
+
+
 def test_a_machine_that_tells_nothing_is_described_all_the_same(root: Path) -> None:
     described = host.describe(host.load())
     assert described.processor == "unknown"
