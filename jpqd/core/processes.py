@@ -72,5 +72,5 @@ def _state() -> PartialState:
     from accelerate import PartialState
 
     # Others wait while the first one prepares data, for hours; torchrun ends them if it dies.
-    patience = timedelta(days=7)
+    patience = timedelta(hours=12)
     return PartialState(cpu=not torch.accelerator.is_available(), timeout=patience)

@@ -141,9 +141,10 @@ class Loop:
         """Note the mean since the last entry. A loss that is not a number ends the run."""
         step, learner = self.journal.step, self.learner
         loss = processes.mean(learner.loss_sum) / (step - self.journal.logged)
-        if not math.isfinite(loss):
+        what = "loss" if not math.isfinite(loss) else "gradient"
+        if not math.isfinite(loss + float(learner.grad_norm)):
             raise RunError(
-                f"{self.ctx.stage}: the loss is {loss} at step {step}. "
+                f"{self.ctx.stage}: the {what} is no finite number at step {step}. "
                 "Try a lower learning_rate, or precision: f32."
             )
         learner.loss_sum.zero_()

@@ -127,8 +127,8 @@ def _learn(
     micro = _micro_batch(stage, ctx.stage)
     if micro == 1 and training.kind.pairs and any(hook.task_weight < 1 for hook in hooks):
         raise UserError(
-            f"{ctx.stage}: a {training.kind.title} also learns what texts of a micro-batch are "
-            "like each other in, and one text has no other. Give micro_batch: 2 or more."
+            f"{ctx.stage}: a {training.kind.title} also learns how alike the texts of a "
+            "micro-batch are, which takes two of them. Give a larger batch_size or micro_batch."
         )
     loop = Loop(stage, training, network, hooks, micro)
     with interrupts.deferred():

@@ -61,7 +61,7 @@ def test_texts_that_are_read_one_at_a_time_cannot_be_compared(folder: Path, tmp_
     given = ("--runs", tmp_path, "--set", "stages.small.micro_batch=1", "--until", "small")
     done = jpqd("run", folder / "vectors.yaml", *given)
     assert done.exit_code == 2
-    assert "one text has no other. Give micro_batch: 2 or more" in done.stderr
+    assert "which takes two of them. Give a larger batch_size or micro_batch" in done.stderr
 
 
 def figures(folder: Path, stage: str) -> dict[str, Any]:

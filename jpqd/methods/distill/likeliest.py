@@ -61,9 +61,8 @@ def of_train(teacher: Teacher, training: Training, count: int, temperature: floa
     ctx, split = training.ctx, training.data.splits["train"]
     _refuse_too_much(split, count, training.stage)
     identity = [*teacher.identity(training), "likeliest", count, temperature]
-    whole = _place(ctx.cache, identity).exists()  # as every version kept it that knew no parts
     ordered = split.select(np.argsort(splits.column(split, "row"), kind="stable"))
-    every = [(ordered, [])] if whole else known.parts(ordered, _PART)
+    every = known.parts(ordered, _PART, whole=_place(ctx.cache, identity))
     found = []
     for part, number in every:
         place = _place(ctx.cache, [*identity, *number])

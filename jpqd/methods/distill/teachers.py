@@ -112,8 +112,7 @@ class Teacher:
     def _answers(self, training: Training, collate: Collate, more: list[Any]) -> Answers:
         """Answer in parts, each of which is kept when it is whole: a kill costs one of them."""
         split, start = training.data.splits["train"], 0
-        whole = self._place(training, more).exists()  # as every version kept it that knew no parts
-        every = [(split, [])] if whole else known.parts(split, _PART)
+        every = known.parts(split, _PART, whole=self._place(training, more))
         logits, rows = [], []
         for part, number in every:
             found = self._part(training, part, collate, more, number)
