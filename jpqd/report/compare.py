@@ -143,13 +143,16 @@ def compare(runs: list[Run], baseline: str | None, wanted: list[str] | None) -> 
     return Comparison(folders, baseline, split, kind.main(truth), rows, skipped, unlike)
 
 
+_SETTINGS = ("model", "task", "stage")
+"""The inputs of a stage beside the seed, the stages before it and versions."""
+
+
 def _unlike(runs: list[Run], names: list[str]) -> list[str]:
-    """Name the runs whose data or compared stages have other settings than those of the first."""
+    """Name the runs whose stages have another model, data or settings than those of the first."""
 
     def settings(run: Run) -> dict[str, Any]:
-        stages, task = (run.recipe.get(key) or {} for key in ("stages", "task"))
-        data = {key: value for key, value in task.items() if key not in ("name", "dataset")}
-        return {"task": data, **{name: stages.get(name) for name in names}}
+        inputs = {name: run.open(name).manifest.inputs for name in names}
+        return {name: [one.get(key) for key in _SETTINGS] for name, one in inputs.items()}
 
     first = settings(runs[0])
     differ = {

@@ -31,11 +31,11 @@ class Rounds:
         return self._fastest()
 
     def best(self) -> list[Figures]:
-        """Return what lies within the limits, the nearest first; what loses too much is last."""
+        """Return what keeps all targets, the nearest first; else what keeps the limits."""
         fits = self.evaluator.within(self.limits)
         if self.stage.target.accuracy_drop is None:
             return fits
-        return sorted(fits, key=lambda found: not self._keeps(found))
+        return [found for found in fits if self._keeps(found)] or fits
 
     def _search(self, limits: Limits, share: float) -> bool:
         """Search within limits until this share of the budget is spent.

@@ -237,14 +237,12 @@ def test_runs_of_another_recipe_are_not_pooled_in_silence(run: Path, tmp_path: P
     seal(tmp_path / "two", "teacher", classes(2))
     seal(tmp_path / "two", "small", classes(2))
     assert "unlike" not in compare(run, tmp_path / "two").stderr
-    recipe = tmp_path / "two" / "recipe.json"
-    told = json.loads(recipe.read_text())
-    told["stages"]["small"] = {"epochs": 5}
-    told["task"] = {"name": "other", "dataset": "elsewhere", "train_rows": 9}
-    recipe.write_text(json.dumps(told))
+    for stage, inputs in (("small", {"stage": {"epochs": 5}}), ("teacher", {"model": "other"})):
+        manifest = tmp_path / "two" / stage / "manifest.json"
+        reseal.edit(manifest, lambda one, inputs=inputs: one.update(inputs=inputs))
     said = " ".join(compare(run, tmp_path / "two").stderr.split())
     assert "runs of unlike recipes are taken together: " in said
-    assert f"two has another task, small than {run}" in said
+    assert f"two has another teacher, small than {run}" in said
 
 
 def test_mistakes_say_what_there_is(run: Path, tmp_path: Path) -> None:
