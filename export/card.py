@@ -19,7 +19,7 @@ from export import names
 from export.options import Options
 from export.origin import Origin
 from jpqd.core import environment
-from jpqd.recipe.task import FILES, Task, looks_local
+from jpqd.recipe.task import Task, is_path, looks_local
 from jpqd.tasks import Kind
 
 _PACKAGES = ("jpqd", "openvino", "optimum-intel", "nncf", "torch", "transformers")
@@ -243,12 +243,11 @@ def _without_folders(value: Any) -> Any:
         return {key: _without_folders(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_without_folders(one) for one in value]
-    is_path = isinstance(value, str) and value.lower().startswith(_PATHS)
-    is_file = isinstance(value, str) and value.lower().endswith(FILES)
-    return Path(value).name if is_path or is_file else value
+    return _name(value) if isinstance(value, str) and is_path(value) else value
 
 
-_PATHS = ("/", "~", "./", "../")
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _last_names(source: Any) -> Any:

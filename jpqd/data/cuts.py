@@ -74,12 +74,14 @@ def _cut(
     return table.select(rows[~mine]), table.select(rows[mine])
 
 
-def repeated(task: Task, splits: dict[str, Dataset]) -> dict[str, float]:
-    """Return the share of each other split's rows whose texts stand in train too."""
+def repeated(task: Task, splits: dict[str, Dataset], raw: DatasetDict) -> dict[str, float]:
+    """Return the share of rows whose texts stand in train too: of the reported split, and of what
+    is cut from train.
+    """
     train = _hashes(task, splits["train"])
-    others = {name: table for name, table in splits.items() if name != "train"}
+    names = {sources.canonical(task.report_on), *held_out(task, raw)} & splits.keys()
     return {
-        name: float(np.isin(_hashes(task, table), train).mean()) for name, table in others.items()
+        name: float(np.isin(_hashes(task, splits[name]), train).mean()) for name in sorted(names)
     }
 
 

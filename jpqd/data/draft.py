@@ -105,14 +105,14 @@ def _columns(path: Path, rows: Rows) -> tuple[str, tuple[str, ...], str]:
         return "token_classification", (tagged[0],), tagged[1]
     names = [name for name in rows[0] if name and name not in lists]
     label = label_among(rows, names)
-    if not label and named(lists):
+    if named(lists) and not named(names):
         raise DataError(
             f"{path}: {named(lists)!r} holds several labels a text, which no kind of task has. "
             "Give a file with one label in each row."
         )
     others = [name for name in names if name != label]
     if not label or not others:
-        advice = preflight.other_separator(names) or f"there are {', '.join(names)}."
+        advice = preflight.other_separator(names) or f"there are {', '.join(rows[0])}."
         raise DataError(f"{path}: it takes a column of texts and one of labels; {advice}")
     values = [row[label] for row in rows if not cells.is_missing(row[label])]
     return _kind(values), texts_among(rows, others), label
@@ -122,10 +122,14 @@ def _tagged(rows: Rows, lists: list[str]) -> tuple[str, str] | None:
     """Find a column of words and one of their tags: two lists, as long in most of the rows."""
     tags = named(lists) or (lists[-1] if lists else "")
     for words in lists:
-        alike = sum(len(row[words] or ()) == len(row[tags] or ()) for row in rows)
+        alike = sum(_as_long(row[words], row[tags]) for row in rows)
         if words != tags and alike > len(rows) / 2:
             return words, tags
     return None
+
+
+def _as_long(words: Any, tags: Any) -> bool:
+    return isinstance(words, list) and isinstance(tags, list) and len(words) == len(tags)
 
 
 def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str] | None:

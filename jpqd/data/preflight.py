@@ -26,10 +26,29 @@ def check(model: str | NewModel, task: Task) -> None:
     """
     if isinstance(model, str) and looks_local(model):
         sources.require_tokenizer(sources.local_model(model))
+    _check_splits(task)
     files = [(split, path) for split, paths in grouping.of_task(task).items() for path in paths]
     problems = [what for split, path in files for what in _problems(task, split, path)]
     if problems:
         raise DataError("\n".join(problems))
+
+
+_TAKEN = ("model", "data", "check", "ir", "lengths", "texts", "task")
+"""Names among a stage's figures that are no splits."""
+
+
+def _check_splits(task: Task) -> None:
+    """Refuse the rows that models are trained on, and names that other figures have."""
+    for key, split in (("report_on", task.report_on), ("select_on", task.select_on)):
+        if isinstance(split, str) and sources.canonical(split) == "train":
+            raise DataError(
+                f"task.{key}: {split!r} is what models are trained on. Name another split, such as "
+                "test."
+            )
+    if sources.canonical(task.report_on) in _TAKEN:
+        raise DataError(
+            f"task.report_on: {task.report_on!r} is the name of other figures. Rename the split."
+        )
 
 
 def _problems(task: Task, split: str, path: Path) -> Iterator[str]:

@@ -21,7 +21,7 @@ from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
 from jpqd.tasks.causal_lm import unknown_token
 
-_LAYOUT = 6
+_LAYOUT = 7
 """The version of the cached columns: raised when they change."""
 _FACTS = "data.json"
 _COUNTS = ["lost", "parts", "unknown"]
@@ -192,7 +192,7 @@ def _make(
         "rows": _counts(raw, used, splits),
         "of_train": len(kind.numbers(task, range(len(raw["train"])))),
         "held_out": cuts.held_out(task, raw),
-        "repeated": {} if kind.rows_are_text else cuts.repeated(task, splits),
+        "repeated": {} if kind.rows_are_text else cuts.repeated(task, splits, raw),
     }
     counter = progress.counting("    tokenized", "rows")
     tokens = {s: _tokenize(task, rows, kind, tokenizer, counter) for s, rows in splits.items()}

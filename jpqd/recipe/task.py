@@ -76,13 +76,16 @@ def _select_on(value: Any) -> str | float:
 
 def looks_local(value: str) -> bool:
     """Return whether a source is a path: written as one, or there. Otherwise it is a hub id."""
-    is_written_so = value.startswith((".", "/", "~")) or "\\" in value
-    if is_written_so or value.lower().endswith(FILES) or _is_deep(value):
-        return True
     try:
-        return Path(value).exists()
+        return is_path(value) or Path(value).exists()
     except OSError:  # longer than a file's name can be
         return False
+
+
+def is_path(value: str) -> bool:
+    """Return whether a text is written as a path, whatever is there."""
+    is_written_so = value.startswith((".", "/", "~")) or "\\" in value
+    return is_written_so or value.lower().endswith(FILES) or _is_deep(value)
 
 
 def _is_deep(value: str) -> bool:
@@ -149,16 +152,6 @@ class Task(Spec):
             )
         return labels
 
-    @field_validator("report_on", "select_on")
-    @classmethod
-    def _not_train(cls, split: Selection) -> Selection:
-        """Refuse the rows that models are trained on, and names of other figures."""
-        if isinstance(split, str) and split.lower() in _TRAINED:
-            raise mistake("is what models are trained on", "Name another split, such as test.")
-        if isinstance(split, str) and split.lower() in _TAKEN:
-            raise mistake("is the name of other figures", "Rename the split.")
-        return split
-
     @field_validator("select_on")
     @classmethod
     def _not_what_is_reported(cls, select_on: str | float, others: ValidationInfo) -> str | float:
@@ -168,11 +161,6 @@ class Task(Spec):
                 "Give a share of train, such as 0.05, or another split.",
             )
         return select_on
-
-
-_TRAINED = ("train", "training")
-_TAKEN = ("model", "data", "check")
-"""Names in a manifest's metrics that are no splits."""
 
 
 def kinds() -> list[Any]:

@@ -140,7 +140,8 @@ def _written(wanted: Wanted, found: Described) -> str:
     threads = f"threads: {wanted.threads}" if wanted.threads else ""
     where = ", ".join(filter(None, (f"device: {device}", threads)))
     out = _in_comment(f"{wanted.run / RECIPE}{_runs(wanted)}")
-    drop = _FOR_A_DROP if not {"speedup", "p50_ms"} & wanted.target.keys() else 0
+    timed = {"speedup", "p50_ms"} & wanted.target.keys()
+    drop = _FOR_A_DROP if "accuracy_drop" in wanted.target and not timed else 0
     return _RECIPE.format(
         **task | {key: yaml(task[key]) for key in ("dataset", "text", "label")} | _optional(found),
         data=_in_comment(wanted.data.name), rows=found.rows, out=out,

@@ -70,6 +70,21 @@ def test_a_row_of_json_may_lack_a_column_that_others_have(place: Path) -> None:
         preflight.check(recipe.model, recipe.task)
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("task.report_on=train", "task.report_on: 'train' is what models are trained on"),
+        ("task.select_on=Training", "task.select_on: 'Training' is what models are trained on"),
+        ("task.report_on=texts", "task.report_on: 'texts' is the name of other figures"),
+    ],
+)
+def test_a_split_that_cannot_be_is_named(place: Path, setting: str, said: str) -> None:
+    recipe = recipes.load(place, (setting,))
+    with pytest.raises(DataError, match=said):
+        preflight.check(recipe.model, recipe.task)
+    recipes.load(place, ("task.select_on=check",))
+
+
 def test_the_tokenizer_of_deberta_v3_is_one(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="has no tokenizer"):
         sources.require_tokenizer(tmp_path)

@@ -172,6 +172,9 @@ def test_the_fastest_model_has_to_be_looked_for(place: Place) -> None:
     done = shrink(place, texts(place), "--recipe-only", target="accuracy_drop=2")
     stages = yaml.safe_load(done.stdout)["stages"]
     assert [stages[name]["evaluations"] for name in ("first", "plan")] == [6, 6]
+    done = shrink(place, texts(place), "--recipe-only", target="size_mb=1")
+    stages = yaml.safe_load(done.stdout)["stages"]
+    assert [stages[name]["evaluations"] for name in ("first", "plan")] == [1, 2]
 
 
 MISTAKES = {

@@ -226,7 +226,7 @@ def test_texts_that_stand_in_train_too_are_warned_of(tmp_path: Path) -> None:
     twice = [row for row in distinct(100) for _ in range(2)]
     listener = Listener()
     prepare(folder(tmp_path / "a", train=twice), listener)
-    (reported, chosen) = listener.warned
+    chosen, reported = listener.warned
     assert reported.startswith("validation: ") and "stand in train too" in reported
     assert chosen.startswith("select: ")
     listener = Listener()

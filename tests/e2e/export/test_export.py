@@ -164,10 +164,11 @@ def test_random_texts_are_cut_only_where_the_ir_cuts_them(trained: Path) -> None
 
 
 def test_the_card_of_a_hub_names_no_folder_of_this_machine() -> None:
-    stage = {"use": "train", "methods": [{"teacher": "/home/ann/models/x", "texts": ["d/a.txt"]}]}
+    files = ["d/a.txt", "C:\\data\\b.txt", "runs/sst2/c"]
+    stage = {"use": "train", "methods": [{"teacher": "/home/ann/models/x", "texts": files}]}
     recipe = {"model": "owner/name", "task": {"dataset": "owner/data"}, "stages": {"one": stage}}
     (method,) = card._public(recipe)["stages"]["one"]["methods"]
-    assert method == {"teacher": "x", "texts": ["a.txt"]}
+    assert method == {"teacher": "x", "texts": ["a.txt", "b.txt", "c"]}
 
 
 def test_predict_imports_neither_torch_nor_transformers(exported: Path) -> None:
