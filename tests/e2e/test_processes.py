@@ -141,7 +141,7 @@ for turn in range(50):
     assert mark.exists(), f"process {processes.rank()} did not wait in turn {turn}"
 import torch
 group = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))
-assert group.options._timeout.days >= 7, group.options._timeout
+assert group.options._timeout.total_seconds() >= 12 * 3600, group.options._timeout
 """
 
 
