@@ -253,7 +253,7 @@ def _name(path: str) -> str:
 def _last_names(source: Any) -> Any:
     if isinstance(source, dict):
         return {key: _last_names(value) for key, value in source.items()}
-    return Path(source).name if isinstance(source, str) and looks_local(source) else source
+    return _name(source) if isinstance(source, str) and looks_local(source) else source
 
 
 def _fenced(text: str, kind: str) -> str:

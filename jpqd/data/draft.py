@@ -137,8 +137,8 @@ def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str] | None:
     names = [name for name in rows[0] if name]
     text = texts_among(rows, names)
     others = [name for name in names if name not in text]
-    known = [name for name in others if name.casefold() in _LABELS]
-    known.sort(key=lambda name: _LABELS.index(name.casefold()))
+    usual = _by_name(others)
+    known = [usual[name] for name in _LABELS if name in usual]
     scores = [one for one in known if all(cells.as_float(row[one]) is not None for row in rows)]
     if known and not (len(text) == 2 and scores):
         return None
@@ -147,7 +147,7 @@ def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str] | None:
 
 def texts_among(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
     """Guess the one or two columns of texts."""
-    usual = {name.casefold(): name for name in reversed(names)}
+    usual = _by_name(names)
     pair = next(((usual[a], usual[b]) for a, b in _PAIRS if {a, b} <= usual.keys()), None)
     one = next((usual[name] for name in _TEXTS if name in usual), None)
     return pair or (one or _widest(rows, names),)
@@ -160,8 +160,13 @@ def label_among(rows: Rows, names: Sequence[str]) -> str:
 
 def named(names: Sequence[str]) -> str:
     """Find a column that is called what labels usually are, however it is written."""
-    usual = {name.casefold(): name for name in reversed(names)}
+    usual = _by_name(names)
     return next((usual[name] for name in _LABELS if name in usual), "")
+
+
+def _by_name(names: Sequence[str]) -> dict[str, str]:
+    """Find columns by their names in small letters, the first of those that are alike."""
+    return {name.casefold(): name for name in reversed(names)}
 
 
 def _kind(values: Sequence[Any]) -> str:

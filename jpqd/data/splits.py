@@ -102,7 +102,7 @@ def prepare(
     facts = json.loads((folder / _FACTS).read_text())
     splits, kind = load_from_disk(str(folder)), tasks.of_facts(facts["kind"])
     held_out = tuple(facts["held_out"])
-    shares = {name: facts.get(name, {}) for name in ("truncated", "unknown", "repeated")}
+    shares = {name: facts[name] for name in ("truncated", "unknown", "repeated")}
     data = Data(splits, kind, facts["rows"], facts["of_train"], held_out, **shares)
     _report_rows(data, task, progress)
     return data

@@ -55,10 +55,7 @@ def _measured(
     entry = ctx.cache / f"latency-{key}"
     if cached.is_whole(entry, ctx.progress):
         ctx.progress.say("    such models were measured on this device before: the same table")
-        table = _with_shares(latency_table.load(entry), given)
-        if not table.checked:
-            ctx.progress.say("    it is an older one: its error for these texts is not known")
-        return table
+        return _with_shares(latency_table.load(entry), given)
     table = _table(spec, factory, given, setup, ctx.work / key, ctx.progress)
     if not _disturbed(table):  # or nobody could measure again
         cached.put(entry, lambda out: latency_table.save(table, out))
@@ -113,15 +110,12 @@ def _table(
 
 
 def _with_shares(table: LatencyTable, given: Texts) -> LatencyTable:
-    """Texts of the same lengths in other shares take the same times, but have another median.
-
-    Models that were checked without times for each length say nothing of these texts.
-    """
+    """Texts of the same lengths in other shares take the same times, but have another median."""
     shares = list(given.shares)
     if shares == table.shares:
         return table
     found = table.model_copy(update={"shares": shares})
-    checked = [explain.checked_again(one, found) for one in table.checked if one.by_length]
+    checked = [explain.checked_again(one, found) for one in table.checked]
     return found.model_copy(update={"checked": checked})
 
 

@@ -52,6 +52,11 @@ def parts(split: Dataset, size: int, whole: Path) -> list[tuple[Dataset, list[An
     return [(split.select(some), name) for some, name in zip(rows, names, strict=True)]
 
 
+def which(number: list[Any]) -> str:
+    """Say which part it is, where there are several."""
+    return f", part {number[0]}" if number else ""
+
+
 def joined(arrays: list[np.ndarray]) -> np.ndarray:
     """Join arrays and empty the list; each one goes as it is read, as all take gigabytes."""
     if len(arrays) == 1:

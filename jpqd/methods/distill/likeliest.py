@@ -67,7 +67,7 @@ def of_train(teacher: Teacher, training: Training, count: int, temperature: floa
     for part, number in every:
         place = _place(ctx.cache, [*identity, *number])
         if processes.agree(not cached.is_whole(place, ctx.progress)):
-            which = f", part {number[0]}" if number else ""
+            which = known.which(number)
             ctx.progress.say(f"    {teacher.where} predicts every row of train once{which}")
             if processes.is_main():
                 _keep(place, _asked(teacher, training, part, count, temperature))

@@ -136,7 +136,7 @@ class Teacher:
         progress, place = training.ctx.progress, self._place(training, [*more, *number])
         if processes.agree(not cached.is_whole(place, progress)):
             what = "every row of train" if not more else "a changed copy of every row of train"
-            progress.say(f"    {self.where} predicts {what} once" + _which(number))
+            progress.say(f"    {self.where} predicts {what} once{known.which(number)}")
             device = processes.device().type
             with torch.autocast(device, torch.bfloat16, enabled=self.bf16):  # as the student learns
                 found = evaluation.predict(
@@ -160,10 +160,6 @@ class Teacher:
         if self.order not in (slice(None), list(range(logits.shape[1]))):
             logits = logits[:, self.order]
         return KnownAnswers(logits, np.concatenate(rows))
-
-
-def _which(number: list[Any]) -> str:
-    return f", part {number[0]}" if number else ""
 
 
 def _identity(folder: Path, kind: Kind) -> dict[str, Any]:
