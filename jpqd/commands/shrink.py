@@ -27,7 +27,7 @@ def shrink(
     model: Annotated[
         str,
         typer.Argument(
-            help="A trained classifier or regression: a folder, or its name on the hub."
+            help="A trained classifier, regression or embedding model: a folder or a hub's name."
         ),
     ],
     data: Annotated[

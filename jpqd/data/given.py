@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from jpqd.tasks import Kind
 FEWEST, MOST = 100, 10_000
 """The rows that it takes, and those that are used of a larger file."""
 _LOOKED_AT = 20_000
+_TEXT = "text"
+"""The column of texts that come without one."""
 _SEED = 20_000
 """The rows that are drawn are the same for every seed of a run."""
 
@@ -34,6 +36,13 @@ class Given:
     table: Dataset
     lost: int = 0
     """The rows of the file without a text, or without a label where others have one."""
+
+    def one_by_one(self) -> Given:
+        """Return every text in a row of its own, once: what has a vector for each of them."""
+        columns = (self.table[name][:] for name in self.text)
+        every = dict.fromkeys(str(text) for row in zip(*columns, strict=True) for text in row)
+        _refuse_few(self.path, len(every))
+        return replace(self, text=(_TEXT,), table=Dataset.from_dict({_TEXT: list(every)}))
 
     def drawn(self) -> Dataset:
         """Return the texts, of a large file some that are drawn at random."""
@@ -60,11 +69,7 @@ def read(path: Path, text: tuple[str, ...], kind: Kind, cache: Path, progress: P
     _check_columns(path, found, names)
     columns = zip(*(table[name][:] for name in found), strict=True)
     there = [row for row, texts in enumerate(columns) if not any(map(cells.is_missing, texts))]
-    if len(there) < FEWEST:
-        raise DataError(
-            f"{path}: {len(there)} rows with a text are too few. Give {FEWEST} or more; "
-            "2,000 are good, and need no labels."
-        )
+    _refuse_few(path, len(there))
     labels = table[label][:] if label else []
     known = [row for row in there if label and not cells.is_missing(labels[row])]
     if len(known) < FEWEST:  # too few to say anything, so the model's own answers do
@@ -72,11 +77,19 @@ def read(path: Path, text: tuple[str, ...], kind: Kind, cache: Path, progress: P
     return Given(path, found, label, table.select(known), len(table) - len(known))
 
 
+def _refuse_few(path: Path, count: int) -> None:
+    if count < FEWEST:
+        raise DataError(
+            f"{path}: {count} rows with a text are too few. Give {FEWEST} or more; "
+            "2,000 are good, and need no labels."
+        )
+
+
 def _of_lines(path: Path) -> Dataset:
     """Read a text from each line, or two with a tab between, as the first line has it."""
     lines = [line for part in texts.lines(str(path)) for line in part]
     if not lines or "\t" not in lines[0]:
-        return Dataset.from_dict({"text": lines})
+        return Dataset.from_dict({_TEXT: lines})
     pairs = [line.split("\t") for line in lines]
     for number, pair in enumerate(pairs, 1):
         if len(pair) != 2:

@@ -16,6 +16,8 @@ from jpqd.core.manifest import Manifest, main_figure
 from jpqd.report import words
 
 _IRS = ("ptq_ir", "small_ir")
+_NEAREST = "recall_10"
+"""The share of the ten texts that the model finds nearest: of vectors, whose cosine says little."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,10 @@ class Shrunk:
         table.add_row("p50, ms", words.NONE, *(self._p50(name) for name in _IRS))
         sizes = [self.model.deployed_bytes, *(self.bench.arm(name).bytes for name in _IRS)]
         table.add_row("file, MB", *(words.megabytes(size) for size in sizes))
-        stages = [self.model, *self.irs.values()]
         count = self._figures(self.model)["n"]
-        table.add_row(f"{self.metric}, n {count:,}", *(self._score(stage) for stage in stages))
+        table.add_row(f"{self.metric}, n {count:,}", *self._scores(self.metric))
+        if _NEAREST in self._figures(self.model):
+            table.add_row("of its nearest ten", *self._scores(_NEAREST))
         return table
 
     def left(self) -> str:
@@ -113,9 +116,9 @@ class Shrunk:
         latency = self.bench.measurements[0].arms[name].latency_ms
         return words.measured(latency.p50) if latency else words.NONE
 
-    def _score(self, stage: Manifest) -> str:
-        figures = self._figures(stage)
-        return words.score(self.metric, figures[self.metric], figures.get(f"{self.metric}_95"))
+    def _scores(self, name: str) -> list[str]:
+        each = [self._figures(stage) for stage in (self.model, *self.irs.values())]
+        return [words.score(name, one[name], one.get(f"{name}_95")) for one in each]
 
     def plain(self) -> dict[str, Any]:
         return {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jpqd import tasks
 from jpqd.core import artifact, lock
 from jpqd.core.errors import UserError
-from jpqd.core.names import MANIFEST, OWN_ANSWER
+from jpqd.core.names import MANIFEST, MODULES, OWN_ANSWER
 from jpqd.core.progress import Progress
 from jpqd.recipe.schema import NAME_PATTERN
 from jpqd.recipe.task import BUILTIN, Task, looks_local
@@ -73,7 +73,7 @@ class Described:
     @property
     def is_own(self) -> bool:
         """Return whether the labels are the model's own answers."""
-        return str(self.task["label"]) == OWN_ANSWER
+        return self.task.get("label") == OWN_ANSWER
 
 
 def stem(model: str) -> str:
@@ -95,14 +95,19 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
     model = answers.load(wanted.model, folder, kind, cuts=wanted.cuts)
     if wanted.dense:
         _refuse_cut(wanted.model, model.network)
+    found = found.one_by_one() if kind.vectors else found
     texts = found.drawn()
     length, _ = draft.longest(str(folder), texts.to_list(), found.text)
     wanted.run.mkdir(parents=True, exist_ok=True)
     table, rows = wanted.data, len(found.table)
     if found.label is None:
-        table, rows = wanted.run / answers.FILE, len(texts)
+        rows = len(texts)
+        table = wanted.run / (answers.TEXTS if kind.vectors else answers.FILE)
         with lock.hold(wanted.run):
-            answers.write(model, texts, length, wanted.cache, table, progress)
+            if kind.vectors:
+                answers.write_texts(texts, table)
+            else:
+                answers.write(model, texts, length, wanted.cache, table, progress)
     task = _task(found, kind, table, rows) | {"max_length": length}
     return Described(task, rows, _said(found, kind, rows))
 
@@ -152,25 +157,31 @@ def _folder(model: str) -> Path:
 
 
 def _kind(wanted: Wanted, folder: Path) -> Kind:
+    if wanted.cuts and tasks.pools(folder):
+        return tasks.of_folder(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     architecture = next(iter(config.get("architectures") or ()), "no architecture")
     if not architecture.endswith(_HEAD):
         raise UserError(
             f"model {wanted.model!r}: it is a {architecture}, and {wanted.command} takes a trained "
-            f"text classifier or regression (...{_HEAD}). jpqd init drafts a recipe that trains "
-            "one."
+            f"text classifier or regression (...{_HEAD}){_or_vectors(wanted)}. jpqd init drafts a "
+            "recipe that trains one."
         )
     return tasks.of_config(config)
 
 
+def _or_vectors(wanted: Wanted) -> str:
+    return f", or an embedding model (with a {MODULES})" if wanted.cuts else ""
+
+
 def _task(found: Given, kind: Kind, table: Path, rows: int) -> dict[str, Any]:
     """Return the keys of the recipe's task that depend on the data."""
-    own, is_class = found.label is None, not kind.is_number
+    own, is_class = found.label is None, not kind.is_number and not kind.vectors
     return {
         "dataset": {"train": str(table)},
         "use": "agreement" if own and is_class else kind.use,
         "text": found.text,
-        "label": found.label or OWN_ANSWER,
+        **({} if kind.vectors else {"label": found.label or OWN_ANSWER}),
         **({"labels": kind.names} if is_class else {}),
         "holdout": min(0.1, _REPORTED / rows),
         "select_on": min(0.1, _CHOSEN / rows),
@@ -191,6 +202,11 @@ def _said(found: Given, kind: Kind, rows: int) -> str:
     if found.label is not None:
         lost = f"; {found.lost:,} more lack one of them" if found.lost else ""
         return f"{rows:,} rows: {columns}, with labels in {found.label}{lost}"
+    if kind.vectors:
+        return (
+            f"{rows:,} texts of {columns}. What is reported is the cosine to the model's own "
+            "vectors, and the recall of the ten texts that it finds nearest"
+        )
     given = "" if kind.is_number else f" ({len(kind.names)} classes)"
     return (
         f"{rows:,} rows: {columns}, without labels that the model knows{given}. Its own answers "

@@ -17,7 +17,8 @@ from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
 
 Status = Literal["sealed", "new", "continue", "changed", "damaged"]
-_OF_CLASSES = ("bit_widths", "latency_table", "robustness", "search", "sensitivity")
+_OF_CLASSES = ("bit_widths", "robustness", "sensitivity")
+_OF_TEXTS = ("latency_table", "search")
 _MATTERS = ("jpqd", "torch", "transformers", "nncf", "openvino", "optimum-intel")
 
 
@@ -72,7 +73,8 @@ def _refuse_unfit(recipe: Recipe, kind: type[Kind] | None) -> None:
                 f"{name}: `use: vocabulary`: with fewer pieces a running text falls into other "
                 "windows, so nothing could be compared. Leave it out."
             )
-        if kind and (kind.follows or kind.rows_are_text) and stage.use in _OF_CLASSES:
+        unfit = _OF_CLASSES + (_OF_TEXTS if kind and kind.rows_are_text else ())
+        if kind and (kind.follows or kind.rows_are_text) and stage.use in unfit:
             raise UserError(
                 f"{name}: `use: {stage.use}` does not measure models of `use: {kind.use}`. Leave "
                 "it out."

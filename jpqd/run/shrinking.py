@@ -30,8 +30,7 @@ task:
   name: {name}
   dataset: {dataset}
   use: {use}{why}
-  text: {text}
-  label: {label}{labels}
+  text: {text}{label}{labels}
   max_length: {max_length}  # 99 of 100 texts fit
   holdout: {holdout:.4g}  # the share that is reported
   select_on: {select_on:.4g}  # the share that the search runs candidates on{more}
@@ -143,7 +142,7 @@ def _written(wanted: Wanted, found: Described) -> str:
     timed = {"speedup", "p50_ms"} & wanted.target.keys()
     drop = _FOR_A_DROP if "accuracy_drop" in wanted.target and not timed else 0
     return _RECIPE.format(
-        **task | {key: yaml(task[key]) for key in ("dataset", "text", "label")} | _optional(found),
+        **task | {key: yaml(task[key]) for key in ("dataset", "text")} | _optional(found),
         data=_in_comment(wanted.data.name), rows=found.rows, out=out,
         name=yaml(wanted.name), model=yaml(wanted.model), seed=wanted.seed, device=device,
         target=yaml(wanted.target), samples=_SAMPLES,
@@ -158,12 +157,13 @@ def _optional(found: Described) -> dict[str, str]:
     task = found.task
     names = {*_NOT_ALWAYS} & task.keys()
     lines = {name: f"\n  {name}: {terminal.json_line(task[name])}" for name in names}
-    more = "".join(lines.get(name, "") for name in _NOT_ALWAYS[1:])
+    more = "".join(lines.get(name, "") for name in _NOT_ALWAYS[2:])
     why = "  # labels are the model's own answers" if found.is_own else ""
-    return {"labels": lines.get("labels", ""), "more": more, "why": why}
+    first = {name: lines.get(name, "") for name in _NOT_ALWAYS[:2]}
+    return {**first, "more": more, "why": why}
 
 
-_NOT_ALWAYS = ("labels", "train_rows", "max_unusable")
+_NOT_ALWAYS = ("label", "labels", "train_rows", "max_unusable")
 """Keys of a task that not every recipe has."""
 
 

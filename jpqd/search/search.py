@@ -39,6 +39,7 @@ from jpqd.search.rounds import Rounds
 from jpqd.search.space import Space
 from jpqd.search.store import Store
 from jpqd.search.strategy import Strategy
+from jpqd.training import references
 from jpqd.training.method import Training
 
 _STORE = "search-{}.jsonl"
@@ -65,7 +66,7 @@ def search(stage: SearchOptions, ctx: Context) -> dict[str, Any]:
         finalists = rounds.best()[: stage.finals.count]
         chosen, *others = Final(stage.finals, tried, training).run(finalists)
         evaluator.note([chosen, *others])
-    metric = training.kind.metrics[0]
+    metric = training.kind.main(tried.said)
     units = Units(of=planned.digest(network), left=tried.left(chosen.layers))
     plan = result.plan(stage, chosen, units, evaluator, len(tried.held_out), metric)
     compression_plan.save(plan, ctx.out)
@@ -79,6 +80,7 @@ def prepared(stage: SearchOptions, ctx: Context) -> tuple[Training, dict[str, An
     folder = ctx.inputs[stage.needs[0]]
     tokenizer = loading.load_tokenizer(folder, ctx.task, ctx.cache)
     data = splits.prepare(ctx.task, tokenizer, ctx.cache, ctx.progress)
+    data = references.added(data, ctx, tokenizer, "select")
     training = Training(ctx, tokenizer, data, bf16=False)
     return training, _content(stage, folder, training)
 

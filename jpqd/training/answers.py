@@ -20,7 +20,8 @@ from jpqd.model import families, loading, size
 from jpqd.tasks import Kind
 from jpqd.training import evaluation
 
-FILE = "answers.jsonl"
+FILE, TEXTS = "answers.jsonl", "texts.jsonl"
+"""The texts with answers, and texts alone, where an answer is a vector and is no label."""
 _VERSION = 1
 
 
@@ -67,6 +68,11 @@ def write(
     files.write_text(out, (entry / FILE).read_text(encoding="utf-8"))
 
 
+def write_texts(texts: Dataset, out: Path) -> None:
+    """Write texts that need no answers."""
+    files.write_text(out, "".join(map(_line, texts)))
+
+
 def _put(path: Path, lines: str) -> None:
     path.write_text(lines, encoding="utf-8")
 
@@ -92,5 +98,9 @@ def _answers(model: Answering, texts: Dataset, max_length: int) -> list[Any]:
 
 
 def _lines(texts: Dataset, answers: list[Any]) -> str:
-    rows = ({**row, OWN_ANSWER: answer} for row, answer in zip(texts, answers, strict=True))
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    pairs = zip(texts, answers, strict=True)
+    return "".join(_line({**row, OWN_ANSWER: answer}) for row, answer in pairs)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"

@@ -14,11 +14,14 @@ import torch
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from jpqd.core import compression_plan
+from jpqd.recipe import recipes
 from jpqd.training import references
 from jpqd.training.learner import Learner
 from tests.helpers import embedding_place as place
 from tests.helpers import small, tiny
 from tests.helpers.export_place import jpqd
+from tests.helpers.stages import STAGES
 
 RECIPE = """\
 name: order
@@ -158,3 +161,24 @@ def test_a_metric_that_the_rows_cannot_have_is_refused_before_the_first_step(
     done = jpqd("run", tmp_path / "told.yaml", "--runs", tmp_path / "runs")
     assert done.exit_code == 2, done.output
     assert "metric 'spearman' is not known" in done.stderr and "ndcg_10, mrr_10" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["told", "alone"])
+def test_a_plan_is_found_with_labels_and_without(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "STAGES", (*recipes.STAGES, *STAGES))
+    path = folder / f"{name}_plan.yaml"
+    stages = """\
+  table: {use: made_table, needs: [whole]}
+  plan: {use: search, needs: [whole, table], target: {speedup: 1.3}, samples: 48, evaluations: 2}
+  fast: {use: train, needs: [whole], epochs: 0, methods: [{use: prune, plan: plan, samples: 48}]}
+"""
+    path.write_text((folder / f"{name}.yaml").read_text() + stages)
+    done = jpqd("run", path, "--runs", folder / "runs")
+    assert done.exit_code == 0, done.output
+    plan = compression_plan.load(folder / "runs" / name / "plan")
+    assert plan.metric == ("ndcg_10" if name == "told" else "spearman")
+    assert plan.speedup >= 1.3
+    model = tiny.manifest(folder / "runs", "fast", name)["metrics"]["model"]
+    assert [tuple(layer) for layer in model["layers"]] == list(plan.chosen.layers)
