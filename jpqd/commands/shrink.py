@@ -48,6 +48,10 @@ def shrink(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads for a text; all by default.")
     ] = None,
+    epochs: Annotated[
+        float,
+        typer.Option(min=0, help="Passes in which the small model learns the whole one's answers."),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="The seed of samples and search.")] = 42,
     recipe_only: Annotated[
         bool, typer.Option("--recipe-only", help="Write and print the recipe; do not run it.")
@@ -57,7 +61,7 @@ def shrink(
     offline: Offline = False,
     debug: Debug = False,
 ) -> None:
-    """Shrink a trained model to a target: no recipe, no training, no labels needed."""
+    """Shrink a trained model to a target: no recipe, no labels, and no training unless asked."""
     with errors(debug, as_json):
         from jpqd.core import cpus
         from jpqd.core.progress import Progress
@@ -70,7 +74,7 @@ def shrink(
         named = name or shrinking.default_name(model, wanted_target)
         columns = tuple(part.strip() for part in text.split(",")) if text else ()
         wanted = shrinking.Wanted(
-            model, data, columns, wanted_target, named, seed, device, runs, threads
+            model, data, columns, wanted_target, named, seed, device, runs, threads, epochs
         )
         cpus.use(None, progress)
         path, said = shrinking.draft(wanted, progress)

@@ -54,10 +54,7 @@ stages:
   small:
     use: train
     needs: [model]
-    epochs: 0
-    methods:
-      - {{use: prune, plan: plan, samples: {samples}}}
-      - {quantize}
+{small}
   ptq: {{use: train, needs: [model], epochs: 0, methods: [{quantize}]}}
   small_ir: {{use: ov_ir, needs: [small]}}
   ptq_ir: {{use: ov_ir, needs: [ptq]}}
@@ -69,6 +66,21 @@ stages:
     seconds: {seconds}
     device: {device}{threads}
 """
+_CUT = """\
+    epochs: 0
+    methods:
+      - {{use: prune, plan: plan, samples: {samples}}}
+      - {quantize}"""
+_TRAINED = """\
+    epochs: {epochs:g}
+    batch_size: 32
+    learning_rate: 1.0e-4
+    average: 0.9995
+    dropout: 0.0
+    methods:
+      - {{use: prune, plan: plan, samples: {samples}, schedule: one_shot, start: 0}}
+      - {quantize}
+      - {{use: distill, teacher: model, weight: 1.0}}"""
 _QUANTIZE = "{use: quantize, smooth_quant: 0.8, range: min_max}"
 _EVALUATIONS, _FOR_A_DROP = 2, 6
 """The candidates of the second search; of both where the fastest model has to be found."""
@@ -88,6 +100,8 @@ class Wanted:
     device: str
     runs: Path
     threads: int | None = None
+    epochs: float = 0.0
+    """Passes over train in which the small model learns to answer like the whole one."""
 
     @property
     def run(self) -> Path:
@@ -140,6 +154,9 @@ def _written(wanted: Wanted, found: Described) -> str:
     where = ", ".join(filter(None, (f"device: {device}", threads)))
     out = _in_comment(f"{wanted.run / RECIPE}{_runs(wanted)}")
     timed = {"speedup", "p50_ms"} & wanted.target.keys()
+    small = (_TRAINED if wanted.epochs else _CUT).format(
+        epochs=wanted.epochs, samples=_SAMPLES, quantize=_QUANTIZE
+    )
     drop = _FOR_A_DROP if "accuracy_drop" in wanted.target and not timed else 0
     return _RECIPE.format(
         **task | {key: yaml(task[key]) for key in ("dataset", "text")} | _optional(found),
@@ -147,7 +164,7 @@ def _written(wanted: Wanted, found: Described) -> str:
         name=yaml(wanted.name), model=yaml(wanted.model), seed=wanted.seed, device=device,
         target=yaml(wanted.target), samples=_SAMPLES,
         first=drop or 1, evaluations=drop or _EVALUATIONS,
-        seconds=_BENCH_SECONDS, quantize=_QUANTIZE, times=TIMES.format(where=where),
+        seconds=_BENCH_SECONDS, small=small, quantize=_QUANTIZE, times=TIMES.format(where=where),
         near=NEAR.format(where=where), threads=threads and f"\n    {threads}",
     )  # fmt: skip
 

@@ -58,6 +58,20 @@ def test_texts_become_a_small_model_that_is_near_its_whole_one(tmp_path: Path) -
     assert compression_plan.load(tmp_path / "runs" / "s" / "first").tried[0] in plan.tried
     answer = jpqd("predict", tmp_path / "runs" / "s" / "small_ir", "a film")
     assert "numbers]" in answer.stdout
+    epochs_train_the_small_model_and_keep_what_comes_before(tmp_path, data)
+
+
+def epochs_train_the_small_model_and_keep_what_comes_before(folder: Path, data: Path) -> None:
+    def cosine() -> float:
+        found = tiny.manifest(folder / "runs", "small", "s")["metrics"]["validation"]
+        return float(found["cosine"])
+
+    cut = cosine()
+    done = shrink(folder, data, "--epochs", "6")
+    assert done.exit_code == 0, done.output
+    sealed = [line.split()[1] for line in done.stderr.splitlines() if "sealed already" in line]
+    assert sealed == ["model:", "times:", "first:", "near:", "plan:", "ptq:", "ptq_ir:"]
+    assert cut < cosine() < 1
 
 
 def test_each_text_of_a_pair_is_a_text_of_its_own(tmp_path: Path) -> None:
