@@ -2,11 +2,12 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from jpqd import tasks
 from jpqd.core.errors import DataError
 from jpqd.data import grouping, sources
 from jpqd.recipe import plugins
@@ -27,8 +28,9 @@ def check(model: str | NewModel, task: Task) -> None:
     if isinstance(model, str) and looks_local(model):
         sources.require_tokenizer(sources.local_model(model))
     _check_splits(task)
-    files = [(split, path) for split, paths in grouping.of_task(task).items() for path in paths]
-    problems = [what for split, path in files for what in _problems(task, split, path)]
+    groups = grouping.of_task(task)
+    files = [(split, path) for split, paths in groups.items() for path in paths]
+    problems = [what for split, path in files for what in _problems(task, groups, split, path)]
     if problems:
         raise DataError("\n".join(problems))
 
@@ -51,7 +53,18 @@ def _check_splits(task: Task) -> None:
         )
 
 
-def _problems(task: Task, split: str, path: Path) -> Iterator[str]:
+def needed(task: Task, split: str, there: Collection[str]) -> tuple[str, ...]:
+    """Name the columns that a split's rows need: train no scores that are never learnt.
+
+    It needs them where the rows that are reported are cut from it.
+    """
+    told = split == "train" and sources.canonical(task.report_on) in there
+    if told and task.use is not None and tasks.load(task.use).unlabelled(task):
+        return task.text
+    return (*task.text, task.label)
+
+
+def _problems(task: Task, there: Collection[str], split: str, path: Path) -> Iterator[str]:
     with path.open("rb") as file:
         start = file.read(_BEGINNING)
     if not start:
@@ -59,15 +72,14 @@ def _problems(task: Task, split: str, path: Path) -> Iterator[str]:
     elif path.suffix.lower() != ".parquet" and b"\x00" in start:
         yield f"{path}: this is no text, but binary data. Give {', '.join(TABLES)}."
     else:
-        yield from _missing_columns(task, split, path, start.decode("utf-8-sig", "replace"))
+        if split in ("train", sources.canonical(task.report_on)):
+            text = start.decode("utf-8-sig", "replace")
+            yield from _missing_columns(needed(task, split, there), path, text)
 
 
-def _missing_columns(task: Task, split: str, path: Path, start: str) -> Iterator[str]:
+def _missing_columns(wanted: Collection[str], path: Path, start: str) -> Iterator[str]:
     columns = _columns(path, start)
-    wanted = {"train", sources.canonical(task.report_on)}
-    if not columns or split not in wanted:
-        return
-    for column in (*task.text, task.label):
+    for column in wanted if columns else ():
         if column not in columns:
             advice = other_separator(columns) or f"{plugins.unknown(column, columns)}."
             yield f"{path}: there is no column {column!r}; {advice}"

@@ -248,7 +248,8 @@ def _tokenize(
     tokenizer: PreTrainedTokenizerBase,
     counter: Callable[[int], None],
 ) -> Dataset:
-    wanted = list(dict.fromkeys([*task.text, task.label]))
+    columns = dict.fromkeys([*task.text, task.label])
+    wanted = [column for column in columns if column in table.column_names]
     if kind.rows_are_text:
         return _as_one(kind.encode(task, table.select_columns(wanted)[:], tokenizer), tokenizer)
 

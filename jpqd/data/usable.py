@@ -7,7 +7,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 
 from jpqd.core.errors import DataError
-from jpqd.data import sources
+from jpqd.data import preflight, sources
 from jpqd.recipe import plugins
 from jpqd.recipe.task import Task
 from jpqd.tasks import Kind
@@ -20,7 +20,7 @@ def check_columns(task: Task, raw: DatasetDict) -> None:
     if "train" not in raw:
         raise DataError(f"there is no split 'train'; the data has {', '.join(raw) or 'none'}.")
     for split in needed(task) & set(raw):
-        for column in (*task.text, task.label):
+        for column in preflight.needed(task, split, raw):
             if column not in raw[split].column_names:
                 advice = plugins.unknown(column, raw[split].column_names)
                 raise DataError(f"split {split!r} has no column {column!r}; {advice}.")
@@ -41,6 +41,8 @@ def check_types(task: Task, raw: DatasetDict, kind: type[Kind]) -> None:
 
 def rows(task: Task, raw: DatasetDict, kind: Kind, split: str) -> Dataset:
     """Return the rows with text and label; refuse the data where too many have none."""
+    if task.label not in preflight.needed(task, split, raw):  # a text is enough
+        task = task.model_copy(update={"label": task.text[0]})
     table, columns = raw[split], [*task.text, task.label]
     if not {*columns} <= set(table.column_names):
         return table.select([])

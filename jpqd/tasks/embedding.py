@@ -130,7 +130,9 @@ class Embedding(Kind):
         prompt = getattr(tokenizer, "prompt", "")
         columns = [[prompt + str(cell) for cell in rows[column]] for column in task.text]
         texts = [text for row in zip(*columns, strict=True) for text in row]
-        scores = [_score(task, cell) for cell in rows[task.label] for _ in task.text]
+        given = rows.get(task.label, [None] * len(columns[0]))  # train may lack scores
+        each = (float("nan") if (s := _score(task, cell)) is None else s for cell in given)
+        scores = [score for score in each for _ in task.text]
         return tokens_of([texts], scores, task.max_length, tokenizer)
 
     def numbers(self, task: Task, rows: Sequence[int]) -> list[int]:

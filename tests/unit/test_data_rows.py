@@ -9,7 +9,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from jpqd.core.errors import DataError
-from jpqd.data import cuts
+from jpqd.data import cuts, preflight, splits
+from jpqd.recipe.task import NewModel, build
 from tests.helpers.data_fixtures import (
     Listener,
     contents,
@@ -41,6 +42,24 @@ def test_every_preparation_tells_of_unusable_rows_also_from_the_cache(tmp_path: 
     for listener in listeners:
         prepare(place, listener)
     assert listeners[0].warned == listeners[1].warned != []
+
+
+@pytest.mark.parametrize("scores", ["one,two\n%s,film", "one,two,score\n%s,film,"])
+def test_train_needs_no_scores_of_pairs_because_none_is_learnt(tmp_path: Path, scores: str) -> None:
+    header, row = scores.split("\n")
+    lines = [header, *(row % f"good {number}" for number in range(40))]
+    write(tmp_path / "data" / "train.csv", "\n".join(lines))
+    write(tmp_path / "data" / "validation.csv", "one,two,score\ngood,film,0.5\nbad,film,0.25\n")
+    given = {"use": "embedding", "name": "pairs", "text": ["one", "two"], "label": "score"}
+    task = build({**given, "dataset": str(tmp_path / "data")})
+    preflight.check(NewModel(new="bert"), task)
+    data = splits.prepare(task, tokenizer(), tmp_path / "cache", Listener())
+    assert data.rows["train"] == {"used": 38, "unusable": 0}
+    assert np.isnan(splits.column(data.split("train"), "labels")).all()
+    assert data.split("validation")["labels"][:] == [0.5, 0.5, 0.25, 0.25]
+    cut = task.model_copy(update={"report_on": "test"})
+    with pytest.raises(DataError, match="score"):  # nothing else could have a score
+        splits.prepare(cut, tokenizer(), tmp_path / "cache", Listener())
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "select"])
