@@ -86,10 +86,14 @@ class Rows:
             self,
             texts=[[*own, *more] for own, more in zip(self.texts, other.texts, strict=True)],
             tokens=[*self.tokens, *other.tokens],
-            labels=[*self.labels, *other.labels],
+            labels=[*self._own(), *other._own()],
             split=f"{self.split} and {other.split}",
             numbers=(*self.numbers, *other.numbers),
         )
+
+    def _own(self) -> list[Any]:
+        """Return the labels without the answers of the recipe's model, which train's rows lack."""
+        return list(self.kind.own(np.array(self.labels))) if self.kind.follows else self.labels
 
     def requests(self, shape: Shape) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows of each request, and the same rows repeated up to a static batch."""

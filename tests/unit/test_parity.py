@@ -18,6 +18,7 @@ from export.shapes import Shape
 from jpqd import tasks
 from jpqd.core.errors import RunError
 from jpqd.scores.predictions import Predictions
+from jpqd.tasks.reranking import Reranking
 from tests.helpers import small
 
 COUNT = 16
@@ -121,3 +122,12 @@ def test_a_model_is_asked_of_many_rows_at_once(reference: Reference) -> None:
     assert len(asked) == 3  # of 32
     alone = check.answers(check.pytorch(reference.network, more, Shape()), more, Shape(batch=1))
     np.testing.assert_allclose(many.logits, alone.logits, atol=1e-5)
+
+
+def test_rows_of_train_stand_beside_a_reranker_s_own(reference: Reference) -> None:
+    """A reported row has the recipe's model's answer behind its label; a row of train has none."""
+    kept = [np.array([1.0, 7.0, 0.25])] * COUNT
+    reported = replace(reference.rows, kind=Reranking(), labels=kept)
+    train = replace(reported, labels=[[0.0, 8.0]] * COUNT, split="train")
+    wider = Reference(reference.network, reported.joined(train), Shape())
+    assert wider.answers.labels.tolist() == [[1.0, 7.0]] * COUNT + [[0.0, 8.0]] * COUNT
