@@ -63,12 +63,8 @@ def of_config(config: Mapping[str, Any]) -> Kind:
     """Find the kind of a model by its config.json."""
     names = tuple(str(name) for _, name in sorted(_by_number(config).items()))
     architecture = next(iter(config.get("architectures") or ()), "")
-    several = config.get("problem_type") == "multi_label_classification"
-    if several and architecture.endswith("ForSequenceClassification"):
-        raise SourceError(
-            "the model gives each text any number of labels (problem_type: "
-            "multi_label_classification), which is not supported."
-        )
+    if architecture.endswith("ForSequenceClassification"):
+        _refuse_several(config.get("problem_type"), len(names))
     if not names and architecture.endswith(_WITH_CLASSES):
         names = _TWO
     for use in plugins.names(KINDS):
@@ -77,6 +73,18 @@ def of_config(config: Mapping[str, Any]) -> Kind:
         if fits and (kind.vectors or kind.is_number == (len(names) == 1)):
             return kind.named(names)
     return load("regression")() if len(names) == 1 else load(_PLAINEST)(names, names)
+
+
+def _refuse_several(problem: str | None, count: int) -> None:
+    """Refuse models that give a text more than one answer: no class is the best of them."""
+    several = {"multi_label_classification": "any number of labels"}
+    if count > 1:
+        several["regression"] = f"{count} numbers"
+    if problem in several:
+        raise SourceError(
+            f"the model gives each text {several[problem]} (problem_type: {problem}), which is not "
+            "supported."
+        )
 
 
 _WITH_CLASSES = ("ForSequenceClassification", "ForTokenClassification")

@@ -7,7 +7,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from jpqd import tasks
-from jpqd.core.errors import DataError
+from jpqd.core.errors import DataError, SourceError
 from jpqd.tasks._texts import is_plain
 from tests.helpers.data_fixtures import task
 
@@ -162,3 +162,10 @@ def test_plain_columns_are_known(dtype: str) -> None:
 
 def test_points_in_time_are_not_plain() -> None:
     assert not is_plain(Value("timestamp[s]"))
+
+
+def test_a_model_of_several_numbers_a_text_is_refused_and_no_classifier() -> None:
+    config = {"architectures": ["BertForSequenceClassification"], "problem_type": "regression"}
+    with pytest.raises(SourceError, match=r"3 numbers \(problem_type: regression\)"):
+        tasks.of_config({**config, "id2label": {0: "valence", 1: "arousal", 2: "dominance"}})
+    assert tasks.of_config({**config, "id2label": {0: "LABEL_0"}}).use == "regression"
