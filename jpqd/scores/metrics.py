@@ -48,9 +48,13 @@ def wilson(right: float, n: int) -> list[float]:
     return [max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))]
 
 
-def fisher(correlation: float, n: int) -> list[float] | None:
-    """Return the 95% interval of a correlation (Fisher's z); None where n says nothing."""
+def fisher(correlation: float, n: int, *, ranks: bool = False) -> list[float] | None:
+    """Return the 95% interval of a correlation (Fisher's z); None where n says nothing.
+
+    That of `ranks` varies more (Bonett and Wright 2000, Psychometrika 65, 23-28).
+    """
     if n < 4 or abs(correlation) >= 1:
         return None
-    half = Z95 / math.sqrt(n - 3)
+    more = 1 + correlation**2 / 2 if ranks else 1.0
+    half = Z95 * math.sqrt(more / (n - 3))
     return [math.tanh(math.atanh(correlation) + side) for side in (-half, half)]

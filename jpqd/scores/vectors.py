@@ -65,7 +65,7 @@ def _correlation(
     found = metrics.regression(alike(vectors, pairs), scores[pairs])["spearman"]
     figures = {f"spearman{name}": found}
     if not name:
-        figures["spearman_95"] = metrics.fisher(found, len(pairs))
+        figures["spearman_95"] = metrics.fisher(found, len(pairs), ranks=True)
     return figures
 
 

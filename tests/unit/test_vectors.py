@@ -118,3 +118,18 @@ def test_the_words_of_a_folder_become_small_letters_once(tmp_path: Path) -> None
     again = loading.tokenizer_from(tmp_path)
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
     assert again("A Good FILM")["input_ids"] == tokenizer("a good film")["input_ids"]
+
+
+def test_the_interval_of_a_rank_correlation_holds_it_in_19_of_20_draws() -> None:
+    """Pairs of normal numbers, whose true rank correlation is known."""
+    draw, rho, rows = np.random.default_rng(0), 0.95, 200
+    truth, hits = 6 / np.pi * np.arcsin(rho / 2), 0
+    for _ in range(600):
+        one, other = draw.standard_normal((2, rows))
+        other = rho * one + np.sqrt(1 - rho**2) * other
+        cosine = 0.5 + 0.3 * one / np.abs(one).max()
+        found = np.zeros((2 * rows, 2))
+        found[::2, 0], found[1::2] = 1, np.stack([cosine, np.sqrt(1 - cosine**2)], 1)
+        low, high = vectors.figures(found, np.repeat(other, 2), sizes)["spearman_95"]
+        hits += low <= truth <= high
+    assert 0.93 < hits / 600 < 0.98
