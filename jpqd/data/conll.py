@@ -1,5 +1,6 @@
 """CoNLL files: a word and its tag on each line, and an empty line after each text."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from jpqd.core.errors import DataError
 
 COLUMNS = ("tokens", "tags")
 _DOCUMENT = "-DOCSTART-"
+_SPACES = re.compile(r"[^ \r\n]+")
+"""The cells of a line without tabs: a space that does not break (1\u00a0000) is part of a word."""
 
 
 def read(path: Path) -> dict[str, list[list[str]]]:
@@ -39,7 +42,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
     width, is_tabbed = 0, False
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
-            cells = line.rstrip("\n").split("\t" if "\t" in line else None)
+            cells = line.rstrip("\n").split("\t") if "\t" in line else _SPACES.findall(line)
             if not any(cell.strip() for cell in cells) or cells[0] == _DOCUMENT:
                 yield []
                 continue

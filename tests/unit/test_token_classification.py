@@ -172,6 +172,13 @@ def test_comments_between_tabs_are_no_words(tmp_path: Path) -> None:
     assert found["tags"] == [["O"], ["B-x", "O"]]
 
 
+def test_only_a_plain_space_parts_a_word_from_its_tag(tmp_path: Path) -> None:
+    text = "1\u00a0000 O\nJean\u202fPaul  B-x \r\n\u3000 O\n"
+    found = conll.read(write(tmp_path / "a.conll", text))
+    assert found["tokens"] == [["1\u00a0000", "Jean\u202fPaul", "\u3000"]]
+    assert found["tags"] == [["O", "B-x", "O"]]
+
+
 def test_the_recipe_renames_declared_tags_but_not_their_count() -> None:
     declared = table([[1]], tags=List(ClassLabel(names=["X0", "X1"])))
     found = tasks.of_data(task(Path("/d"), **TAGGED, labels=("O", "B-x")), declared)
