@@ -145,6 +145,7 @@ def test_stages_are_compared_and_reported(folder: Path) -> None:
     assert done.exit_code == 0, done.output
     page = (folder / "runs" / "vectors" / "report.md").read_text()
     assert "spearman" in page.lower()
+    assert "mean cosine to it" in page and "correlation with it" not in page
 
 
 def test_sentence_transformers_own_int8_is_an_arm(folder: Path) -> None:

@@ -111,7 +111,9 @@ def differences(page: Page) -> Table | None:
         ]
         for row in sorted(result.stages, key=lambda row: order.index(row.stage))
     ]
-    agreement = "same answer, %" if same else "correlation with it"
+    vectors = page.recipe["task"].get("use") == "embedding"
+    agreement = "mean cosine to it" if vectors else "correlation with it"
+    agreement = "same answer, %" if same else agreement
     head = ["stage", "n", words.titled(metric), f"{words.points(metric)} {INTERVAL}",
             "McNemar p", agreement]  # fmt: skip
     note = f"On {result.split}, the same rows as {result.baseline}; intervals over rows."
