@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpqd import tasks
@@ -107,11 +108,7 @@ class Subject:
         stages = dict(sorted(stays.items(), key=lambda stage: stage[0] not in self.run.names))
         folder = self.run.folder
         recipe = of_run({**given, "stages": stages, "name": folder.name}, folder)
-        if recipe.task.use is not None and tasks.load(recipe.task.use).rows_are_text:
-            raise UserError(
-                f"{folder}: a language model is measured by `use: compress_weights` and `use: "
-                "questions`; analyze is for models that classify."
-            )
+        _refuse_kind(recipe, folder)
         for step in plan.plan(recipe, folder):
             if step.id in self.run.names and step.status != "sealed":
                 why = "; ".join(step.why) or step.status
@@ -125,6 +122,21 @@ class Subject:
         if not _is_ours(name, stage):
             return True
         return name in self.run.names and self._holds(self.run.open(name).manifest)
+
+
+def _refuse_kind(recipe: Recipe, folder: Path) -> None:
+    """Refuse models without classes, words or numbers that labels tell."""
+    kind = tasks.load(recipe.task.use) if recipe.task.use else None
+    if kind and kind.rows_are_text:
+        raise UserError(
+            f"{folder}: a language model is measured by `use: compress_weights` and `use: "
+            "questions`; analyze is for models that classify."
+        )
+    if kind and kind.follows:
+        raise UserError(
+            f"{folder}: its task is `use: {kind.use}`, and analyze is for models that classify or "
+            f"answer with a number. Set its stages side by side: jpqd compare {folder}"
+        )
 
 
 def _is_ours(name: str, stage: dict[str, Any]) -> bool:

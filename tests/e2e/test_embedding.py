@@ -148,6 +148,12 @@ def test_stages_are_compared_and_reported(folder: Path) -> None:
     assert "mean cosine to it" in page and "correlation with it" not in page
 
 
+def test_analyze_says_that_it_is_for_other_models(folder: Path) -> None:
+    done = jpqd("analyze", folder / "runs" / "vectors")
+    assert done.exit_code == 2
+    assert "its task is `use: embedding`, and analyze is for models that classify" in done.stderr
+
+
 def test_sentence_transformers_own_int8_is_an_arm(folder: Path) -> None:
     done = jpqd(
         "bench", "vectors", "--runs", folder / "runs", "--arms", "whole_ir:f32,whole:st_int8",
