@@ -138,8 +138,10 @@ def _of_vectors(rows: Rows) -> tuple[str, tuple[str, ...], str] | None:
     text = texts_among(rows, names)
     others = [name for name in names if name not in text]
     usual = _by_name(others)
-    known = [usual[name] for name in _LABELS if name in usual]
-    scores = [one for one in known if all(cells.as_float(row[one]) is not None for row in rows)]
+    called = [usual[name] for name in _LABELS if name in usual]
+    found = {one: [row[one] for row in rows if not cells.is_missing(row[one])] for one in called}
+    known = [one for one in called if found[one]]
+    scores = [one for one in known if all(cells.as_float(cell) is not None for cell in found[one])]
     if known and not (len(text) == 2 and scores):
         return None
     return "embedding", text, scores[0] if scores else ""

@@ -84,6 +84,16 @@ def test_an_embedding_model_needs_no_labels(model: Path, tmp_path: Path) -> None
     ), "a class for each text means more than what the model was made for"
 
 
+def test_pairs_of_an_embedding_model_may_lack_their_score(model: Path, tmp_path: Path) -> None:
+    modules = [{"type": f"sentence_transformers.models.{name}"} for name in _CHAIN]
+    (model / "modules.json").write_text(json.dumps(modules))
+    some = "sentence1,sentence2,score\n" + "a good film,a bad one,1.5\nfilm,one,\n" * 40
+    found = drafted(model, tmp_path / "some.csv", some)
+    assert (found["use"], found["label"]) == ("embedding", "score")
+    found = drafted(model, tmp_path / "none.csv", some.replace("1.5", ""), "--force")
+    assert (found["use"], "label" in found) == ("embedding", False)
+
+
 def test_tags_of_words_are_a_token_classification(model: Path, tmp_path: Path) -> None:
     text = "Carla B-person\nsings O\n\nBen B-person\nreads O\n"
     found = drafted(model, tmp_path / "ner.conll", text * 20)
