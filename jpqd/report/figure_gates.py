@@ -62,11 +62,9 @@ def check(gates: Sequence[Gate], found: Sequence[Manifest], models: Sequence[str
 
     `models` are those of a stage `robustness` that is to come.
     """
-    known = {stage.stage: list(stage.metrics[_USE]) for stage in found if stage.use == _USE}
+    known = {name: list(figures) for name, figures in _by_name(found).items()}
     if models is not None:
         known[_USE] = list(models)
-    elif known:
-        known.setdefault(_USE, next(iter(known.values())))
     for gate in gates:
         if not known:
             raise UserError(f"--gate {gate.text!r}: no stage of robustness is there or to come.")
@@ -76,6 +74,12 @@ def check(gates: Sequence[Gate], found: Sequence[Manifest], models: Sequence[str
         if gate.model is not None and gate.model not in known[gate.stage]:
             what = plugins.unknown(gate.model, known[gate.stage])
             raise UserError(f"--gate {gate.text!r}: {what}.")
+
+
+def _by_name(found: Sequence[Manifest]) -> dict[str, dict[str, Any]]:
+    """Return the figures of each stage by its name, and by its use where no other has it."""
+    known = {stage.stage: stage.metrics[_USE] for stage in found if stage.use == _USE}
+    return {_USE: next(iter(known.values())), **known} if len(known) == 1 else known
 
 
 def noises(gates: Sequence[Gate]) -> list[float]:
@@ -106,11 +110,10 @@ def _outcome(gate: Gate, stages: Sequence[Manifest]) -> Outcome:
 
 
 def _models(gate: Gate, stages: Sequence[Manifest]) -> dict[str, dict[str, Any]]:
-    known = {stage.stage: stage for stage in stages if stage.use == _USE}
-    known = {stage.use: stage for stage in known.values()} | known
+    known = _by_name(stages)
     if gate.stage not in known:
         raise UserError(f"--gate {gate.text!r}: {plugins.unknown(gate.stage, known)}. {_EXAMPLE}")
-    models: dict[str, dict[str, Any]] = known[gate.stage].metrics[_USE]
+    models = known[gate.stage]
     if gate.model is not None and gate.model not in models:
         raise UserError(f"--gate {gate.text!r}: {plugins.unknown(gate.model, models)}.")
     return models

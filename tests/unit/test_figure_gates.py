@@ -89,3 +89,12 @@ def test_a_name_with_two_meanings_is_refused() -> None:
 def test_a_share_of_noise_may_have_a_fraction() -> None:
     gates = [figure_gates.parse(f"check.noise_{share}.drop<=1") for share in ("5", "12_5")]
     assert figure_gates.noises(gates) == [0.05, 0.125]
+
+
+def test_the_use_names_no_stage_where_there_are_two() -> None:
+    """A gate that fails for one of them would be kept by the other."""
+    stages = [stage({"teacher": BASE, "ptq": PTQ}), stage({"teacher": BASE, "cut": CUT}, "later")]
+    gate = figure_gates.parse("robustness.noise_10.drop<=1")
+    for ask in (figure_gates.outcomes, lambda *given: figure_gates.check(*given, None)):
+        with pytest.raises(UserError, match="known: check, later"):
+            ask([gate], stages)
