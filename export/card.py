@@ -176,8 +176,8 @@ def _usage(spec: Options, kind: Kind, origin: Origin, metrics: dict[str, Any]) -
     if kind.vectors:
         more = _lengths(metrics["lengths"]) if metrics["lengths"] else ""
         return f"\n\n{_fenced(_VECTORS, 'python')}{more}"
-    two = origin.task is not None and len(origin.task.text) == 2
-    asked = '{"text": "a text", "text_pair": "another"}' if two else '"a text"'
+    two = '{"text": "a text", "text_pair": "another"}'
+    asked = two if origin.texts == 2 else '"a text"'
     code = f"""\
 from optimum.intel import OVModel{kind.head}
 from transformers import AutoTokenizer, pipeline

@@ -50,6 +50,9 @@ def export(
     fuse_tokenizer: Annotated[
         bool, typer.Option("--fuse-tokenizer", help="Also write an IR that takes texts.")
     ] = False,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="A folder without a recipe: its model reads two texts.")
+    ] = False,
     layout: Annotated[
         Literal["folder", "ovms"], typer.Option(help="Use ovms for OpenVINO Model Server.")
     ] = "folder",
@@ -76,7 +79,7 @@ def export(
         prepare(offline)
         progress = Progress()
         cpus.use(threads, progress)
-        chosen = origin.find(runs, name, run)
+        chosen = command.of_pairs(origin.find(runs, name, run), pairs)
         spec = command.spec(chosen, shape=shape, precision=precision, layout=layout,
                              embedding=embedding, fuse_tokenizer=fuse_tokenizer,
                              check=check)  # fmt: skip

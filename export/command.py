@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from export.origin import Origin
 from export.stages.ov_ir import OvIr
+from jpqd import tasks
 from jpqd.core import artifact, lock, seals
 from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
@@ -28,6 +30,18 @@ def spec(origin: Origin, **options: Any) -> OvIr:
         remedy = detail.get("ctx", {}).get("remedy", "")
         message = f"--{name} {detail['msg']} (got {detail['input']!r}). {remedy}"
         raise UserError(message.strip()) from None
+
+
+def of_pairs(origin: Origin, pairs: bool) -> Origin:
+    """Take a folder's model for one of two texts, where a person says so."""
+    if not pairs:
+        return origin
+    if origin.task:
+        raise UserError("--pairs: the task of a run says how many texts it has. Leave it out.")
+    kind = tasks.of_folder(origin.folder)
+    if kind.vectors or kind.rows_are_text or not kind.one_answer:
+        raise UserError(f"--pairs: a {kind.title} reads one text at a time. Leave it out.")
+    return replace(origin, pairs=True)
 
 
 def export(

@@ -115,4 +115,4 @@ def _rows(export: Export) -> Rows:
             task = task.model_copy(update={"max_length": export.shape.cut(export.longest)})
         return rows.of_task(origin, task, tokenizer, export.shape, export.progress)
     export.progress.say("    the model has no recipe: compared on random words, without accuracy")
-    return rows.at_random(tokenizer, export.kind, export.longest, export.shape)
+    return rows.at_random(tokenizer, export.kind, export.longest, export.shape, export.texts)

@@ -55,9 +55,7 @@ class Export:
     @property
     def texts(self) -> int:
         """The number of texts in a row."""
-        if self.origin.task is None or self.kind.vectors:
-            return 1
-        return len(self.origin.task.text)
+        return 1 if self.kind.vectors else self.origin.texts
 
     @property
     def quantized(self) -> bool:

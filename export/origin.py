@@ -23,6 +23,13 @@ class Origin:
     cache: Path
     from_recipe: bool = False
     """True for the recipe's own model, which no stage made."""
+    pairs: bool = False
+    """True for a folder whose model reads two texts, which no file of it says."""
+
+    @property
+    def texts(self) -> int:
+        """The number of texts in a row."""
+        return len(self.task.text) if self.task else 1 + self.pairs
 
     @cached_property
     def manifest(self) -> Manifest | None:

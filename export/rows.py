@@ -178,13 +178,19 @@ def raw(task: Task, cache: Path, split: str, numbers: Sequence[int]) -> Dataset:
     return table.select(numbers)
 
 
-def at_random(tokenizer: PreTrainedTokenizerBase, kind: Kind, longest: int, shape: Shape) -> Rows:
+def at_random(
+    tokenizer: PreTrainedTokenizerBase, kind: Kind, longest: int, shape: Shape, count: int = 1
+) -> Rows:
     """Make rows for a model without a task: random words, in texts of many lengths."""
     chance = np.random.default_rng(0)
     usable = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
     most = min(longest, shape.length or shape.most or longest)
     lengths = chance.integers(1, min(most, LONGEST), size=RANDOM, endpoint=True)
-    texts = [str(tokenizer.decode(chance.choice(usable, size))) for size in lengths]
-    tokens = [dict(tokenizer(text, truncation=True, max_length=most)) for text in texts]
+    sizes = np.maximum(1, lengths // count)
+    texts = [
+        [str(tokenizer.decode(chance.choice(usable, size))) for size in sizes] for _ in range(count)
+    ]
+    rows = zip(*texts, strict=True)
+    tokens = [dict(tokenizer(*row, truncation=True, max_length=most)) for row in rows]
     labels = [kind.no_label(len(row["input_ids"])) for row in tokens]
-    return Rows([texts], tokens, tokenizer, kind, labels)
+    return Rows(texts, tokens, tokenizer, kind, labels)

@@ -249,3 +249,20 @@ def test_a_fused_ir_of_any_length_is_compared_on_whole_texts(tmp_path: Path) -> 
     done = jpqd("export", "--ir", "--fuse-tokenizer", *how)
     assert done.exit_code == 0, done.output
     assert manifest(tmp_path / "any")["metrics"]["check"][FUSED]["largest_difference"] < 1e-6
+
+
+def test_a_folder_without_a_recipe_is_asked_pairs_where_a_person_says_so(
+    trained: Path, tmp_path: Path
+) -> None:
+    stage = trained / "runs" / "tiny" / "teacher"
+    folder = tmp_path / "bare"
+    shutil.copytree(stage, folder, ignore=shutil.ignore_patterns("manifest.json"))
+    done = jpqd("export", folder, "--pairs", "--fuse-tokenizer", "--runs", tmp_path)
+    assert done.exit_code == 0, done.output
+    fused = ov.compile_model(tmp_path / "bare_ir" / FUSED, "CPU")
+    assert [port.get_any_name() for port in fused.inputs] == ["text", "text_pair"]
+    (told,) = jpqd("predict", tmp_path / "bare_ir", *REVIEWS[:2], "--json").stdout.splitlines()
+    assert json.loads(told)["text"] == REVIEWS[:2]
+    refused = jpqd("export", stage, "--pairs", "--out", tmp_path / "other")
+    assert refused.exit_code == 2
+    assert "--pairs: the task of a run says" in refused.stderr
