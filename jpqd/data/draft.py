@@ -87,7 +87,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     elif kind == ".json":
         text = path.read_text(encoding="utf-8-sig")
         whole = text.lstrip().startswith("[")
-        lines = filter(str.strip, text.splitlines())
+        lines = filter(str.strip, text.split("\n"))  # texts may hold other ends of lines
         yield from json.loads(text) if whole else map(json.loads, lines)
     else:
         with path.open(encoding="utf-8-sig", newline="") as file:

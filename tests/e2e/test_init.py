@@ -160,6 +160,15 @@ def test_rows_may_lack_a_column_and_json_may_be_lines(model: Path, tmp_path: Pat
     assert done.exit_code == 2 and "row 1 is ['a', 1], and no map of columns" in done.stderr
 
 
+def test_a_text_of_json_lines_may_hold_what_else_ends_a_line(model: Path, tmp_path: Path) -> None:
+    lines = [
+        {"text": f"{text}\u2028more", "label": label} for text, label in corpus.reviews("train")
+    ]
+    content = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines[:60])
+    found = drafted(model, tmp_path / "train.json", content)
+    assert (found["text"], found["label"]) == (["text"], "label")
+
+
 def test_texts_are_no_longer_than_the_model_takes(model: Path, tmp_path: Path) -> None:
     path = model / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": 40}))
