@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Collection, Iterator
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def _columns(path: Path, start: str) -> list[str]:
     """Return the columns' names; empty where the beginning of the file does not tell them."""
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
-        rows = csv.reader(start.splitlines(), **separated(kind))
+        rows = csv.reader(StringIO(start, newline=""), **separated(kind))
         return next(iter(islice(rows, 1)), [])
     if kind == ".parquet":
         from pyarrow import parquet

@@ -169,6 +169,12 @@ def test_a_text_of_json_lines_may_hold_what_else_ends_a_line(model: Path, tmp_pa
     assert (found["text"], found["label"]) == (["text"], "label")
 
 
+def test_the_name_of_a_column_may_have_two_lines(model: Path, tmp_path: Path) -> None:
+    lines = [f'"{text}",{label}' for text, label in corpus.reviews("train")[:60]]
+    found = drafted(model, tmp_path / "train.csv", "\n".join(['"What they\nwrote",label', *lines]))
+    assert found["text"] == ["What they\nwrote"]
+
+
 def test_texts_are_no_longer_than_the_model_takes(model: Path, tmp_path: Path) -> None:
     path = model / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": 40}))
