@@ -164,6 +164,7 @@ def predict(
         from jpqd.core.progress import Progress
 
         _refuse_both(texts, file)
+        texts = predict.arguments(texts or (), Progress())
         folder = origin.find(runs, name, run).folder
         writes = predict.writes(folder)
         _refuse_other_options(writes, every=every, chat=chat, new_tokens=new_tokens)

@@ -170,12 +170,24 @@ def lines(file: Path | None, progress: Progress) -> Iterator[str]:
         with file.open("rb") if file else nullcontext(sys.stdin.buffer) as source:
             for number, line in enumerate(source, 1):
                 own = line.removeprefix(BOM_UTF8 if number == 1 else b"").rstrip(b"\r\n")
-                text = own.decode("utf-8", "replace")
-                if text.encode() != own:
-                    progress.warn(f"line {number} is not UTF-8: what cannot be read became \ufffd")
-                yield text
+                yield _decoded(own, f"line {number}", progress)
     except OSError as error:
         raise UserError(f"--file {file} cannot be read: {error.strerror}.") from error
+
+
+def arguments(texts: Sequence[str], progress: Progress) -> list[str]:
+    """Read texts of the command line, in which bytes that are not UTF-8 came as surrogates."""
+    return [
+        _decoded(text.encode("utf-8", "surrogateescape"), f"text {number}", progress)
+        for number, text in enumerate(texts, 1)
+    ]
+
+
+def _decoded(own: bytes, what: str, progress: Progress) -> str:
+    text = own.decode("utf-8", "replace")
+    if text.encode() != own:
+        progress.warn(f"{what} is not UTF-8: what cannot be read became \ufffd")
+    return text
 
 
 def _refuse_other(folder: Path) -> None:

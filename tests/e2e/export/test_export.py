@@ -26,6 +26,8 @@ from jpqd.core import artifact
 from tests.helpers import tiny
 from tests.helpers.export_place import REVIEWS, jpqd, manifest, other_data
 
+SEALED = Path(__file__).parents[2] / "data" / "v01" / "sealed" / "jpqd_ir"
+
 
 def test_a_stage_of_a_recipe_is_sealed_with_the_figures_of_what_it_exported(trained: Path) -> None:
     runs = trained / "runs"
@@ -266,3 +268,10 @@ def test_a_folder_without_a_recipe_is_asked_pairs_where_a_person_says_so(
     refused = jpqd("export", stage, "--pairs", "--out", tmp_path / "other")
     assert refused.exit_code == 2
     assert "--pairs: the task of a run says" in refused.stderr
+
+
+def test_an_argument_that_is_not_utf_8_is_answered_and_named() -> None:
+    done = jpqd("predict", SEALED, "a caf\udce9", "a film", "--json")
+    assert done.exit_code == 0, done.output
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["a caf�", "a film"]
+    assert "text 1 is not UTF-8" in done.stderr and "text 2" not in done.stderr
