@@ -68,7 +68,8 @@ def of_split(split: Dataset, kind: Kind, padding: int, source: str) -> Rows:
 def of_texts(texts: Path, folder: Path) -> Rows:
     """Read rows from a file with one text in each line."""
     try:
-        lines = [line.strip() for line in texts.read_text().splitlines() if line.strip()]
+        lines = texts.read_text(encoding="utf-8-sig").split("\n")
+        lines = [line.strip() for line in lines if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--texts {texts} cannot be read: {error}") from error
     if not lines:

@@ -1,8 +1,11 @@
 """Requests hold every token of the rows, padded as asked, and the share of padding is right."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from runtime_bench.job import rows as reading
 from runtime_bench.job import workload
 from runtime_bench.job.workload import Rows
 
@@ -80,3 +83,12 @@ def test_of_very_many_rows_some_are_drawn(batch: int, requests: int) -> None:
     assert len({*drawn.tolist()}) == batch * requests
     assert drawn.max() > 39_000
     assert len(workload.one_by_one(many)) == 40_000
+
+
+def test_a_text_holds_what_else_ends_a_line_and_no_mark_of_bytes(tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_bytes("\ufeffa film\r\na film\n\nbad\u2028and long\n".encode())
+    folder = Path(__file__).parents[1] / "data" / "v01" / "sealed" / "teacher"
+    first, second, third = reading.of_texts(texts, folder).ids
+    assert first.tolist() == second.tolist()
+    assert len(third) > len(first)
