@@ -174,6 +174,8 @@ def table_files(place: Path, task: Task) -> list[Path]:
     every = sorted(place.iterdir())
     files = [path for path in every if path.suffix.lower() in TABLES]
     files = files or [path for path in every if path.suffix.lower() in endings(task)]
+    if other := next((path for path in files if not path.is_file()), None):
+        raise SourceError(f"dataset: {other} is a folder or a dead link. Put a file there.")
     if not files:
         raise SourceError(
             f"dataset {str(place)!r}: no {', '.join(TABLES)} in this folder. "

@@ -54,6 +54,16 @@ def test_the_problems_of_all_files_are_told_together(place: Path) -> None:
     assert "validation.csv: the file is empty" in said
 
 
+def test_what_is_no_file_in_a_folder_of_data_is_named(place: Path) -> None:
+    """Spark writes a folder of this name, and links outlive their files."""
+    part = place.parent / "data" / "test.parquet"
+    part.mkdir()
+    assert f"{part} is a folder or a dead link" in refused(place)
+    part.rmdir()
+    part.symlink_to("nowhere")
+    assert f"{part} is a folder or a dead link" in refused(place)
+
+
 def test_rows_of_json_are_looked_at_too(place: Path) -> None:
     rows = place.parent / "rows.jsonl"
     rows.write_text('{"sentence": "a", "label": 1}\n')
