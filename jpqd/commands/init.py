@@ -90,6 +90,8 @@ def init(
 
         named = name or _name(data)
         place = out or Path(f"{named}.yaml")
+        if place.is_dir():
+            raise UserError(f"{place} is a folder. Name a file: --out {place / named}.yaml.")
         if place.exists() and not force:
             raise UserError(f"{place} exists. Replace it with --force, or name another: --out.")
         found = draft.draft(model, data, validation)

@@ -121,6 +121,15 @@ def test_no_recipe_is_replaced_unasked(model: Path, tmp_path: Path) -> None:
     assert jpqd(*again, "--force").exit_code == 0
 
 
+def test_a_folder_is_no_place_for_a_recipe(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text(rows("\t", "text,label"))
+    given = ("init", "--model", model, "--data", tmp_path / "train.tsv", "--out", tmp_path)
+    for more in ((), ("--force",)):
+        refused = jpqd(*given, *more)
+        assert refused.exit_code == 2
+        assert f"is a folder. Name a file: --out {tmp_path}/" in refused.stderr
+
+
 def test_a_file_without_labels_is_named(model: Path, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("a\nb\n")
     done = jpqd("init", "--model", model, "--data", tmp_path / "train.csv")
