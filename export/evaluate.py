@@ -75,6 +75,12 @@ def _task(origin: Origin, given: Columns, longest: int) -> Task:
     task = origin.task or kind.keys(name="file", dataset=str(given.file), max_length=longest)
     text = given.text or task.text
     label = given.label or (task.label if text == task.text or not kind.follows else text[0])
+    if (wanted := _texts(origin)) not in (None, len(text)) and not kind.vectors:
+        reads = "two texts" if wanted == 2 else "one"
+        raise UserError(
+            f"--text {','.join(text)}: {origin.folder} reads {reads} in a row. Name {wanted} of "
+            "the columns."
+        )
     if kind.vectors and label not in text and len(text) != 2:
         raise UserError(f"--label {label}: it scores a pair. Give two columns, --text A,B.")
     return task.model_copy(
@@ -85,6 +91,14 @@ def _task(origin: Origin, given: Columns, longest: int) -> Task:
             "max_length": min(task.max_length, longest),
         }
     )
+
+
+def _texts(origin: Origin) -> int | None:
+    """Return the number of texts in a row; None where nothing says it for sure."""
+    if origin.task is not None:
+        return len(origin.task.text)
+    told = origin.manifest.metrics.get("texts") if origin.manifest else None
+    return told if told == 2 else None
 
 
 def _kind(origin: Origin) -> Kind:

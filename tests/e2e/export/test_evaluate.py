@@ -122,3 +122,12 @@ def test_a_regression_has_correlations_with_an_interval(tmp_path: Path) -> None:
     low, high = found["figures"]["pearson_95"]
     assert low < found["figures"]["pearson"] < high
     assert {"spearman", "mse", "n"} < found["figures"].keys() and found["classes"] is None
+
+
+def test_a_model_of_one_text_is_not_measured_on_two(tmp_path: Path) -> None:
+    sealed = Path(__file__).parents[2] / "data" / "v01" / "sealed" / "jpqd_ir"
+    data = write(tmp_path / "two.csv", ["a", "b", "label"], [(row[0], *row) for row in ROWS])
+    done = jpqd("evaluate", sealed, "--data", data, "--text", "a,b")
+    assert done.exit_code == 2, done.output
+    assert "--text a,b:" in done.stderr and "reads one in a row. Name 1 of the" in done.stderr
+    assert evaluated(sealed, "--data", data, "--text", "b")["figures"]["n"] == 64
