@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def test_a_regression_has_correlations_with_an_interval(tmp_path: Path) -> None:
 
 
 def test_a_model_of_one_text_is_not_measured_on_two(tmp_path: Path) -> None:
-    sealed = Path(__file__).parents[2] / "data" / "v01" / "sealed" / "jpqd_ir"
+    shutil.copytree(Path(__file__).parents[2] / "data" / "v01" / "sealed", tmp_path / "sealed")
+    sealed = tmp_path / "sealed" / "jpqd_ir"
     data = write(tmp_path / "two.csv", ["a", "b", "label"], [(row[0], *row) for row in ROWS])
     done = jpqd("evaluate", sealed, "--data", data, "--text", "a,b")
     assert done.exit_code == 2, done.output
