@@ -92,6 +92,7 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
 
     _refuse_another_run(wanted)
     found = given.read(wanted.data, wanted.text, kind, wanted.cache, progress)
+    _refuse_other_texts(folder, found)
     model = answers.load(wanted.model, folder, kind, cuts=wanted.cuts)
     if wanted.dense:
         _refuse_cut(wanted.model, model.network)
@@ -110,6 +111,18 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
                 answers.write(model, texts, length, wanted.cache, table, progress)
     task = _task(found, kind, table, rows) | {"max_length": length}
     return Described(task, rows, _said(found, kind, rows))
+
+
+def _refuse_other_texts(folder: Path, found: Given) -> None:
+    """Refuse rows with another number of texts than the stage was trained on."""
+    run = finder.around(folder)
+    wanted = finder.task_of(run).text if run else found.text
+    if len(wanted) != len(found.text):
+        raise UserError(
+            f"{found.path}: {' and '.join(found.text)} would be read, and this model was trained "
+            f"on {' and '.join(wanted)}. Name as many columns, --text {','.join(wanted)}; in a "
+            ".txt two texts have a tab between."
+        )
 
 
 def _refuse_cut(model: str, network: PreTrainedModel) -> None:

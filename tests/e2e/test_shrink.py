@@ -105,8 +105,10 @@ def test_two_texts_and_two_targets(place: Place, monkeypatch: pytest.MonkeyPatch
     path = place.folder / "pairs.txt"
     words = [text for text, _ in corpus.reviews("train")[:TEXTS]]
     path.write_text("".join(f"{a}\t{b}\n" for a, b in zip(words, words[::-1], strict=True)))
-    more = ("--target", "size_mb=1", "--threads", "1", "--recipe-only")
-    done = shrink(place, path, *more)
+    bare = place.folder / "dense"  # no run says how many texts it reads
+    shutil.copytree(place.teacher, bare)
+    more = ("--target", "speedup=1.3", "--target", "size_mb=1", "--threads", "1", "--recipe-only")
+    done = jpqd("shrink", bare, "--data", path, "--runs", place.folder / "runs", *more)
     assert done.exit_code == 0, done.output
     recipe = yaml.safe_load(done.stdout)
     written = place.folder / "runs" / recipe["name"] / "shrink.yaml"
@@ -116,6 +118,14 @@ def test_two_texts_and_two_targets(place: Place, monkeypatch: pytest.MonkeyPatch
     assert recipe["name"] == "dense_speedup1.3_size_mb1"
     measured = [recipe["stages"][stage] for stage in ("times", "near", "bench")]
     assert [stage["threads"] for stage in measured] == [1, 1, 1]
+
+
+def test_a_stage_of_one_text_is_not_shrunk_on_two(place: Place) -> None:
+    path = place.folder / "pairs.txt"
+    path.write_text("".join(f"{text}\t{text}\n" for text, _ in corpus.reviews("train")[:TEXTS]))
+    done = shrink(place, path, "--recipe-only")
+    assert done.exit_code == 2, done.output
+    assert "text_a and text_b would be read, and this model was trained on text" in done.stderr
 
 
 def test_another_files_labels_are_not_taken_for_the_models(place: Place) -> None:
