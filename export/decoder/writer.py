@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import openvino as ov
 from openvino import opset13
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
 
 from export.decoder import given
 from export.graph import last
@@ -19,6 +18,8 @@ from jpqd.core import artifact, room
 from jpqd.core.errors import UserError
 
 Turn = dict[str, str]
+_NO_LETTER = "\ufffd"
+"""The letter that stands for bytes which are none, or none yet."""
 
 
 class Writer:
@@ -51,10 +52,7 @@ class Writer:
             raise UserError(
                 f"a text has {len(ids):,} tokens, and the model takes {self.room:,}. Cut it."
             )
-        stream = DecodeStream(ids=[], skip_special_tokens=True)
-        for token in self._tokens(ids):
-            if piece := stream.step(self.tokenizer, token):
-                yield piece
+        yield from pieces(self.tokenizer, self._tokens(ids))
 
     def _tokens(self, ids: Sequence[int]) -> Iterator[int]:
         """Yield tokens up to the text's end, the number that was asked for, or the model's room."""
@@ -89,6 +87,24 @@ class Writer:
             list(turns), tokenize=False, add_generation_prompt=True
         )
         return text
+
+
+def pieces(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
+    """Yield the text of tokens as it comes; a letter may take several of them.
+
+    The stream of tokenizers' own raises where bytes make no letter, and keeps the last ones back.
+    """
+    before: list[int] = []
+    new: list[int] = []
+    rest = ""
+    for token in tokens:
+        new.append(token)
+        rest = tokenizer.decode(before + new)[len(tokenizer.decode(before)) :]
+        if rest and not rest.endswith(_NO_LETTER):
+            yield rest
+            before, new, rest = new, [], ""
+    if rest:
+        yield rest
 
 
 def _ends(folder: Path) -> set[int]:

@@ -15,13 +15,14 @@ import pytest
 import torch
 from optimum.intel import OVModelForCausalLM
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from cli import app
 from export import origin
 from export.decoder import ask, ir, room, weights
+from export.decoder.writer import pieces
 from export.stages.compress_weights import CompressWeights
 from jpqd.core import artifact
 from jpqd.core import room as positions
@@ -374,6 +375,22 @@ def test_predict_writes_on_as_others_do(folder: Path) -> None:
         app, ["predict", str(made), "--new-tokens", "8", "--json"], input="The plot was\n"
     )
     assert json.loads(as_json.stdout) == {"text": texts[0], "continuation": wanted[0]}
+
+
+def test_bytes_that_make_no_letter_cost_no_text() -> None:
+    words = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581a", "\u2581b"]
+    own = Tokenizer(models.BPE({word: n for n, word in enumerate(words)}, [], byte_fallback=True))
+    own.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(),
+         decoders.Strip(" ", 1, 0)]
+    )  # fmt: skip
+    of = own.token_to_id
+    letter = [of(f"<0x{byte:02X}>") for byte in "ä".encode()]
+    assert "".join(pieces(own, [of("\u2581a"), *letter, of("\u2581b")])) == "aä b"
+    broken = "".join(pieces(own, [of("\u2581a"), *letter, letter[0], of("\u2581b")]))
+    assert broken.startswith("aä") and broken.endswith(" b")
+    assert "".join(pieces(own, [of("\u2581a"), *letter, letter[0]])).startswith("aä")
+    assert "".join(pieces(own, [of("\u2581a"), letter[0]])) == "a\ufffd"
 
 
 def test_a_line_that_cannot_be_continued_costs_no_other_line(folder: Path) -> None:
