@@ -30,6 +30,7 @@ class Writer:
         self.folder, self.new_tokens = folder, new_tokens
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()  # which its owner may have saved with it
         try:
             graph = ov.Core().read_model(folder / MODEL)
             last.cut(graph, opset13.constant([-1]).output(0))

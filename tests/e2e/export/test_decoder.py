@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from cli import app
 from export import origin
 from export.decoder import ask, ir, room, weights
-from export.decoder.writer import pieces
+from export.decoder.writer import Writer, pieces
 from export.stages.compress_weights import CompressWeights
 from jpqd.core import artifact
 from jpqd.core import room as positions
@@ -375,6 +375,20 @@ def test_predict_writes_on_as_others_do(folder: Path) -> None:
         app, ["predict", str(made), "--new-tokens", "8", "--json"], input="The plot was\n"
     )
     assert json.loads(as_json.stdout) == {"text": texts[0], "continuation": wanted[0]}
+
+
+def test_a_tokenizer_that_was_saved_with_padding_writes_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    made = folder / "runs" / "lm" / "f32"
+    padded = shutil.copytree(made, tmp_path / "f32")
+    tokenizer = AutoTokenizer.from_pretrained(made)
+    tokenizer("a", padding="max_length", max_length=64)
+    tokenizer.save_pretrained(padded)
+    manifest = artifact.open_sealed(made).manifest.model_dump(mode="json")
+    artifact.close(padded, manifest)
+    wanted, found = ("".join(Writer(one, 8)("The plot was")) for one in (made, padded))
+    assert found == wanted
 
 
 def test_bytes_that_make_no_letter_cost_no_text() -> None:
