@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import accumulate, chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +58,24 @@ def _written(
     stage: ImitateOptions, ctx: Context, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[list[Text], int]:
     """Write after every prompt that has no text yet; count those that leave no room for one."""
-    every = _prompts(stage)
+    every, longest = _prompts(stage), ctx.task.max_length
     counts = map(len, tokenizer(every, verbose=False)["input_ids"])
-    prompts = [one for one, count in zip(every, counts, strict=True) if count < ctx.task.max_length]
-    file = _whole_batches(ctx, len(prompts))
+    fitting = [one for one in zip(counts, every, strict=True) if one[0] < longest]
+    batches = _batches(fitting, longest - stage.new_tokens)
+    file = _whole_batches(ctx, batches)
     network = loading.load(ctx.inputs[stage.needs[0]], ctx.task)
     nn.Module.to(network, processes.device())
-    told = ctx.progress.counting("    written", "texts", len(prompts))
+    told = ctx.progress.counting("    written", "texts", len(fitting))
     done = len(completions.read(file))
     told(done)
-    for start in range(done, len(prompts), _BATCH):
-        some = prompts[start : start + _BATCH]
+    starts = accumulate(map(len, batches), initial=0)
+    for some, start in zip(batches, starts, strict=False):
+        if start < done:
+            continue
         torch.manual_seed(ctx.seed + start)
-        longest = ctx.task.max_length
         completions.write(file, _continued(some, network, tokenizer, stage, longest))
         told(len(some))
-    return completions.read(file), len(every) - len(prompts)
+    return completions.read(file), len(every) - len(fitting)
 
 
 def _prompts(stage: ImitateOptions) -> list[str]:
@@ -84,12 +86,26 @@ def _prompts(stage: ImitateOptions) -> list[str]:
     return found
 
 
-def _whole_batches(ctx: Context, wanted: int) -> Path:
+def _batches(prompts: list[tuple[int, str]], roomy: int) -> list[list[str]]:
+    """Put prompts together; one that leaves less room than was asked for cuts no shorter one off.
+
+    `roomy` is the most tokens of a prompt that leaves all the room.
+    """
+
+    def key(one: tuple[int, str]) -> int:
+        return max(one[0], roomy)
+
+    alike = [[text for _, text in some] for _, some in groupby(sorted(prompts, key=key), key)]
+    return [own[start : start + _BATCH] for own in alike for start in range(0, len(own), _BATCH)]
+
+
+def _whole_batches(ctx: Context, batches: list[list[str]]) -> Path:
     """Leave what a kill left of a batch out: a text depends on those written beside it."""
     ctx.work.mkdir(parents=True, exist_ok=True)
     file = ctx.work / completions.FILE
     done = completions.read(file)
-    whole = len(done) if len(done) == wanted else len(done) // _BATCH * _BATCH
+    ends = accumulate(map(len, batches), initial=0)
+    whole = max(end for end in ends if end <= len(done))
     return files.write_text(file, completions.lines(done[:whole]))
 
 
@@ -101,7 +117,7 @@ def _continued(
     stage: ImitateOptions,
     longest: int,
 ) -> list[Text]:
-    """Write after some prompts at once; the longest of them leaves the others less room."""
+    """Write after some prompts at once, which leave a text the same room."""
     tokenizer.padding_side = "left"
     batch = tokenizer(prompts, padding=True, return_tensors="pt").to(network.device)
     width = batch["input_ids"].shape[1]

@@ -64,6 +64,29 @@ def test_every_prompt_is_accounted_for(made: Path) -> None:
     assert counts["asked"] == sum(count for name, count in counts.items() if name != "asked")
 
 
+def test_a_long_prompt_costs_no_other_ones_text(made: Path, tmp_path: Path) -> None:
+    tokenizer = loading.tokenizer_from(made / "whole")
+    long = next(
+        text
+        for words in range(1, 40)
+        if len(tokenizer(text := " ".join(["plot"] * words))["input_ids"]) > 25
+    )
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("\n".join(["The plot", long, "The soup", "The room"]))
+    stage = Imitate.model_validate(
+        {"use": "imitate", "needs": ["whole"], "prompts": str(prompts), "new_tokens": 12}
+    )
+    task = build({"name": "r", "use": "causal_lm", "dataset": "builtin:reviews", "max_length": 32})
+    ctx = replace(small.training(tmp_path).ctx, task=task, work=tmp_path / "work",
+                  inputs={"whole": made / "whole"})  # fmt: skip
+    texts, left_out = imitating._written(stage, ctx, tokenizer)
+    assert not left_out
+    assert [text.prompt for text in texts] == ["The plot", "The soup", "The room", long]
+    counts = [len(tokenizer(text.completion)["input_ids"]) for text in texts if not text.ended]
+    assert all(count > 7 for count in counts[:-1]), counts
+    assert counts[-1] <= 7, counts
+
+
 def test_a_killed_stage_goes_on_with_the_text_after(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
