@@ -37,6 +37,8 @@ def write(
     room.refuse_too_large(origin.folder)
     loading.quiet()
     network = loading.load(origin.folder)
+    if origin.task:
+        loading.refuse_long_windows(network, origin.task, origin.folder)
     tokenizer = loading.tokenizer_from(origin.folder)
     if beside:
         measure.refuse_other(beside, tokenizer)

@@ -16,7 +16,7 @@ from transformers import (
 from transformers.utils import logging
 
 from jpqd import tasks
-from jpqd.core import cells
+from jpqd.core import cells, room
 from jpqd.core.errors import SourceError
 from jpqd.core.names import STRUCTURE
 from jpqd.data import sources
@@ -138,6 +138,8 @@ def load_for_training(
 ) -> tuple[PreTrainedModel, list[str]]:
     """Load the model with a head for this kind of task; name the weights that start at random."""
     network, fresh = _with_head(source, kind, tokenizer)
+    if task is not None and kind.rows_are_text:
+        refuse_long_windows(network, task, source)
     apart.separate(network)
     if kind.vectors:
         if isinstance(source, NewModel):
@@ -150,6 +152,16 @@ def load_for_training(
         pooling.attach(network, pooling.wanted(source, folder, task, strict=True))
         fresh = [name for name in fresh if not name.startswith("pooler.")]  # it is taken off
     return network, fresh
+
+
+def refuse_long_windows(network: PreTrainedModel, task: Task, source: object) -> None:
+    """Refuse windows of tokens for which a model has no positions."""
+    most = room.tokens(network.config.to_dict())
+    if most is not None and task.max_length > most:
+        raise SourceError(
+            f"{source}: task.max_length is {task.max_length:,}, and the model takes {most:,} "
+            "tokens. Set task.max_length to that or less."
+        )
 
 
 def _refuse_wide(kind: Kind, network: PreTrainedModel, source: object) -> None:

@@ -16,7 +16,7 @@ import torch
 from optimum.intel import OVModelForCausalLM
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from cli import app
@@ -26,6 +26,7 @@ from export.decoder.writer import Writer, pieces
 from export.stages.compress_weights import CompressWeights
 from jpqd.core import artifact
 from jpqd.core import room as positions
+from jpqd.core.errors import SourceError
 from jpqd.core.progress import Progress
 from jpqd.data import corpus
 from jpqd.recipe import recipes
@@ -554,6 +555,22 @@ def test_when_a_text_is_over_is_known_after_a_cut(folder: Path, tmp_path: Path) 
     for stage in ("cut", "again", "ir"):
         found = json.loads((made / stage / "generation_config.json").read_text())
         assert found["eos_token_id"] == [2, 7], stage
+
+
+@pytest.mark.parametrize("stage", ["{use: ov_ir}", "{use: train, epochs: 1}"])
+def test_windows_longer_than_the_model_are_refused(
+    folder: Path, tmp_path: Path, stage: str
+) -> None:
+    source = tmp_path / "model"
+    words = AutoTokenizer.from_pretrained(folder / "runs" / "lm" / "base")
+    words.model_max_length = int(1e30)  # as many a tokenizer says
+    words.save_pretrained(source)
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 16}
+    config = AutoConfig.for_model("gpt2", vocab_size=len(words), **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(source)
+    head = f"model: {source}\n" + HEAD[HEAD.index("task:") :]
+    with pytest.raises(SourceError, match="max_length is 32, and the model takes 16 tokens"):
+        run(tmp_path, f"  first: {stage}\n", head)
 
 
 def test_a_size_that_eight_bits_have_needs_no_four(folder: Path) -> None:
