@@ -76,6 +76,7 @@ class Writer:
 
     def prompt(self, turns: Sequence[Turn]) -> str:
         """Write a conversation as the model was taught to read it."""
+        from jinja2 import TemplateError
         from transformers import AutoTokenizer
 
         tokenizer: Any = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
@@ -84,9 +85,15 @@ class Writer:
                 f"{self.folder}: its tokenizer has no chat template, so the model was not taught "
                 "to talk. Leave --chat out."
             )
-        text: str = tokenizer.apply_chat_template(
-            list(turns), tokenize=False, add_generation_prompt=True
-        )
+        try:
+            text: str = tokenizer.apply_chat_template(
+                list(turns), tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise UserError(
+                f"{self.folder}: its tokenizer's chat template refuses this talk: {error}. Mend "
+                "the template, or leave --chat out."
+            ) from error
         return text
 
 

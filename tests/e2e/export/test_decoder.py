@@ -455,6 +455,18 @@ def test_a_talk_needs_a_template_and_knows_what_was_said(folder: Path, tmp_path:
     assert plain.stdout == talk.stdout
 
 
+def test_a_template_that_refuses_a_talk_is_told(folder: Path, tmp_path: Path) -> None:
+    made = folder / "runs" / "lm" / "f32"
+    copy = shutil.copytree(made, tmp_path / "f32")
+    tokenizer = AutoTokenizer.from_pretrained(made)
+    tokenizer.chat_template = "{{ raise_exception('a system turn is needed') }}"
+    tokenizer.save_pretrained(copy)
+    artifact.close(copy, artifact.open_sealed(made).manifest.model_dump(mode="json"))
+    done = CliRunner().invoke(app, ["predict", str(copy), "one", "--chat"])
+    assert done.exit_code == 2, done.stderr
+    assert "refuses this talk: a system turn is needed. Mend the template" in done.stderr
+
+
 def sum_of_logs(folder: Path, question: str, choice: str) -> float:
     """The log-probability of a choice, by another library."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
