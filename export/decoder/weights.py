@@ -104,9 +104,12 @@ class _Work:
             with contextlib.redirect_stdout(sys.stderr):  # bars belong with what else is said
                 made = nncf.compress_weights(model, mode=_MODES[stage.format, stage.sym], **words)
         except nncf.InvalidGroupSizeError as error:
+            remedy = "Give one that does, such as a smaller power of two."
+            if stage.format == "mxfp4":
+                remedy = "mxfp4 has no other: choose another format."
             raise UserError(
-                f"{self.ctx.stage}: group_size {words.get('group_size')} does not divide the width "
-                "of every layer. Give a smaller one, such as 32."
+                f"{self.ctx.stage}: group_size {words.get('group_size', 32)} does not divide the "
+                f"width of every layer. {remedy}"
             ) from error
         except (RuntimeError, ValueError, nncf.ValidationError) as error:
             reason = str(error).strip().splitlines()[-1]

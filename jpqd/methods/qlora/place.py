@@ -70,7 +70,7 @@ def _place(method: Qlora, network: PreTrainedModel, example: dict[str, Tensor], 
     except nncf.InvalidGroupSizeError as error:
         raise UserError(
             f"{where}: qlora: group_size {method.group_size} does not divide the width of every "
-            "layer. Give a smaller one, such as 32."
+            "layer. Give one that does, such as a smaller power of two."
         ) from error
     except nncf.ValidationError as error:
         raise UserError(f"{where}: qlora: NNCF refuses this: {error}") from error

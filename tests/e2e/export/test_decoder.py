@@ -13,6 +13,7 @@ import numpy as np
 import openvino as ov
 import pytest
 import torch
+from openvino import opset13
 from optimum.intel import OVModelForCausalLM
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -26,7 +27,7 @@ from export.decoder.writer import Writer, pieces
 from export.stages.compress_weights import CompressWeights
 from jpqd.core import artifact
 from jpqd.core import room as positions
-from jpqd.core.errors import SourceError
+from jpqd.core.errors import SourceError, UserError
 from jpqd.core.progress import Progress
 from jpqd.data import corpus
 from jpqd.recipe import recipes
@@ -588,6 +589,27 @@ def test_windows_longer_than_the_model_are_refused(
 def test_a_size_that_eight_bits_have_needs_no_four(folder: Path) -> None:
     made = run(folder, INT8 + FOUR.format(f"{RTN}, target: {{size_mb: 50}}"))
     assert artifact.open_sealed(made / "four").manifest.metrics["weights"]["ratio"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"format": "int4", "method": "rtn", "group_size": 32}, "group_size 32 .* smaller power"),
+        ({"format": "mxfp4"}, "group_size 32 .* choose another format"),
+    ],
+)
+def test_groups_that_fit_no_layer_are_refused_with_a_way_out(
+    how: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    given = opset13.parameter([1, 8, 48], np.float32)
+    weight = opset13.constant(np.random.default_rng(0).normal(size=(64, 48)).astype(np.float32))
+    product = opset13.matmul(given, weight, False, True)
+    narrow = opset13.matmul(product, opset13.constant(np.ones((64, 64), np.float32)), False, True)
+    ov.save_model(ov.Model([narrow], [given]), tmp_path / "openvino_model.xml")
+    stage = CompressWeights(use="compress_weights", needs=("f32",), **how)
+    work = weights._Work(stage, small.training(tmp_path).ctx, tmp_path, None)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=told):
+        work.compress(None, tmp_path / "out")
 
 
 def test_windows_of_a_file_begin_as_those_of_train_do(folder: Path, tmp_path: Path) -> None:
