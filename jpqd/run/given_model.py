@@ -92,11 +92,13 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
 
     _refuse_another_run(wanted)
     found = given.read(wanted.data, wanted.text, kind, wanted.cache, progress)
-    _refuse_other_texts(folder, found)
+    if kind.vectors:
+        found = found.one_by_one()
+    else:
+        _refuse_other_texts(folder, found)
     model = answers.load(wanted.model, folder, kind, cuts=wanted.cuts)
     if wanted.dense:
         _refuse_cut(wanted.model, model.network)
-    found = found.one_by_one() if kind.vectors else found
     texts = found.drawn()
     length, _ = draft.longest(str(folder), texts.to_list(), found.text)
     wanted.run.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,11 @@ def test_texts_become_a_small_model_that_is_near_its_whole_one(tmp_path: Path) -
     answer = jpqd("predict", tmp_path / "runs" / "s" / "small_ir", "a film")
     assert "numbers]" in answer.stdout
     epochs_train_the_small_model_and_keep_what_comes_before(tmp_path, data)
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("".join(f"{text}\t{text} again\n" for text in place.texts(TEXTS)))
+    given = ("--data", pairs, "--target", "size_mb=0.5", "--runs", tmp_path / "other")
+    of_pairs = jpqd("shrink", tmp_path / "runs" / "s" / "model", *given, "--recipe-only")
+    assert of_pairs.exit_code == 0, of_pairs.output  # a text of a pair is a text
 
 
 def epochs_train_the_small_model_and_keep_what_comes_before(folder: Path, data: Path) -> None:
