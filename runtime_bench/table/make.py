@@ -19,7 +19,7 @@ from runtime_bench.table.groups import Groups, Setup
 from runtime_bench.table.options import Options
 from runtime_bench.table.texts import Texts
 
-_VERSION = 5
+_VERSION = 6
 """Raised when models or measuring change, so that no older table is taken from the cache."""
 _NO_TIME = ("id2label", "label2id", "_name_or_path", "finetuning_task", "dtype")
 """Entries of a config that say nothing about time."""
