@@ -111,7 +111,9 @@ def test_ctrl_c_during_the_start_is_quiet(tmp_path: Path, moment: float) -> None
     time.sleep(moment)
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
-    assert process.returncode in (130, -signal.SIGINT), error  # a shell calls both 130
+    # Python itself may lose a signal that comes within its own imports, before any line of ours.
+    lost = moment < 0.1 and "Exception ignored in: <function _get_module_lock" in error
+    assert lost or process.returncode in (130, -signal.SIGINT), error  # a shell calls both 130
     if "Fatal Python error" not in error and moment > 0.1:  # Python's own start is not ours
         assert "Traceback" not in error
 

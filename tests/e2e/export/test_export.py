@@ -146,14 +146,14 @@ def test_a_text_is_cut_at_the_side_that_the_tokenizer_cuts(trained: Path, tmp_pa
     settings.write_text(json.dumps({**json.loads(settings.read_text()), "truncation_side": "left"}))
     done = jpqd("export", "--ir", model, "--shape", "static:1,16", "--out", tmp_path / "ir")
     assert done.exit_code == 0, done.output
-    end, long = " ".join(REVIEWS[0].split()[:8]), "a dull film " * 20
+    end, long = " ".join(REVIEWS[:3]), "a dull film " * 20
     texts = (f"{long}{end}", f"{'the plot ' * 20}{end}", f"{end} {long}")
     told = [jpqd("predict", tmp_path / "ir", text, "--json").stdout for text in texts]
     answers = [json.loads(one) for one in told]
     ids = Tokenizer.from_file(str(tmp_path / "ir" / "tokenizer.json")).encode(end).ids
-    assert len(ids) >= 10, "or the beginning is read too"
+    assert len(ids) >= 16, "or the beginning is read too"
     first, same, other = (answer["probability"] for answer in answers)
-    assert abs(first - same) < abs(first - other)
+    assert first == same != other
 
 
 def test_random_texts_are_cut_only_where_the_ir_cuts_them(trained: Path) -> None:
