@@ -22,7 +22,7 @@ a model's layers its weights stay in caches that are too small for the whole: MP
 _DEEP = (0.06, 0.15, 0.4)
 """The shares of random models that tell what further layers cost without their parts."""
 _MOST_EMPTY = 6
-"""With each empty layer more OpenVINO compiles for four times as long: half an hour for twelve."""
+"""OpenVINO compiles four times as long with each empty layer more: half an hour for twelve."""
 _DEAD = 0.1
 """The share of layers without heads, and of those without neurons."""
 
