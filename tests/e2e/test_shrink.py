@@ -14,24 +14,17 @@ from typer.testing import CliRunner
 from cli import app
 from jpqd.core import artifact
 from jpqd.data import corpus
-from jpqd.recipe import recipes
 from jpqd.report.shrunk import Verdict
-from jpqd.run import shrinking
 from tests.e2e import test_search as searches
+from tests.helpers import quick_shrink
 from tests.helpers.distill_place import Place
-from tests.helpers.stages import STAGES
 
 TEXTS = 240
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table of operations, and a benchmark of a few requests."""
-    monkeypatch.setattr(recipes, "STAGES", (*recipes.STAGES, *STAGES))
-    for name in ("TIMES", "NEAR"):
-        monkeypatch.setattr(shrinking, name, "{{use: made_table, needs: [model]}}")
-    monkeypatch.setattr(shrinking, "_BENCH_SECONDS", 0.5)
-    monkeypatch.setattr(shrinking, "_EVALUATIONS", 2)
+    quick_shrink.quick(monkeypatch)
 
 
 def jpqd(*arguments: object) -> Any:

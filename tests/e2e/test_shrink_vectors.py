@@ -13,23 +13,16 @@ from typer.testing import CliRunner
 from cli import app
 from jpqd.core import compression_plan, latency_table
 from jpqd.model.pooling import Pooling
-from jpqd.recipe import recipes
-from jpqd.run import shrinking
 from runtime_bench.table import structures
 from tests.helpers import embedding_place as place
-from tests.helpers import tiny
-from tests.helpers.stages import STAGES
+from tests.helpers import quick_shrink, tiny
 
 TEXTS = 240
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table of operations, and a benchmark of a few requests."""
-    monkeypatch.setattr(recipes, "STAGES", (*recipes.STAGES, *STAGES))
-    for name in ("TIMES", "NEAR"):
-        monkeypatch.setattr(shrinking, name, "{{use: made_table, needs: [model]}}")
-    monkeypatch.setattr(shrinking, "_BENCH_SECONDS", 0.5)
+    quick_shrink.quick(monkeypatch)
 
 
 def jpqd(*arguments: object) -> Any:
