@@ -54,7 +54,7 @@ def _check_splits(task: Task) -> None:
         )
 
 
-def needed(task: Task, split: str, there: Collection[str]) -> tuple[str, ...]:
+def columns_needed(task: Task, split: str, there: Collection[str]) -> tuple[str, ...]:
     """Name the columns that a split's rows need: train no scores that are never learnt.
 
     It needs them where the rows that are reported are cut from it.
@@ -75,7 +75,7 @@ def _problems(task: Task, there: Collection[str], split: str, path: Path) -> Ite
     else:
         if split in ("train", sources.canonical(task.report_on)):
             text = start.decode("utf-8-sig", "replace")
-            yield from _missing_columns(needed(task, split, there), path, text)
+            yield from _missing_columns(columns_needed(task, split, there), path, text)
 
 
 def _missing_columns(wanted: Collection[str], path: Path, start: str) -> Iterator[str]:

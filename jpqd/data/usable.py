@@ -20,7 +20,7 @@ def check_columns(task: Task, raw: DatasetDict) -> None:
     if "train" not in raw:
         raise DataError(f"there is no split 'train'; the data has {', '.join(raw) or 'none'}.")
     for split in needed(task) & set(raw):
-        for column in preflight.needed(task, split, raw):
+        for column in preflight.columns_needed(task, split, raw):
             if column not in raw[split].column_names:
                 advice = plugins.unknown(column, raw[split].column_names)
                 raise DataError(f"split {split!r} has no column {column!r}; {advice}.")
@@ -41,7 +41,7 @@ def check_types(task: Task, raw: DatasetDict, kind: type[Kind]) -> None:
 
 def rows(task: Task, raw: DatasetDict, kind: Kind, split: str) -> Dataset:
     """Return the rows with text and label; refuse the data where too many have none."""
-    if task.label not in preflight.needed(task, split, raw):  # a text is enough
+    if task.label not in preflight.columns_needed(task, split, raw):  # a text is enough
         task = task.model_copy(update={"label": task.text[0]})
     table, columns = raw[split], [*task.text, task.label]
     if not {*columns} <= set(table.column_names):

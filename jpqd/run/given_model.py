@@ -105,12 +105,8 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
     table, rows = wanted.data, len(found.table)
     if found.label is None:
         rows = len(texts)
-        table = wanted.run / (answers.TEXTS if kind.vectors else answers.FILE)
         with lock.hold(wanted.run):
-            if kind.vectors:
-                answers.write_texts(texts, table)
-            else:
-                answers.write(model, texts, length, wanted.cache, table, progress)
+            table = answers.write(model, texts, length, wanted.cache, wanted.run, progress)
     task = _task(found, kind, table, rows) | {"max_length": length}
     return Described(task, rows, _said(found, kind, rows))
 

@@ -33,7 +33,7 @@ task:
   text: {text}{label}{labels}
   max_length: {max_length}  # 99 of 100 texts fit
   holdout: {holdout:.4g}  # the share that is reported
-  select_on: {select_on:.4g}  # the share that the search runs candidates on{more}
+  select_on: {select_on:.4g}  # the share that candidates run on{train_rows}{max_unusable}
 seed: {seed}
 stages:
   model: {{use: train, epochs: 0}}
@@ -174,12 +174,11 @@ def _written(wanted: Wanted, found: Described) -> str:
 def _optional(found: Described) -> dict[str, str]:
     """Write what not every recipe has."""
     task = found.task
-    names = {*_NOT_ALWAYS} & task.keys()
-    lines = {name: f"\n  {name}: {terminal.json_line(task[name])}" for name in names}
-    more = "".join(lines.get(name, "") for name in _NOT_ALWAYS[2:])
-    why = "  # labels are the model's own answers" if found.is_own else ""
-    first = {name: lines.get(name, "") for name in _NOT_ALWAYS[:2]}
-    return {**first, "more": more, "why": why}
+    lines = {
+        name: f"\n  {name}: {terminal.json_line(task[name])}" if name in task else ""
+        for name in _NOT_ALWAYS
+    }
+    return lines | {"why": "  # labels are the model's own answers" if found.is_own else ""}
 
 
 _NOT_ALWAYS = ("label", "labels", "train_rows", "max_unusable")

@@ -55,8 +55,10 @@ def load(source: str, folder: Path, kind: Kind, *, cuts: bool) -> Answering:
 
 def write(
     model: Answering, texts: Dataset, max_length: int, cache: Path, out: Path, progress: Progress
-) -> None:
-    """Write the texts and the model's answers to `out`, which the cache may have."""
+) -> Path:
+    """Write the texts and the model's answers, which the cache may have; return the table."""
+    if model.kind.vectors:
+        return files.write_text(out / TEXTS, "".join(map(_line, texts)))
     content = [_VERSION, sources.model_identity(model.source), max_length, texts.to_dict()]
     entry = cache / f"answers-{seals.digest(content)[:16]}"
     cache.mkdir(parents=True, exist_ok=True)
@@ -65,12 +67,7 @@ def write(
             progress.say(f"the model answers {len(texts):,} texts: its answers are the labels")
             lines = _lines(texts, _answers(model, texts, max_length))
             cached.put(entry, lambda folder: _put(folder / FILE, lines))
-    files.write_text(out, (entry / FILE).read_text(encoding="utf-8"))
-
-
-def write_texts(texts: Dataset, out: Path) -> None:
-    """Write texts that need no answers."""
-    files.write_text(out, "".join(map(_line, texts)))
+    return files.write_text(out / FILE, (entry / FILE).read_text(encoding="utf-8"))
 
 
 def _put(path: Path, lines: str) -> None:
