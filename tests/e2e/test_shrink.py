@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from cli import app
 from jpqd.core import artifact
 from jpqd.data import corpus
 from jpqd.report.shrunk import Verdict
 from tests.e2e import test_search as searches
 from tests.helpers import quick_shrink
 from tests.helpers.distill_place import Place
+from tests.helpers.export_place import jpqd
 
 TEXTS = 240
 
@@ -25,10 +24,6 @@ TEXTS = 240
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_shrink.quick(monkeypatch)
-
-
-def jpqd(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [*map(str, arguments)])
 
 
 def texts(place: Place, count: int = TEXTS) -> Path:

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from cli import app
 from jpqd.core import compression_plan, latency_table
 from jpqd.model.pooling import Pooling
 from runtime_bench.table import structures
 from tests.helpers import embedding_place as place
 from tests.helpers import quick_shrink, tiny
+from tests.helpers.export_place import jpqd
 
 TEXTS = 240
 
@@ -23,10 +22,6 @@ TEXTS = 240
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_shrink.quick(monkeypatch)
-
-
-def jpqd(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [*map(str, arguments)])
 
 
 def shrink(folder: Path, data: Path, *more: object) -> Any:
