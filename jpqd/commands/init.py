@@ -95,7 +95,7 @@ def init(
         if place.exists() and not force:
             raise UserError(f"{place} exists. Replace it with --force, or name another: --out.")
         found = draft.draft(model, data, validation)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(place.parent, "Name another file with --out.")
         files.write_text(place, _written(model, data, validation, place, named, found))
         recipes.load(place)  # names what was given and cannot be in a recipe
         by = f" by {found.label}" if found.label else ""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jpqd.core.errors import UserError
+from jpqd.core.errors import RunError, UserError
 
 PARTIAL = ".partial"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,6 +38,17 @@ def put(path: Path, write: Callable[[Path], object]) -> None:
     write(partial)
     sync(partial)
     partial.replace(path)
+
+
+def make_folder(path: Path, remedy: str) -> None:
+    """Create a folder and those around it, or say why not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(place for place in (path, *path.parents) if place.exists())
+        raise UserError(f"cannot create {path}: {file} is no folder. {remedy}") from None
+    except OSError as error:
+        raise RunError(f"cannot create {path}: {error.strerror}. {remedy}") from None
 
 
 def sync(path: Path) -> None:

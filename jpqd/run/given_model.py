@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jpqd import tasks
-from jpqd.core import artifact, lock
+from jpqd.core import artifact, files, lock
 from jpqd.core.errors import UserError
 from jpqd.core.names import MANIFEST, MODULES, OWN_ANSWER
 from jpqd.core.progress import Progress
@@ -91,6 +91,7 @@ def describe(wanted: Wanted, progress: Progress) -> Described:
     from jpqd.training import answers
 
     _refuse_another_run(wanted)
+    files.make_folder(wanted.cache, "Choose a folder with --runs.")
     found = given.read(wanted.data, wanted.text, kind, wanted.cache, progress)
     if kind.vectors:
         found = found.one_by_one()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jpqd.core import artifact, files, lock, processes, seals
-from jpqd.core.errors import RunError, UserError
+from jpqd.core.errors import UserError
 from jpqd.core.manifest import Manifest
 from jpqd.core.names import MANIFEST, RECIPE
 from jpqd.core.progress import Progress
@@ -102,11 +102,7 @@ def _holding(run: Path) -> Iterator[None]:
     if not processes.is_main():
         yield
         return
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = f"cannot create {run}: {error.strerror}."
-        raise RunError(f"{reason} Choose a folder with --runs.") from None
+    files.make_folder(run, "Choose a folder with --runs.")
     with lock.hold(run):
         yield
 

@@ -128,6 +128,10 @@ def test_a_folder_is_no_place_for_a_recipe(model: Path, tmp_path: Path) -> None:
         refused = jpqd(*given, *more)
         assert refused.exit_code == 2
         assert f"is a folder. Name a file: --out {tmp_path}/" in refused.stderr
+    below = tmp_path / "train.tsv" / "recipe.yaml"
+    refused = jpqd(*given[:-1], below)
+    assert refused.exit_code == 2
+    assert f"{tmp_path}/train.tsv is no folder. Name another file with --out." in refused.stderr
 
 
 def test_a_file_without_labels_is_named(model: Path, tmp_path: Path) -> None:

@@ -197,6 +197,8 @@ def test_data_that_does_not_do_is_named(place: Place) -> None:
     assert lost.exit_code == 2 and "there is no such file" in lost.stderr
     column = shrink(place, table(place), "--text", "txt")
     assert column.exit_code == 2 and "did you mean 'text'?" in column.stderr
+    taken = shrink(place, table(place), "--runs", table(place))
+    assert taken.exit_code == 2 and "is no folder. Choose a folder with --runs." in taken.stderr
     named = shrink(place, texts(place), "--name", "../out")
     assert named.exit_code == 2 and "--name ../out" in named.stderr
 
