@@ -1,8 +1,10 @@
-"""The flagship recipe against a hub: downloaded once, then the cache is enough."""
+"""A hub: the flagship is downloaded once, then the cache is enough; one out of reach ends a run."""
 
 import os
 import shutil
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,32 @@ def test_a_hub_model_with_pickled_weights_only_is_refused(hub: Path, tmp_path: P
         done = jpqd(tmp_path, endpoint)
     assert done.returncode == 2
     assert "holds pytorch_model.bin: only safetensors are read" in done.stderr
+
+
+def test_a_hub_out_of_reach_ends_the_run_before_any_work(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = tiny.run("run", "recipes/bert_sst2.yaml", "--runs", tmp_path / "runs", "--offline")
+    assert time.monotonic() - started < 10
+    assert done.returncode == 2
+    assert "'google-bert/bert-base-uncased' is not in the cache" in done.stderr
+    assert "'stanfordnlp/sst2'" in done.stderr
+    assert "--set model=DIR --set task.dataset=DIR" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_hub_that_never_answers_is_given_up_within_ten_seconds(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0"}
+        started = time.monotonic()
+        done = subprocess.run(
+            tiny.command("run", "recipes/bert_sst2.yaml", "--runs", tmp_path / "runs"),
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+    assert time.monotonic() - started < 10
+    assert done.returncode == 2
+    assert "the hub cannot be reached" in done.stderr

@@ -8,6 +8,7 @@ import pytest
 
 from jpqd.core.errors import RecipeError, UserError
 from jpqd.recipe import recipes
+from jpqd.search.candidates import Candidates
 from tests.e2e.test_search import SHOT, TABLE, run, search
 from tests.helpers.distill_place import COMMON, Place
 from tests.helpers.stages import STAGES
@@ -72,3 +73,32 @@ def test_a_store_without_optuna_is_said(place: Place, monkeypatch: pytest.Monkey
     monkeypatch.setenv("JPQD_STORE", "sqlite:///trials.db")
     with pytest.raises(UserError, match=r"JPQD_STORE needs optuna.*pip install 'jpqd\[search\]'"):
         run(place, TABLE + search("found"))
+
+
+@pytest.mark.parametrize(
+    ("table", "asked", "words"),
+    [
+        (TABLE, search("found", "{speedup: 500.0}"), "speedup: 500 cannot be reached.*nearest is"),
+        (TABLE, search("found", "{p50_ms: 0.0001}"), "p50_ms: 0.0001 cannot be reached"),
+        (TABLE, search("found", more=", precision: int3"), "no 'int3'"),
+        (TABLE.replace("}", ", layers: 5}"), search("found"), "5 layers.*has 2 layers"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    place: Place, table: str, asked: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Candidates, "run", lambda *_: pytest.fail("it began to work"))
+    with pytest.raises(UserError, match=words):
+        run(place, table + asked)
+
+
+def test_a_plan_without_a_policy_is_refused_before_any_work(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(place, TABLE + search("found"))
+    monkeypatch.setattr(Candidates, "run", lambda *_: pytest.fail("it began to work"))
+    with pytest.raises(UserError, match="'found' left no policy"):
+        run(
+            place,
+            TABLE + search("found") + search("then", more=", strategy: agent, policy: found"),
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.models import CommandInfo
 from typer.testing import CliRunner
 
 from cli import app
@@ -187,3 +188,23 @@ def test_a_reader_that_has_gone_is_no_error(run: Path) -> None:
                               stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
     assert done.returncode == 141
     assert done.stderr == ""
+
+
+def _below_groups() -> list[CommandInfo]:
+    groups = [group.typer_instance for group in app.registered_groups]
+    return [command for group in groups if group for command in group.registered_commands]
+
+
+def test_version_and_help_of_every_command_with_an_example() -> None:
+    assert jpqd("--version").stdout.startswith("jpqd 0.")
+    said = {
+        "run": "The recipe", "plan": "The recipe", "validate": "Recipes", "ls": "A run",
+        "verify": "A run", "compare": "Runs or their folders", "export": "A stage of the run",
+        "predict": "An exported folder", "bench": "A run", "report": "A run",
+        "rm": "A run", "evaluate": "A stage of the run",
+    }  # fmt: skip
+    for command, argument in said.items():
+        shown = jpqd(command, "--help").stdout
+        assert argument in shown, shown
+    for given in [*app.registered_commands, *_below_groups()]:
+        assert "Example:" in (given.epilog or ""), given

@@ -2,7 +2,14 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+from jpqd.report.page import write
+from jpqd.run import finder
+from tests.helpers import made_bench
+
+DEPLOYED = "Accuracy, speed and size of the same thing"
+LATENCY = f"Latency, {made_bench.WORKLOAD}"
 _LOADS = ("src", "href", "xlink:href", "srcset", "data", "action", "poster")
 
 
@@ -63,3 +70,8 @@ class Reader(HTMLParser):
 def styles_load(page: str) -> list[str]:
     """What style sheets and attributes would fetch; `url(#id)` is in the page itself."""
     return re.findall(r"@import[^;]*|url\(\s*['\"]?(?!#)[^)]*\)", page)
+
+
+def written(folder: Path) -> tuple[str, str]:
+    page, text = write.write(finder.find(folder.parent, folder.name), None)
+    return page.read_text(), text.read_text()

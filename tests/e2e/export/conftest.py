@@ -1,11 +1,11 @@
-"""A run that is trained once, and a copy of it for each test."""
+"""Runs that are trained once, and a copy of one for each test."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import tiny
+from tests.helpers import decoder_run, tiny
 from tests.helpers.export_place import TEXT, jpqd
 
 
@@ -31,3 +31,11 @@ def exported(trained: Path) -> Path:
     done = jpqd("export", "--ir", "--runs", trained / "runs", "--out", out, "--fuse-tokenizer")
     assert done.exit_code == 0, done.output
     return out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a trained decoder, its IR and an INT8 one."""
+    found = tmp_path_factory.mktemp("decoder")
+    decoder_run.run(found, decoder_run.INT8)
+    return found
