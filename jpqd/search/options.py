@@ -112,6 +112,8 @@ class SearchOptions(Stage):
     needs: Annotated[tuple[StageId, ...], Field(min_length=2, max_length=2)]
     """The model, and the latency table of its shape."""
     target: Target
+    margin: Annotated[float | None, Field(ge=1, lt=10)] = None
+    """The times that the model is to be faster, by the table, than a target of time asks."""
     strategy: Name = "dp"
     reward: Reward | None = None
     """The agent's own weights of what it learns for."""
@@ -140,6 +142,14 @@ class SearchOptions(Stage):
         if strategy not in known:
             raise mistake("no strategy has this name", plugins.advice(strategy, known))
         return strategy
+
+    @field_validator("margin")
+    @classmethod
+    def _of_a_time(cls, margin: float | None, others: ValidationInfo) -> float | None:
+        target = others.data.get("target")
+        if margin is not None and target and not (target.speedup or target.p50_ms):
+            raise mistake("is of a time, and the target has none", "Leave it out.")
+        return margin
 
     @field_validator("reward", "policy")
     @classmethod

@@ -21,7 +21,7 @@ class Rounds:
         self, stage: SearchOptions, evaluator: Evaluator, strategy: Strategy, seed: int
     ) -> None:
         self.stage, self.evaluator, self.strategy, self.seed = stage, evaluator, strategy, seed
-        self.limits = targets.limits(evaluator.space, stage.target)
+        self.limits = targets.limits(evaluator.space, stage.target, stage.margin)
 
     def run(self) -> Figures:
         """Let the strategy search, and return the best that it found."""

@@ -129,7 +129,7 @@ def _space(
         )
     floor = advice.load(ctx.inputs[stage.advice]).floor if stage.advice else 0.0
     space = Space(sizes, table, stage.precision, floor)
-    targets.refuse_unreachable(space, stage.target, where)
+    targets.refuse_unreachable(space, stage.target, where, stage.margin)
     return space
 
 

@@ -30,10 +30,13 @@ def _is_known(table: LatencyTable) -> bool:
     return WHOLE in (*(one.name for one in table.precisions), *table.whole_ms)
 
 
-def limits(space: Space, target: Target) -> Limits:
-    """Return the limits to search within, with the table's own error to spare if possible."""
+def limits(space: Space, target: Target, margin: float | None = None) -> Limits:
+    """Return the limits to search within.
+
+    Times have a margin to spare, or, where none is given, the table's own error if possible.
+    """
     asked = min(dense_ms(space) / target.speedup if target.speedup else inf, target.p50_ms or inf)
-    ms = asked / space.table.margin(space.precision)
+    ms = asked / (margin or space.table.margin(space.precision))
     return Limits(ms if ms >= space.p50_ms(space.least) else asked, target.size_mb or inf)
 
 
@@ -44,21 +47,25 @@ def drop(found: Figures, whole: Figures) -> float:
     return 100 * (whole.score - found.score)
 
 
-def refuse_unreachable(space: Space, target: Target, where: str) -> None:
+def refuse_unreachable(
+    space: Space, target: Target, where: str, margin: float | None = None
+) -> None:
     """Refuse what even a model without a head and a neuron does not reach."""
     if target.speedup and not _is_known(space.table):
         raise UserError(
             f"{where}: target speedup is against the whole model in INT8, which the latency table "
             "has not measured. Add int8 to its precisions, or give p50_ms."
         )
-    ms, mb = space.p50_ms(space.least), space.size_mb(space.least)
+    ms, mb = space.p50_ms(space.least) * (margin or 1), space.size_mb(space.least)
+    spared = f" and a margin of {margin:g}" if margin else ""
     nearest = {"speedup": dense_ms(space) / ms, "p50_ms": ms, "size_mb": mb}
     for name, asked in target.given().items():
         reached = nearest.get(name, asked)
         if asked > reached if name == "speedup" else asked < reached:
             raise UserError(
                 f"{where}: target {name}: {asked:g} cannot be reached. By the latency table the "
-                f"nearest is {reached:.3g}, with no head and no neuron left, in {space.precision}."
+                f"nearest is {reached:.3g}, with no head and no neuron left, in {space.precision}"
+                f"{spared}."
             )
 
 

@@ -25,6 +25,7 @@ MISTAKES = {
     "target: {}": "every other target",
     "target: {speedup: 2, p50_ms: 1, size_mb: 1}": "more than two",
     "target: {speedup: 0.5}": "speedup",
+    "target: {size_mb: 1}, margin: 1.1": "is of a time, and the target has none",
     "strategy: dpp": "Did you mean 'dp'",
     "reward: {speedup: 1.0}": "only an agent reads this",
     "policy: dense, strategy: agent": "which makes no plan",

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from jpqd.core import artifact
+from jpqd.core.bench_result import Estimate
 from jpqd.data import corpus
-from jpqd.report.shrunk import Verdict
+from jpqd.report.shrunk import Shrunk, Verdict
+from jpqd.run import shrinking
 from tests.e2e import test_search as searches
 from tests.helpers import quick_shrink
 from tests.helpers.distill_place import Place
@@ -80,6 +82,51 @@ def test_labels_are_used_where_the_model_knows_them_and_a_miss_is_said(place: Pl
     as_json = shrink(place, data, "--name", "small", "--json", target="p50_ms=0.0008")
     (verdict,) = json.loads(as_json.stdout)["targets"]
     assert verdict["predicted"] <= verdict["asked"] < verdict["measured"]
+
+
+def test_a_missed_time_is_planned_once_more_with_a_margin(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured_as(monkeypatch, 0.9)
+    given = (place, texts(place), "--name", "small")
+    done = shrink(*given)
+    assert done.exit_code == 0, done.output
+    assert "1.3: MISSED by " in done.stderr and "a margin of 1.133" in done.stderr
+    assert "target speedup 1.3: reached. Measured " in done.stdout
+    plan = plan_of(place.folder / "runs" / "small" / "shrink.yaml")
+    assert (plan["target"], plan["margin"]) == ({"speedup": 1.3}, 1.133)
+    again = shrink(*given)
+    assert again.output.count("sealed already") == 10 and again.stdout == done.stdout
+    shrink(*given, "--epochs", "1", "--recipe-only")
+    assert plan_of(place.folder / "runs" / "small" / "shrink.yaml")["margin"] == 1.133
+    shrink(*given, "--recipe-only", target="speedup=1.2")
+    assert "margin" not in plan_of(place.folder / "runs" / "small" / "shrink.yaml")
+
+
+def test_a_time_that_no_plan_reaches_leaves_what_there_is(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = shrink(place, texts(place), "--name", "most", target="speedup=100")
+    nearest = float(most.stderr.split("nearest is ")[1].split(",")[0])
+    measured_as(monkeypatch, 0.7)
+    done = shrink(place, texts(place), "--name", "small", target=f"speedup={0.9 * nearest:.3g}")
+    assert done.exit_code == 0, done.output
+    assert "and a margin of 1.457" in done.stderr and ": MISSED by " in done.stdout
+    assert "margin" not in plan_of(place.folder / "runs" / "small" / "shrink.yaml")
+    assert jpqd("verify", "small", "--runs", place.folder / "runs").exit_code == 0
+
+
+def measured_as(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    """Let a benchmark find a share of the speed that a plan promised."""
+    monkeypatch.setattr(shrinking, "CORRECTIONS", 2)
+    monkeypatch.setattr(
+        Shrunk, "_measured", lambda self, name: Estimate(value=share * self._predicted(name))
+    )
+
+
+def plan_of(recipe: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(recipe.read_text())["stages"]["plan"]
+    return found
 
 
 def weights(run: Path) -> str:

@@ -146,6 +146,9 @@ def test_a_target_leaves_room_for_the_error_of_the_table() -> None:
     assert targets.limits(given, Target(p50_ms=dense)).ms == pytest.approx(dense / 1.08)
     least = given.p50_ms(given.least)
     assert targets.limits(given, Target(p50_ms=1.01 * least)).ms == pytest.approx(1.01 * least)
+    assert targets.limits(given, Target(speedup=2), 1.2).ms == pytest.approx(dense / 2 / 1.2)
+    with pytest.raises(UserError, match=r"and a margin of 1\.2"):
+        targets.refuse_unreachable(given, Target(p50_ms=1.01 * least), "found", 1.2)
     unchecked = targets.limits(space(), Target(speedup=2))
     assert unchecked.ms == pytest.approx(dense / 2 / 1.025)  # what a machine wanders by
 
