@@ -57,7 +57,7 @@ _OF_VECTORS = """\
     dropout: 0.0
     methods:
       - {use: prune, keep: 0.5, schedule: one_shot, start: 0.05}  # what stays of the encoder
-      - {use: quantize, smooth_quant: 0.8}
+      - {use: quantize}
       - {use: distill, teacher: whole, weight: 1.0}
   whole_ir: {use: ov_ir, needs: [whole]}
   ptq_ir: {use: ov_ir, needs: [ptq]}

@@ -109,9 +109,9 @@ def test_a_time_that_no_plan_reaches_leaves_what_there_is(
     most = shrink(place, texts(place), "--name", "most", target="speedup=100")
     nearest = float(most.stderr.split("nearest is ")[1].split(",")[0])
     measured_as(monkeypatch, 0.7)
-    done = shrink(place, texts(place), "--name", "small", target=f"speedup={0.9 * nearest:.3g}")
+    done = shrink(place, texts(place), "--name", "small", target=f"speedup={0.95 * nearest:.3g}")
     assert done.exit_code == 0, done.output
-    assert "and a margin of 1.457" in done.stderr and ": MISSED by " in done.stdout
+    assert "and a margin of 1." in done.stderr and ": MISSED by " in done.stdout
     assert "margin" not in plan_of(place.folder / "runs" / "small" / "shrink.yaml")
     assert jpqd("verify", "small", "--runs", place.folder / "runs").exit_code == 0
 
