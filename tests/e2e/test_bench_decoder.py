@@ -26,15 +26,9 @@ from runtime_bench.backends.llama_cpp import LlamaCpp
 from runtime_bench.backends.openvino_genai import OpenvinoGenai
 from runtime_bench.backends.openvino_writer import OpenvinoWriter
 from runtime_bench.measure.worker import Inside
-from tests.helpers import gguf_file
+from tests.helpers import decoder_run, gguf_file
 
-RECIPE = """\
-model: {new: qwen3, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2,
-        intermediate_size: 64, vocab_size: 400}
-task: {name: reviews, use: causal_lm, dataset: "builtin:reviews", max_length: 32, train_rows: 200,
-       report_on: part, holdout: 0.02, select_on: 0.02}
-seed: 1
-stages:
+STAGES = """\
   base: {use: train, epochs: 2, batch_size: 8, learning_rate: 1.0e-2, precision: f32}
   f32: {use: ov_ir, needs: [base]}
   int8: {use: compress_weights, needs: [f32]}
@@ -45,7 +39,7 @@ stages:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench_decoder")
-    (folder / "lm.yaml").write_text(RECIPE)
+    (folder / "lm.yaml").write_text(decoder_run.HEAD + STAGES)
     runner.execute(recipes.load(folder / "lm.yaml"), folder / "runs", Progress(quiet=True))
     return folder / "runs" / "lm"
 
