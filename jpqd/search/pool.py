@@ -11,7 +11,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from jpqd.core import seals
@@ -25,6 +25,7 @@ LEASE = 60
 """The seconds after which a trial is given up whose taker has not been heard of."""
 _RENEWALS = 4
 _PAUSE = 0.2
+_TRIES = 3
 _ABOUT = "jpqd"
 """The study's attribute with what a worker must know."""
 
@@ -175,6 +176,15 @@ def join(url: str) -> Pool:
 
 
 def _storage(url: str) -> Any:
+    """Open the store. Of two programs that make its tables at once, one is told they are there."""
+    for _ in range(_TRIES - 1):
+        with suppress(RunError):
+            return _opened(url)
+        time.sleep(_PAUSE)
+    return _opened(url)
+
+
+def _opened(url: str) -> Any:
     storages = _library().storages
     import sqlalchemy  # which Optuna brings
 

@@ -6,13 +6,16 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 
 from jpqd.core import compression_plan
+from jpqd.search import pool
 from tests.helpers import tiny
 from tests.helpers.distill_place import COMMON, Place
 from tests.helpers.warm import Forked
@@ -51,7 +54,7 @@ def trials(place: Place) -> list[Any]:
     storage = f"sqlite:///{place.folder}/trials.db"
     try:
         (name,) = optuna.get_all_study_names(storage)
-    except ValueError:
+    except (ValueError, sqlalchemy.exc.OperationalError):  # the leader is making the tables
         return []
     return optuna.load_study(study_name=name, storage=storage).trials
 
@@ -79,6 +82,14 @@ def ended(process: Forked) -> str:
     said = "".join(process.communicate(timeout=120))
     assert process.returncode == 0, said
     return said
+
+
+def test_programs_that_open_a_new_store_at_once_all_have_it(tmp_path: Path) -> None:
+    for number in range(8):
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        with ThreadPoolExecutor(6) as threads:
+            opened = list(threads.map(pool._storage, [url] * 6))
+        assert len(opened) == 6
 
 
 def test_a_killed_and_a_stopped_worker_lose_nothing_and_count_nothing_twice(
