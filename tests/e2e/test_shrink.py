@@ -95,8 +95,6 @@ def test_a_missed_time_is_planned_once_more_with_a_margin(
     assert "target speedup 1.3: reached. Measured " in done.stdout
     plan = plan_of(place.folder / "runs" / "small" / "shrink.yaml")
     assert (plan["target"], plan["margin"]) == ({"speedup": 1.3}, 1.133)
-    again = shrink(*given)
-    assert again.output.count("sealed already") == 10 and again.stdout == done.stdout
     shrink(*given, "--epochs", "1", "--recipe-only")
     assert plan_of(place.folder / "runs" / "small" / "shrink.yaml")["margin"] == 1.133
     shrink(*given, "--recipe-only", target="speedup=1.2")
@@ -109,11 +107,14 @@ def test_a_time_that_no_plan_reaches_leaves_what_there_is(
     most = shrink(place, texts(place), "--name", "most", target="speedup=100")
     nearest = float(most.stderr.split("nearest is ")[1].split(",")[0])
     measured_as(monkeypatch, 0.7)
-    done = shrink(place, texts(place), "--name", "small", target=f"speedup={0.95 * nearest:.3g}")
+    target = f"speedup={0.95 * nearest:.3g}"
+    done = shrink(place, texts(place), "--name", "small", target=target)
     assert done.exit_code == 0, done.output
     assert "and a margin of 1." in done.stderr and ": MISSED by " in done.stdout
     assert "margin" not in plan_of(place.folder / "runs" / "small" / "shrink.yaml")
     assert jpqd("verify", "small", "--runs", place.folder / "runs").exit_code == 0
+    again = shrink(place, texts(place), "--name", "small", target=target)
+    assert "Once more" not in again.stderr and again.stdout == done.stdout
 
 
 def measured_as(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
