@@ -179,8 +179,8 @@ def _earlier_margin(run: Path, new: dict[str, Any]) -> float | None:
 
 
 def _written(wanted: Wanted, found: Described) -> str:
-    quoted, task = terminal.json_line, found.task
-    device = quoted(wanted.device)
+    yaml, task = terminal.json_line, found.task
+    device = yaml(wanted.device)
     threads = f"threads: {wanted.threads}" if wanted.threads else ""
     where = ", ".join(filter(None, (f"device: {device}", threads)))
     out = _in_comment(f"{wanted.run / RECIPE}{_runs(wanted)}")
@@ -190,10 +190,10 @@ def _written(wanted: Wanted, found: Described) -> str:
     )
     drop = _FOR_A_DROP if "accuracy_drop" in wanted.target and not timed else 0
     return _RECIPE.format(
-        **task | {key: quoted(task[key]) for key in ("dataset", "text")} | _optional(found),
+        **task | {key: yaml(task[key]) for key in ("dataset", "text")} | _optional(found),
         data=_in_comment(wanted.data.name), rows=found.rows, out=out,
-        name=quoted(wanted.name), model=quoted(wanted.model), seed=wanted.seed, device=device,
-        target=quoted(wanted.target), samples=_SAMPLES,
+        name=yaml(wanted.name), model=yaml(wanted.model), seed=wanted.seed, device=device,
+        target=yaml(wanted.target), samples=_SAMPLES,
         first=drop or 1, evaluations=drop or _EVALUATIONS,
         seconds=_BENCH_SECONDS, small=small, quantize=_QUANTIZE, times=TIMES.format(where=where),
         near=NEAR.format(where=where), threads=threads and f"\n    {threads}",

@@ -26,8 +26,6 @@ BASE = """\
   base: {use: train, epochs: 3, batch_size: 8, learning_rate: 1.0e-2, precision: f32}
   f32: {use: ov_ir, needs: [base]}
 """
-
-
 INT8 = "  int8: {use: compress_weights, needs: [f32]}\n"
 FOUR = "  four: {{use: compress_weights, needs: [f32], {}}}\n"
 RTN = "format: int4, group_size: 32, method: rtn"
